@@ -1,0 +1,28 @@
+# `make demo` and `make test` do all the set-up. VENV=DIR puts the environment elsewhere.
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint benchmarks
+
+# A stamp newer than the files that name the dependencies: the environment is up to date.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "No virtual environment can be made: install python3-venv (Debian: apt install python3-venv)." >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/autoad-nni launch experiments/quickstart.yml
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmarks: $(VENV)/.installed
+	$(BIN)/python benchmarks/speed.py

@@ -1,0 +1,143 @@
+"""Finds plugins by name through entry points, without importing them before they are used."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from typing import Any
+
+from autoad_nni.errors import AutoADError
+
+__all__ = ["DATASETS", "HYPOTHESES", "LOSSES", "SEARCH_SPACES", "STRATEGIES", "Origin", "Registry"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin comes from, as far as it can be told without importing it.
+
+    Args:
+        distribution: Name of the installed distribution that registers the plugin.
+        version: Its version.
+        target: The registered object, ``module:attribute``.
+    """
+
+    distribution: str
+    version: str
+    target: str
+
+
+class Registry:
+    """The plugins of one entry-point group; the built-in ones are registered like anyone else's.
+
+    The table is read once, from metadata only. Listing imports nothing; a plugin that is broken, or whose name two
+    distributions claim, stays listed and harms no other: only asking for it raises. One distribution that is found
+    twice (an editable install beside its source folder) is no clash; the first on ``sys.path`` counts.
+
+    Args:
+        group: Entry-point group, for instance ``autoad_nni.hypotheses``.
+        noun: What one plugin of the group is called in messages.
+        entry_points: Gives the entry points of the group instead of the installed metadata; for tests.
+
+    Example:
+        >>> LOSSES.load("l1").__name__
+        'L1Distance'
+        >>> LOSSES.load("l33")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        autoad_nni.errors.AutoADError: Unknown distance 'l33'. Installed: l1, l2, l21... Use one of these...
+    """
+
+    def __init__(
+        self,
+        group: str,
+        *,
+        noun: str = "plugin",
+        entry_points: Callable[[], Iterable[metadata.EntryPoint]] | None = None,
+    ) -> None:
+        self.group = group
+        self.noun = noun
+        self._entry_points = entry_points or (lambda: metadata.entry_points(group=group))
+
+    def names(self) -> tuple[str, ...]:
+        """The registered names, sorted, broken ones included; imports nothing."""
+        return tuple(sorted(self._table))
+
+    def origin(self, name: str) -> Origin:
+        """Tell which distribution and version registers ``name``; imports nothing.
+
+        Raises:
+            AutoADError: The name is unknown or registered by two distributions.
+        """
+        entry_point = self._find(name)
+        dist = entry_point.dist
+        return Origin(_distribution(entry_point), dist.version if dist else "unknown", entry_point.value)
+
+    def load(self, name: str) -> Any:
+        """Import and return the object registered as ``name``.
+
+        Raises:
+            AutoADError: The name is unknown (with the nearest one, and what is installed), registered by two
+                distributions (both are named), or its import fails (with the reason).
+        """
+        entry_point = self._find(name)
+        try:
+            return entry_point.load()
+        except Exception as error:  # a plugin's module may raise anything
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise AutoADError(
+                f"The {self.noun} '{name}' of {_distribution(entry_point)} is broken: {entry_point.value} gave "
+                f"{reason}. Expected an object that can be imported. Repair or uninstall that distribution."
+            ) from error
+
+    def problem(self, name: str) -> str | None:
+        """Why ``name`` cannot be used, or None when it can; imports it."""
+        try:
+            self.load(name)
+        except AutoADError as error:
+            return str(error)
+        return None
+
+    @cached_property
+    def _table(self) -> dict[str, dict[str, metadata.EntryPoint]]:
+        """Name to distribution to entry point; more than one distribution is a clash."""
+        table: dict[str, dict[str, metadata.EntryPoint]] = {}
+        for entry_point in self._entry_points():
+            table.setdefault(entry_point.name, {}).setdefault(_distribution(entry_point), entry_point)
+        return table
+
+    def _find(self, name: str) -> metadata.EntryPoint:
+        candidates = self._table.get(name)
+        if candidates is None:
+            raise AutoADError(self._unknown(name))
+        if len(candidates) > 1:
+            raise AutoADError(
+                f"The {self.noun} '{name}' is registered by {' and by '.join(sorted(candidates))}. "
+                "Expected one distribution. Uninstall all but one of them."
+            )
+        return next(iter(candidates.values()))
+
+    def _unknown(self, name: str) -> str:
+        if not self._table:
+            return (
+                f"Unknown {self.noun} '{name}': nothing is registered in the entry-point group {self.group}. "
+                "Expected at least the built-in ones. Install autoad-nni with pip, rather than copying its files."
+            )
+        near = difflib.get_close_matches(str(name).lower().replace("-", "_"), self.names(), n=1, cutoff=0.5)
+        advice = f"Did you mean '{near[0]}'?" if near else "Use one of these, or install the distribution that has it."
+        return f"Unknown {self.noun} '{name}'. Installed: {', '.join(self.names())}. {advice}"
+
+
+def _distribution(entry_point: metadata.EntryPoint) -> str:
+    """The normalised distribution name (PEP 503), so that ``My_Plugin`` and ``my-plugin`` are one."""
+    if entry_point.dist is None:
+        return f"the module {entry_point.module}"
+    return entry_point.dist.name.lower().replace("_", "-").replace(".", "-")
+
+
+HYPOTHESES = Registry("autoad_nni.hypotheses", noun="hypothesis")
+LOSSES = Registry("autoad_nni.losses", noun="distance")
+STRATEGIES = Registry("autoad_nni.strategies", noun="strategy")
+SEARCH_SPACES = Registry("autoad_nni.search_spaces", noun="search space")
+DATASETS = Registry("autoad_nni.datasets", noun="data set")

@@ -1,0 +1,35 @@
+"""Names for the ways in which a trial can end; a failure is named, never hidden behind an AUROC of 0.5."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["RejectedTrial", "Verdict"]
+
+
+class Verdict(str, Enum):
+    """How a trial ended; the value is what the metrics show."""
+
+    OK = "ok"
+    OVER_MACS = "over_macs"
+    """Refused before training: more multiply-adds per image than ``--max-macs``."""
+    OVER_TIME = "over_time"
+    """Stopped: training and scoring would take longer than ``--max-seconds``."""
+    NON_FINITE = "non_finite"
+    """A loss or a score was infinite or not a number."""
+    CONSTANT_SCORE = "constant_score"
+    """Every validation image got the same score."""
+
+
+class RejectedTrial(Exception):
+    """Ends a trial with a verdict other than ``ok``; its reward is the lowest, 0.0.
+
+    Args:
+        verdict: The name of what happened.
+        detail: One sentence with the figures.
+    """
+
+    def __init__(self, verdict: Verdict, detail: str) -> None:
+        super().__init__(f"{verdict.value}: {detail}")
+        self.verdict = verdict
+        self.detail = detail

@@ -1,0 +1,8 @@
+"""What every test process needs before it imports anything."""
+
+from __future__ import annotations
+
+import os
+
+# Without it `import nni.nas` pulls in pytorch_lightning: seconds in every test process.
+os.environ.setdefault("NNI_FRAMEWORK", "none")
