@@ -1,0 +1,73 @@
+"""Everything that names a task completely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoad_nni.data.form import MAX_SIDE, MIN_SIDE
+from autoad_nni.errors import AutoADError
+
+__all__ = ["MIN_NORMAL", "TaskOptions"]
+
+# The smallest number that 6:2:2 divides without a remainder other than all zero.
+MIN_NORMAL = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """Names a task completely: the same options give identical tensors, also in a new process.
+
+    Args:
+        data: Name of the normal set (entry-point group ``autoad_nni.datasets``).
+        abnormal: Names of the sets whose images are the anomalies; they share equally. Empty when the normal set has
+            defects of its own (``folder``).
+        root: The folder that the files of ``data`` and of ``abnormal`` are looked for in.
+        category: A sub-folder of ``root``, for sets that are made of categories.
+        image_size: Side of the images in pixels, 8 to 224; None keeps the form of the normal set.
+        limit: At most so many normal images, drawn by the seed before the split; None takes all.
+        download: Whether missing files may be downloaded into ``root``.
+        seed: Decides the split, the draws and all images that are made.
+        contamination: Share of anomalies in validation and test; does not apply to a set's own defects.
+
+    Raises:
+        AutoADError: A value is out of its range, or a set is named twice.
+
+    Example:
+        >>> TaskOptions(data="digits", abnormal=("photos", "gaussian"), image_size=28).contamination
+        0.05
+    """
+
+    data: str
+    abnormal: tuple[str, ...] = ()
+    root: Path | None = None
+    category: str | None = None
+    image_size: int | None = None
+    limit: int | None = None
+    download: bool = False
+    seed: int = 0
+    contamination: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.data in self.abnormal:
+            raise AutoADError(
+                f"--abnormal names {self.data}, which is the normal set. Expected another set. "
+                "Take it out of --abnormal or change --data."
+            )
+        twice = sorted({name for name in self.abnormal if self.abnormal.count(name) > 1})
+        if twice:
+            raise AutoADError(f"--abnormal names {twice[0]} twice. Expected each set once. Take one of them out.")
+        if self.image_size is not None and not MIN_SIDE <= self.image_size <= MAX_SIDE:
+            raise AutoADError(
+                f"--image-size is {self.image_size}. Expected {MIN_SIDE} to {MAX_SIDE} pixels. Give --image-size 64."
+            )
+        if self.limit is not None and self.limit < MIN_NORMAL:
+            raise AutoADError(
+                f"--limit is {self.limit}. Expected {MIN_NORMAL} normal images or more. Give --limit 1000 or none."
+            )
+        if self.seed < 0:
+            raise AutoADError(f"--seed is {self.seed}. Expected 0 or more. Give --seed 0.")
+        if not 0 < self.contamination < 1:
+            raise AutoADError(
+                f"the contamination is {self.contamination}. Expected a share between 0 and 1. Give 0.05."
+            )

@@ -1,0 +1,122 @@
+"""The role of a set of images; built-in sets and third parties' fill it alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from autoad_nni.data.form import Form
+
+__all__ = ["Catalogue", "ImageSource", "IntArray", "SourceOptions"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """What a source is made with; a source takes what it needs and leaves the rest.
+
+    Args:
+        root: The folder that the user named with ``--root``.
+        category: The sub-folder that the user named with ``--category``.
+        download: Whether the source may download missing files into ``root``.
+        seed: Decides images that are made, such as noise.
+    """
+
+    root: Path | None = None
+    category: str | None = None
+    download: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """What is known of every image of a source before any of them is read.
+
+    Args:
+        n_images: How many images there are; they are numbered from 0.
+        groups: For each image a number; images with the same number (patches that may share pixels, say) go into the
+            same one of train, validation and test. None: each image is a group of its own.
+        held_out: For each image whether it must not be trained on. Given: train is exactly the rest, and the held-out
+            normal images are halved into validation and test. None: 6:2:2.
+        defects: For each image the name of its defect, or "" when it is normal. None: all are normal.
+
+    Shape:
+        Every field but the first: ``(n_images,)``.
+    """
+
+    n_images: int
+    groups: IntArray | None = None
+    held_out: npt.NDArray[np.bool_] | None = None
+    defects: tuple[str, ...] | None = None
+
+
+class ImageSource(ABC):
+    """A set of images that a task can take as its normal or its abnormal one.
+
+    A third party derives from this class, and registers the class under a name in the entry-point group
+    ``autoad_nni.datasets``. ``__init__`` finds the files and fails when there are none; nothing is decoded before
+    :meth:`read`, which is asked for the images that a task needs and no others.
+
+    Attributes:
+        can_be_abnormal: Whether the set may stand in ``--abnormal``.
+        form: The form of the images as they are; for a set without one (noise), the form it has as normal set.
+        where: Where the images come from, or None when they are made; two sets of a task with one place are refused.
+
+    Example:
+        >>> import torch
+        >>> class Black(ImageSource):
+        ...     '''A hundred black images.'''
+        ...     def __init__(self, options: SourceOptions) -> None:
+        ...         self.form, self.where = Form(1, 28, 28), None
+        ...     def catalogue(self, form: Form) -> Catalogue:
+        ...         return Catalogue(n_images=100)
+        ...     def read(self, indices: IntArray, form: Form) -> Tensor:
+        ...         return torch.zeros(len(indices), *form)
+        >>> Black(SourceOptions()).read(np.arange(2), Form(3, 8, 8)).shape
+        torch.Size([2, 3, 8, 8])
+    """
+
+    can_be_abnormal: ClassVar[bool] = True
+    form: Form
+    where: Path | None
+
+    @abstractmethod
+    def __init__(self, options: SourceOptions) -> None:
+        """Finds the images.
+
+        Args:
+            options: What the user asked for.
+
+        Raises:
+            AutoADError: Files are missing; names which were looked for, where, and where a user gets them.
+        """
+
+    @abstractmethod
+    def catalogue(self, form: Form) -> Catalogue:
+        """Lists the images.
+
+        Args:
+            form: The form that they will be read in.
+        """
+
+    @abstractmethod
+    def read(self, indices: IntArray, form: Form) -> Tensor:
+        """Reads images in the asked form; the same indices and form give the same images, always.
+
+        Args:
+            indices: Numbers of the wanted images, in any order.
+            form: The form that is wanted; :func:`autoad_nni.data.to_form` converts into it.
+
+        Shape:
+            ``(len(indices), *form)``, float32 in [0, 1], in the order of the indices.
+
+        Raises:
+            AutoADError: A file cannot be read; names it.
+        """

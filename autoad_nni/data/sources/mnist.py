@@ -1,0 +1,110 @@
+"""MNIST and Fashion-MNIST, from their original IDX files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from torch import Tensor
+
+from autoad_nni.data.form import Form
+from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
+from autoad_nni.data.sources._download import download_into
+from autoad_nni.data.sources._idx import read_images
+from autoad_nni.data.sources._stored import pick
+from autoad_nni.errors import AutoADError
+
+__all__ = ["FashionMnist", "Mnist"]
+
+FILES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte")
+
+
+class _IdxSource(ImageSource):
+    """The official training and test images, one after the other, from IDX files with or without ``.gz``."""
+
+    title: ClassVar[str]
+    torchvision_name: ClassVar[str]
+    sub_folders: ClassVar[tuple[str, ...]]
+    system_folders: ClassVar[tuple[Path, ...]] = ()
+    advice: ClassVar[str]
+
+    def __init__(self, options: SourceOptions) -> None:
+        folder, files = self._find(options)
+        self.where = folder
+        self._parts = [read_images(file)[:, None] for file in files]
+        train, test = (part.shape[2:] for part in self._parts)
+        if train != test:
+            raise AutoADError(
+                f"{folder} has {FILES[0]} of {train} and {FILES[1]} of {test} pixels. Expected one size. "
+                "Fetch them again."
+            )
+        self.form = Form(1, *train)
+
+    def catalogue(self, form: Form) -> Catalogue:
+        """All images, the official training images first."""
+        return Catalogue(n_images=sum(map(len, self._parts)))
+
+    def read(self, indices: IntArray, form: Form) -> Tensor:
+        """Picks and converts."""
+        return pick(self._parts, indices, form)
+
+    def _find(self, options: SourceOptions) -> tuple[Path, list[Path]]:
+        in_root = [] if options.root is None else [options.root / sub for sub in self.sub_folders] + [options.root]
+        folders = in_root + list(self.system_folders)
+        found = _first_complete(folders)
+        if found is None and options.download:
+            root = download_into(options, self.title, self._fetch)
+            found = _first_complete([root / self.torchvision_name / "raw"])
+        if found is not None:
+            return found
+        missing = " and ".join(f"{name}[.gz]" for name in FILES)
+        looked_in = ", ".join(map(str, folders)) if folders else "no folder, as --root is missing"
+        raise AutoADError(f"no {missing} of {self.title}. Looked in: {looked_in}. {self.advice}")
+
+    def _fetch(self, root: Path) -> None:
+        # Here, as it takes two seconds.
+        import torchvision.datasets
+
+        getattr(torchvision.datasets, self.torchvision_name)(root, download=True)
+
+
+def _first_complete(folders: list[Path]) -> tuple[Path, list[Path]] | None:
+    for folder in folders:
+        pairs = [(folder / name, folder / f"{name}.gz") for name in FILES]
+        files = [path for pair in pairs for path in [p for p in pair if p.is_file()][:1]]
+        if len(files) == len(FILES):
+            return folder, files
+    return None
+
+
+class FashionMnist(_IdxSource):
+    """Fashion-MNIST: 70,000 grey images of clothes, 28 x 28.
+
+    Looks below ``--root`` in ``FashionMNIST/raw`` (torchvision's folder), ``fashion-mnist`` and the folder itself, then
+    in the folder of Debian's package dataset-fashion-mnist.
+
+    Reference: Xiao, Rasul and Vollgraf, Fashion-MNIST, arXiv:1708.07747.
+    """
+
+    title = "Fashion-MNIST"
+    torchvision_name = "FashionMNIST"
+    sub_folders = ("FashionMNIST/raw", "fashion-mnist")
+    system_folders = (Path("/usr/share/datasets/fashion-mnist"),)
+    advice = (
+        "Install Debian's package dataset-fashion-mnist, or give --root DIR with the files of "
+        "github.com/zalandoresearch/fashion-mnist, or --download with --root DIR."
+    )
+
+
+class Mnist(_IdxSource):
+    """MNIST: 70,000 grey images of handwritten digits, 28 x 28.
+
+    Looks below ``--root`` in ``MNIST/raw`` (torchvision's folder), ``mnist`` and the folder itself.
+
+    Reference: LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998.
+    """
+
+    title = "MNIST"
+    torchvision_name = "MNIST"
+    sub_folders = ("MNIST/raw", "mnist")
+    advice = "Give --root DIR with the files of yann.lecun.com/exdb/mnist, or --download with --root DIR."

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autoad_nni.data import TaskOptions
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"abnormal": ("digits",)}, ("--abnormal names digits", "normal set", "Expected another")),
+        ({"abnormal": ("photos", "photos")}, ("photos twice", "Expected each set once")),
+        ({"image_size": 7}, ("--image-size is 7", "8 to 224", "Give")),
+        ({"image_size": 225}, ("--image-size is 225", "8 to 224")),
+        ({"limit": 9}, ("--limit is 9", "10 normal images or more")),
+        ({"seed": -1}, ("--seed is -1", "0 or more")),
+        ({"contamination": 0.0}, ("contamination is 0.0", "between 0 and 1")),
+        ({"contamination": 1.0}, ("contamination is 1.0", "between 0 and 1")),
+    ],
+)
+def test_wrong_values_are_named(wrong: dict[str, Any], words: tuple[str, ...], fails: Any) -> None:
+    with fails(*words):
+        TaskOptions(data="digits", **wrong)
+
+
+@pytest.mark.parametrize("size", [8, 224])
+def test_bounds_of_the_size_are_allowed(size: int) -> None:
+    assert TaskOptions(data="digits", image_size=size).image_size == size
