@@ -1,0 +1,7 @@
+"""The search space of AutoAD's child models, declared with NNI's mutables."""
+
+from __future__ import annotations
+
+from autoad_nni_search_spaces.autoencoder import AutoencoderSpace, Reconstruction
+
+__all__ = ["AutoencoderSpace", "Reconstruction"]
