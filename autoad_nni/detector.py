@@ -1,0 +1,99 @@
+"""The triple (A, H, L): an autoencoder, a hypothesis and a distance make one anomaly detector."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from autoad_nni.hypotheses.base import Hypothesis
+from autoad_nni.losses.base import Distance
+
+__all__ = ["Detector", "count_macs"]
+
+
+class Detector(nn.Module):
+    r"""Scores images by how badly they are reconstructed and how badly their codes fit the hypothesis.
+
+    .. math:: s(x) = \mathrm{DIST}(\hat{x}, x) + \mathrm{DEFINEREG}(z), \qquad (\hat{x}, z) = g(f(x)), f(x)
+
+    (Eq. 2 of the paper). In evaluation mode the score of an image does not depend on the others in its batch.
+
+    Args:
+        autoencoder: Maps images ``(batch, channels, height, width)`` to a pair: the reconstruction, of the same
+            shape, and the code ``(batch, d)``.
+        hypothesis: Gives the training regularizer and the score of a code.
+        distance: Compares reconstruction and image.
+
+    Shape:
+        - images: ``(batch, channels, height, width)``, values in [0, 1]
+        - score: ``(batch,)``; score map: ``(batch, 1, height, width)``; both higher where more anomalous
+
+    Example:
+        >>> from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
+        >>> from autoad_nni.losses.l1 import L1Distance
+        >>> class Blank(nn.Module):
+        ...     def forward(self, images):
+        ...         return torch.zeros_like(images), images.flatten(1)
+        >>> detector = Detector(Blank(), ReconstructionHypothesis(), L1Distance())
+        >>> detector.score(torch.tensor([0.25, 1.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8))
+        tensor([0.2500, 1.0000])
+    """
+
+    def __init__(self, autoencoder: nn.Module, hypothesis: Hypothesis, distance: Distance) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.hypothesis = hypothesis
+        self.distance = distance
+
+    def loss(self, images: Tensor) -> Tensor:
+        """Return the training loss of a batch: mean distance plus the hypothesis's regularizer, a scalar."""
+        reconstruction, codes = self.autoencoder(images)
+        loss: Tensor = self.distance(reconstruction, images).mean() + self.hypothesis.regularizer(codes)
+        return loss
+
+    def score(self, images: Tensor) -> Tensor:
+        """Return the anomaly score per image, ``(batch,)``."""
+        reconstruction, codes = self.autoencoder(images)
+        score: Tensor = self.distance(reconstruction, images) + self.hypothesis.score(codes)
+        return score
+
+    def score_map(self, images: Tensor) -> Tensor:
+        """Return the distance per pixel, ``(batch, 1, height, width)``; a hypothesis knows no pixels."""
+        reconstruction, _ = self.autoencoder(images)
+        return self.distance.map(reconstruction, images)
+
+    def codes(self, images: Tensor) -> Tensor:
+        """Return the codes, ``(batch, d)``."""
+        codes: Tensor = self.autoencoder(images)[1]
+        return codes
+
+
+def count_macs(autoencoder: nn.Module, channels: int, height: int, width: int) -> int:
+    """Count the multiply-adds of one image's way through the autoencoder, without computing or allocating anything.
+
+    Convolutions and matrix products count; pooling, normalization and activations, which are small beside them, do
+    not. A module that knows its own number says so by a method ``macs(height, width) -> int``. For any other, the
+    forward pass runs on torch's meta device, which knows shapes only; that takes a second or two the first time,
+    because torch then imports its compiler.
+
+    Args:
+        autoencoder: Any module that maps images to a reconstruction; on any device, the meta device included. To
+            count a giant without allocating its weights, build it under ``with torch.device("meta")``.
+        channels: Channels of the image.
+        height: Height in pixels.
+        width: Width in pixels.
+
+    Example:
+        >>> count_macs(nn.Conv2d(3, 8, kernel_size=5, padding=2), channels=3, height=10, width=20)
+        120000
+    """
+    own = getattr(autoencoder, "macs", None)
+    if callable(own):
+        return int(own(height, width))
+    from torch.utils.flop_counter import FlopCounterMode
+
+    state = {name: value.to("meta") for name, value in autoencoder.state_dict(keep_vars=True).items()}
+    image = torch.empty(1, channels, height, width, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        torch.func.functional_call(autoencoder, state, (image,))
+    return int(counter.get_total_flops()) // 2

@@ -1,0 +1,215 @@
+"""One trial: build a child model, train it on normal images, score the validation set. The one place that does it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from autoad_nni.data import LabelledImages, Task
+from autoad_nni.detector import Detector, count_macs
+from autoad_nni.errors import AutoADError
+from autoad_nni.metrics import aupr_in, aupr_out, auroc
+from autoad_nni.registry import HYPOTHESES, LOSSES
+from autoad_nni.training import TrainingSettings, fit, score_images
+from autoad_nni.verdicts import RejectedTrial, Verdict
+
+__all__ = ["REWARDS", "TrialResult", "TrialSettings", "evaluate", "make_detector", "pick_device", "run_trial"]
+
+REWARDS = {"auroc": auroc, "aupr_in": aupr_in, "aupr_out": aupr_out}
+"""The metrics that can be the reward; all lie in [0, 1], higher is better."""
+
+EpochListener = Callable[[int, float, dict[str, float]], None]
+"""Called with (epoch from 1, training loss, validation metrics)."""
+
+REJECTED_REWARD = 0.0
+"""Reward of a trial with a verdict other than ok: the lowest value that any reward can take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSettings:
+    """What a trial needs besides the sample and the images.
+
+    Args:
+        training: How to train.
+        reward: A key of `REWARDS`.
+        max_macs: Refuse models with more multiply-adds for one image; None for no limit.
+        max_seconds: Stop training or scoring that would take longer; None for no limit. This limit depends on the
+            machine, so near it two runs can differ.
+        device: ``auto`` takes CUDA when there is one.
+        threads: CPU threads of torch; None for torch's choice, all cores. Trials that run side by side on all cores
+            each slow one another down many times over: give cores / trials.
+        seed: Seed of weights and shuffling.
+
+    Raises:
+        AutoADError: If a value is out of range or unknown.
+    """
+
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    reward: str = "auroc"
+    max_macs: int | None = None
+    max_seconds: float | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.reward not in REWARDS:
+            raise AutoADError(f"--reward is {self.reward!r}. Expected one of {', '.join(REWARDS)}. Give one of these.")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise AutoADError(f"--device is {self.device!r}. Expected auto, cpu or cuda. Give one of these.")
+        limits = (("--max-macs", self.max_macs), ("--max-seconds", self.max_seconds), ("--threads", self.threads))
+        for name, value in limits:
+            if value is not None and value <= 0:
+                raise AutoADError(f"{name} is {value}. Expected more than 0. Raise it, or leave it out for no limit.")
+        if not 0 <= self.seed < 2**63:
+            raise AutoADError(f"--seed is {self.seed}. Expected 0 to 2^63 - 1. Give --seed 0.")
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a trial leaves behind.
+
+    Attributes:
+        metrics: ``default`` (the reward), the validation metrics, ``seconds``, ``macs``, ``parameters``, ``verdict``.
+        detector: The trained detector; None unless the verdict is ok.
+        detail: One sentence on a verdict other than ok.
+    """
+
+    metrics: dict[str, float | int | str]
+    detector: Detector | None
+    detail: str = ""
+
+
+def pick_device(name: str) -> torch.device:
+    """Turns ``auto``, ``cpu`` or ``cuda`` into a device; AutoADError when CUDA is asked for and there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise AutoADError("--device is cuda, but torch finds no CUDA device. Give --device auto or cpu.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def make_detector(autoencoder: Any) -> Detector:
+    """Joins an autoencoder with the hypothesis and the distance that it names.
+
+    Args:
+        autoencoder: A module with ``hypothesis_name`` and ``distance_name``, as a search space freezes it.
+    """
+    return Detector(
+        autoencoder, HYPOTHESES.load(autoencoder.hypothesis_name)(), LOSSES.load(autoencoder.distance_name)()
+    )
+
+
+def evaluate(detector: Detector, images: LabelledImages, *, max_seconds: float | None = None) -> dict[str, float]:
+    """Scores labelled images and returns every instance-level metric.
+
+    Raises:
+        RejectedTrial: If scores are not finite or all equal, or scoring takes longer than ``max_seconds``.
+    """
+    scores = score_images(detector, images.images, max_seconds=max_seconds).numpy()
+    if not np.isfinite(scores).all():
+        raise RejectedTrial(Verdict.NON_FINITE, f"{np.count_nonzero(~np.isfinite(scores))} scores are not finite")
+    if scores.min() == scores.max():
+        raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(scores)} images score {scores[0]:.6g}")
+    labels = images.labels.numpy()
+    return {name: metric(labels, scores) for name, metric in REWARDS.items()}
+
+
+def run_trial(
+    build_autoencoder: Callable[[], nn.Module],
+    task: Task,
+    settings: TrialSettings,
+    *,
+    on_epoch: EpochListener | None = None,
+) -> TrialResult:
+    """Trains and validates one model.
+
+    The global random state is the same before and after, so a search in this process is not disturbed.
+
+    Args:
+        build_autoencoder: Makes the autoencoder with fresh weights; it has ``hypothesis_name`` and ``distance_name``.
+        task: Only its training and validation images are read.
+        settings: Limits, training, reward, seed.
+        on_epoch: Called after each epoch.
+
+    Returns:
+        The result; a model that is too costly or fails gets its verdict and the reward 0.0, not an exception.
+    """
+    started = time.monotonic()
+    device = pick_device(settings.device)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    metrics: dict[str, float | int | str] = {"default": REJECTED_REWARD}
+
+    def seconds_left() -> float | None:
+        return None if settings.max_seconds is None else settings.max_seconds - (time.monotonic() - started)
+
+    try:
+        # Training is inside too: a plug-in's dropout draws from the global state.
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(settings.seed)
+            detector = _build(build_autoencoder, task, settings, metrics).to(device)
+            validation = _fit_and_validate(detector, task, settings, seconds_left, on_epoch)
+        metrics.update(validation)
+        metrics.update(default=validation[settings.reward], verdict=Verdict.OK.value)
+        result = TrialResult(metrics, detector)
+    except RejectedTrial as rejection:
+        metrics.update(default=REJECTED_REWARD, verdict=rejection.verdict.value)
+        result = TrialResult(metrics, None, rejection.detail)
+    metrics["seconds"] = round(time.monotonic() - started, 3)
+    return result
+
+
+def _build(
+    build_autoencoder: Callable[[], nn.Module],
+    task: Task,
+    settings: TrialSettings,
+    metrics: dict[str, float | int | str],
+) -> Detector:
+    autoencoder = build_autoencoder()
+    macs = count_macs(autoencoder, task.channels, task.height, task.width)
+    metrics["macs"] = macs
+    metrics["parameters"] = sum(parameter.numel() for parameter in autoencoder.parameters())
+    if settings.max_macs is not None and macs > settings.max_macs:
+        raise RejectedTrial(
+            Verdict.OVER_MACS, f"{macs:,} multiply-adds for one image, --max-macs is {settings.max_macs:,}"
+        )
+    return make_detector(autoencoder)
+
+
+def _fit_and_validate(
+    detector: Detector,
+    task: Task,
+    settings: TrialSettings,
+    seconds_left: Callable[[], float | None],
+    on_epoch: EpochListener | None,
+) -> dict[str, float]:
+    losses: list[float] = []
+
+    def after_epoch(epoch: int, loss: float) -> None:
+        losses.append(loss)
+        if on_epoch is None or epoch == settings.training.epochs:
+            return
+        try:
+            on_epoch(epoch, loss, evaluate(detector, task.validation, max_seconds=seconds_left()))
+        except RejectedTrial as rejection:
+            # The last epoch decides: scores that are all equal now can come apart later.
+            if rejection.verdict is Verdict.OVER_TIME:
+                raise
+
+    fit(
+        detector,
+        task.train,
+        settings=settings.training,
+        seed=settings.seed,
+        max_seconds=seconds_left(),
+        on_epoch=after_epoch,
+    )
+    validation = evaluate(detector, task.validation, max_seconds=seconds_left())
+    if on_epoch is not None:
+        on_epoch(settings.training.epochs, losses[-1], validation)
+    return validation
