@@ -1,0 +1,100 @@
+"""An NNI model space as the controller sees it: an ordered list of categorical decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nni.mutable import Categorical, Mutable, MutableAnnotation
+
+__all__ = ["Action", "Decision", "decisions_of", "size_of", "successor", "to_sample"]
+
+Action = tuple[int, ...]
+"""One index per decision: the tokens a_1 ... a_T of one candidate."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One token of the controller: a label and the values to choose from.
+
+    Attributes:
+        label: The mutable's label, a plain str (NNI's own label type cannot be loaded with ``weights_only=True``).
+        values: The choices; any type.
+    """
+
+    label: str
+    values: tuple[Any, ...]
+
+
+def decisions_of(space: Mutable) -> tuple[Decision, ...]:
+    """Lists the decisions of an NNI space, in the order in which the space declares them.
+
+    Constraints and other annotations are no decisions; `AutoADStrategy` rejects the samples that break them.
+    The prior ``weights`` of a Categorical are not used.
+
+    Args:
+        space: Any NNI mutable, for instance a model space.
+
+    Raises:
+        TypeError: If a mutable is not categorical.
+        ValueError: If there is nothing to choose.
+
+    Example:
+        >>> from nni.mutable import Categorical, MutableList
+        >>> decisions_of(MutableList([Categorical([8, 16], label="width"), Categorical([True, False], label="bias")]))
+        (Decision(label='width', values=(8, 16)), Decision(label='bias', values=(True, False)))
+    """
+    decisions = []
+    for label, mutable in space.simplify().items():
+        if isinstance(mutable, MutableAnnotation):
+            continue
+        if not isinstance(mutable, Categorical):
+            raise TypeError(
+                f"{str(label)!r} is a {type(mutable).__name__}, but the autoad strategy chooses among the values of "
+                "Categorical mutables only. Declare it as a Categorical that lists the values to try."
+            )
+        decisions.append(Decision(str(label), tuple(mutable.values)))
+    if not decisions:
+        raise ValueError(
+            "The model space has no mutables, so there is nothing to search. Declare one Categorical or more."
+        )
+    return tuple(decisions)
+
+
+def to_sample(decisions: tuple[Decision, ...], action: Action) -> dict[str, Any]:
+    """Names the values that an action chooses, in the form that ``freeze`` takes.
+
+    Example:
+        >>> to_sample((Decision("width", (8, 16)), Decision("bias", (True, False))), (1, 0))
+        {'width': 16, 'bias': True}
+    """
+    return {decision.label: decision.values[index] for decision, index in zip(decisions, action, strict=True)}
+
+
+def size_of(decisions: tuple[Decision, ...]) -> int:
+    """Counts the actions, constraints aside.
+
+    Example:
+        >>> size_of((Decision("width", (8, 16)), Decision("depth", (1, 2, 3))))
+        6
+    """
+    size = 1
+    for decision in decisions:
+        size *= len(decision.values)
+    return size
+
+
+def successor(decisions: tuple[Decision, ...], action: Action) -> Action:
+    """Returns the next action in lexicographic order; the first one follows the last.
+
+    Example:
+        >>> decisions = (Decision("width", (8, 16)), Decision("depth", (1, 2, 3)))
+        >>> successor(decisions, (0, 2)), successor(decisions, (1, 2))
+        ((1, 0), (0, 0))
+    """
+    digits = list(action)
+    for position in reversed(range(len(digits))):
+        digits[position] = (digits[position] + 1) % len(decisions[position].values)
+        if digits[position]:
+            break
+    return tuple(digits)

@@ -1,0 +1,360 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nni.mutable import Categorical, ExpressionConstraint, Mutable, MutableDict, Numerical
+from nni.nas.space import ModelStatus, RawFormatModelSpace
+from nni.nas.strategy.middleware import Chain, Deduplication, FailureHandler
+from tiny_space import BEST, PlayedEngine, Sample, evaluate_or_fail, grid_space, play, quality, run_for_real
+
+from autoad_nni_strategies import AutoADStrategy
+from autoad_nni_strategies.controller import Controller
+
+SIZES = (5, 4, 3, 4)
+
+
+def bump(sample: Sample) -> float:
+    """Best at c0 = 1, c1 = 1, ...: 1.0, and 0.1 less per step away."""
+    away: int = sum(abs(value - 1) for value in sample.values())
+    return 1.0 - 0.1 * away
+
+
+def controller_of(state: dict[str, Any]) -> Controller:
+    controller = Controller([n for _, n in state["decisions"]], generator=torch.Generator())
+    controller.load_state_dict(state["controller"])
+    return controller
+
+
+def probability(state: dict[str, Any], *action: int) -> float:
+    return math.exp(controller_of(state).log_prob(torch.tensor([action])).sum().item())
+
+
+def first_state(space: RawFormatModelSpace, **arguments: Any) -> dict[str, Any]:
+    strategy = AutoADStrategy(**arguments)
+    strategy.initialize(space, PlayedEngine(bump, 0))
+    return strategy.state_dict()
+
+
+# --- it searches ---
+
+
+def test_finds_the_best_model_on_nni_s_own_engine() -> None:
+    strategy = AutoADStrategy(seed=0)
+    models = run_for_real(strategy, trials=24)
+    assert len(models) == 24
+    assert all(model.metric == pytest.approx(quality(**model.sample)) for model in models)
+    best = next(strategy.list_models(limit=1))
+    assert best.sample == BEST
+    assert best.metric == pytest.approx(1.0)
+
+
+def test_policy_learns_what_is_good() -> None:
+    rises = []
+    for seed in range(3):
+        before = first_state(grid_space(*SIZES), seed=seed)
+        strategy, samples = play(bump, 150, grid_space(*SIZES), seed=seed)
+        after = strategy.state_dict()
+        rises.append(probability(after, 1, 1, 1, 1) / probability(before, 1, 1, 1, 1))
+        assert probability(after, 1, 1, 1, 1) > 5 * probability(after, 4, 3, 2, 3)
+        # No sample is tried twice, so the last ones of so small a space are what the good ones have left.
+        early, late = ([bump(sample) for sample in part] for part in (samples[:25], samples[25:75]))
+        assert sum(late) / 50 > sum(early) / 25
+    assert min(rises) > 3
+
+
+def test_presets_move_by_their_learning_rate() -> None:
+    moved = {}
+    for preset in ("default", "paper"):
+        before = first_state(grid_space(*SIZES), preset=preset)["controller"]
+        after = play(bump, 5, grid_space(*SIZES), preset=preset)[0].state_dict()["controller"]
+        moved[preset] = max((after[name] - before[name]).abs().max().item() for name in before)
+    # Adam's first step is the learning rate, in the direction of the gradient's sign.
+    assert moved == pytest.approx({"default": 2e-2, "paper": 3.5e-4}, rel=1e-3)
+
+
+def test_first_gradient_is_equation_5() -> None:
+    space = grid_space(3, 2)
+    arguments: dict[str, Any] = {"batch_size": 3, "normalize_advantage": False}
+    controller = controller_of(first_state(space, **arguments))
+    strategy, samples = play(lambda sample: float(sample["c0"]), 3, space, **arguments)
+    rewards = [float(sample["c0"]) for sample in samples]
+    assert len(set(rewards)) > 1
+    for sample, reward in zip(samples, rewards, strict=True):
+        for step in range(2):
+            token = controller.log_prob(torch.tensor([list(sample.values())]))[0, step]
+            torch.autograd.backward(-(reward - sum(rewards) / 3) * token / 3)
+    # Adam's first moment starts at (1 - 0.9) times the gradient.
+    adam = strategy.state_dict()["optimizer"]["state"]
+    for index, (name, parameter) in enumerate(controller.named_parameters()):
+        assert parameter.grad is not None
+        torch.testing.assert_close(adam[index]["exp_avg"], 0.1 * parameter.grad, atol=1e-8, rtol=1e-4, msg=name)
+
+
+# --- budget, concurrency, duplicates ---
+
+
+@pytest.mark.parametrize(("trials", "iterations"), [(1, 1), (5, 1), (7, 2), (12, 3)])
+def test_last_batch_is_what_the_budget_leaves(trials: int, iterations: int) -> None:
+    seen: list[dict[str, float]] = []
+    _, samples = play(bump, trials, grid_space(*SIZES), on_iteration=seen.append)
+    assert len(samples) == trials
+    assert [row["trials"] for row in seen] == [min(5 * (i + 1), trials) for i in range(iterations)]
+
+
+def test_samples_do_not_depend_on_concurrency_or_order_of_arrival() -> None:
+    _, alone = play(bump, 23, grid_space(*SIZES), seed=1)
+    for concurrency in (2, 5, 9):
+        strategy, samples = play(bump, 23, grid_space(*SIZES), seed=1, concurrency=concurrency)
+        assert samples == alone
+        engine = strategy.engine
+        assert engine.at_once == min(concurrency, 5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_never_the_same_twice_and_ends_when_the_space_is_exhausted(seed: int) -> None:
+    _, samples = play(bump, 1000, grid_space(3, 2, 4), seed=seed, batch_size=7)
+    assert len(samples) == 24
+    assert len({tuple(sample.values()) for sample in samples}) == 24
+
+
+def test_a_certain_policy_still_proposes_something_new() -> None:
+    """The walk takes over where every draw is a duplicate."""
+    space = grid_space(4, 4, 4)
+    state = first_state(space)
+    for step, preferred in enumerate((2, 3, 3)):
+        state["controller"][f"heads.{step}.bias"][:] = -1e3
+        state["controller"][f"heads.{step}.bias"][preferred] = 1e3
+    state["tried"] = [[a, b, 3] for a in range(4) for b in range(4)] + [[2, 3, c] for c in range(3)]
+    left = 64 - 16 - 3
+    _, samples = play(bump, left, space, state=state)
+    assert len({tuple(sample.values()) for sample in samples}) == left
+    assert not any(list(sample.values()) in state["tried"] for sample in samples)
+
+
+def constrained(expression: Callable[[Categorical, Categorical], Mutable]) -> RawFormatModelSpace:
+    a, b = (Categorical(range(6), label=label) for label in "ab")
+    constraint = ExpressionConstraint(expression(a, b), label="constraint")
+    return RawFormatModelSpace(MutableDict({"a": a, "b": b, "constraint": constraint}), None)
+
+
+def test_constraints_hold_and_all_that_they_leave_is_found() -> None:
+    _, samples = play(lambda sample: float(sample["a"]), 100, constrained(lambda a, b: a + b == 5))
+    assert sorted((sample["a"], sample["b"]) for sample in samples) == [(a, 5 - a) for a in range(6)]
+
+
+def test_constraints_that_leave_nothing_are_an_error() -> None:
+    with pytest.raises(ValueError, match="rejects every sample"):
+        play(bump, 10, constrained(lambda a, b: a + b == 50))
+
+
+def test_other_mutables_are_refused_when_the_search_starts() -> None:
+    with pytest.raises(TypeError, match="'rate' is a Numerical"):
+        play(bump, 5, grid_space(2, rate=Numerical(0, 1, label="rate")))
+
+
+def test_values_need_not_be_hashable() -> None:
+    values: list[Any] = [None, [1, 2], {"kernel": 3}, "x"]
+    space = RawFormatModelSpace(MutableDict({"v": Categorical(values, label="v")}), None)
+    _, samples = play(lambda sample: 1.0, 10, space)
+    assert sorted(samples, key=str) == sorted(({"v": value} for value in values), key=str)
+
+
+# --- failed trials ---
+
+
+def test_failed_and_non_finite_trials_get_the_lowest_reward_so_far() -> None:
+    answers = iter([None, math.nan, None, None, 0.4, 0.9, math.inf, 0.2, 0.6, -math.inf, None, 0.5])
+    seen: list[dict[str, float]] = []
+    # Newest first within a batch: the engine asks for the answers in reverse.
+    play(lambda sample: next(answers), 12, grid_space(*SIZES), batch_size=4, concurrency=4, on_iteration=seen.append)
+    assert [row["failed"] for row in seen] == [4, 1, 2]
+    assert [row["reward"] for row in seen] == pytest.approx(
+        [0.0, (0.4 + 0.9 + 0.4 + 0.2) / 4 - 0.05, (0.6 + 0.2 + 0.2 + 0.5) / 4]
+    )
+    assert math.isnan(seen[0]["best"])
+    assert [row["best"] for row in seen[1:]] == [0.9, 0.9]
+
+
+def test_negative_rewards_have_a_best_of_their_own() -> None:
+    seen: list[dict[str, float]] = []
+    answers = iter([None, -3.0, -2.0, -5.0])
+    play(lambda sample: next(answers), 4, grid_space(*SIZES), batch_size=2, on_iteration=seen.append)
+    assert [row["best"] for row in seen] == [-3.0, -2.0]
+    assert [row["reward"] for row in seen] == pytest.approx([-3.0, -3.5])
+
+
+def test_crashing_trials_on_nni_s_own_engine_do_not_stop_the_search() -> None:
+    models = run_for_real(AutoADStrategy(seed=0), trials=30, function=evaluate_or_fail)
+    failed = [model for model in models if model.status is ModelStatus.Failed]
+    assert len(models) == 24
+    assert [model.sample["width"] for model in failed] == [16] * 6
+
+
+# --- determinism and state ---
+
+
+def test_seeds_differ_and_repeat() -> None:
+    runs = [play(bump, 12, grid_space(*SIZES), seed=seed)[1] for seed in (0, 0, 1)]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_rewards_matter() -> None:
+    up, down = (play(lambda sample, sign=sign: sign * bump(sample), 60, grid_space(*SIZES))[1] for sign in (1, -1))  # type: ignore[misc]
+    assert up[:5] == down[:5]
+    assert up != down
+
+
+def test_global_generators_are_left_alone() -> None:
+    torch.manual_seed(1)
+    before = (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate())  # type: ignore[index]
+    play(bump, 12, grid_space(*SIZES))
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (np.random.get_state()[1].tolist(), random.getstate())  # type: ignore[index]
+
+
+def test_same_samples_in_a_new_process() -> None:
+    here = Path(__file__).parent
+    code = (
+        "import json; from tiny_space import grid_space, play; from test_autoad_strategy import SIZES, bump;"
+        "print(json.dumps(play(bump, 40, grid_space(*SIZES), seed=3)[1]))"
+    )
+    path = os.pathsep.join([str(here), *sys.path])
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "12", "NNI_FRAMEWORK": "none"}
+    output = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True).stdout
+    assert json.loads(output) == play(bump, 40, grid_space(*SIZES), seed=3)[1]
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_going_on_from_a_state_is_bit_identical(preset: str) -> None:
+    whole, samples = play(bump, 40, grid_space(*SIZES), seed=2, preset=preset)
+    half, first = play(bump, 20, grid_space(*SIZES), seed=2, preset=preset)
+    file = io.BytesIO()
+    torch.save(half.state_dict(), file)
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    rest, second = play(bump, 20, grid_space(*SIZES), seed=99, preset=preset, state=state)
+    assert first + second == samples
+    assert_same(whole.state_dict(), rest.state_dict())
+
+
+def test_an_interrupted_iteration_is_proposed_again() -> None:
+    _, samples = play(bump, 20, grid_space(*SIZES))
+    calls = iter(range(100))
+
+    def interrupted(sample: Sample) -> float:
+        if next(calls) == 12:
+            raise KeyboardInterrupt
+        return bump(sample)
+
+    strategy = AutoADStrategy()
+    strategy.initialize(grid_space(*SIZES), PlayedEngine(interrupted, 20))
+    with pytest.raises(KeyboardInterrupt):
+        strategy.run()
+    _, rest = play(bump, 10, grid_space(*SIZES), state=strategy.state_dict())
+    assert rest == samples[10:]
+
+
+def test_a_state_is_a_copy() -> None:
+    strategy, _ = play(bump, 5, grid_space(*SIZES))
+    state = strategy.state_dict()
+    state["tried"].clear()
+    state["controller"]["first_input"].zero_()
+    assert len(strategy.state_dict()["tried"]) == 5
+    assert strategy.state_dict()["controller"]["first_input"].any()
+
+
+def test_state_of_another_space_is_refused() -> None:
+    state = first_state(grid_space(3, 2))
+    with pytest.raises(ValueError, match=r"\['c0', 3\].*\['c0', 2\].* Resume with the space of that search"):
+        play(bump, 5, grid_space(2, 3), state=state)
+
+
+def test_no_state_before_initialize() -> None:
+    with pytest.raises(RuntimeError, match=r"initialize\(\) before state_dict"):
+        AutoADStrategy().state_dict()
+    with pytest.raises(RuntimeError, match=r"initialize\(\) before load_state_dict"):
+        AutoADStrategy().load_state_dict({})
+
+
+def assert_same(one: Any, other: Any) -> None:
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+# --- what is seen, what is refused, what it works with ---
+
+
+def test_diagnostics_of_the_first_iterations() -> None:
+    seen: list[dict[str, float]] = []
+    space = grid_space(*SIZES)
+    _, samples = play(bump, 10, space, on_iteration=seen.append)
+    rewards = [bump(sample) for sample in samples]
+    first, second = sum(rewards[:5]) / 5, sum(rewards[5:]) / 5
+    assert [set(row) for row in seen] == [
+        {"iteration", "trials", "failed", "reward", "best", "baseline", "entropy"}
+    ] * 2
+    assert [row["iteration"] for row in seen] == [1, 2]
+    assert [row["reward"] for row in seen] == pytest.approx([first, second])
+    assert [row["best"] for row in seen] == [max(rewards[:5]), max(rewards)]
+    assert [row["baseline"] for row in seen] == pytest.approx([first, 0.9 * first + 0.1 * second])
+    # Almost uniform at first.
+    assert seen[0]["entropy"] == pytest.approx(math.log(5 * 4 * 3 * 4), rel=0.01)
+
+
+def test_entropy_falls_as_the_policy_learns() -> None:
+    seen: list[dict[str, float]] = []
+    play(bump, 150, grid_space(*SIZES), on_iteration=seen.append)
+    assert seen[-1]["entropy"] < seen[0]["entropy"] - 0.3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"preset": "papre"}, "preset is 'papre'. Expected one of default, paper"),
+        ({"batch_size": 0}, "batch_size is 0. Expected a whole number from 1"),
+        ({"batch_size": 2.5}, "batch_size is 2.5. Expected a whole number"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0. Expected a number above 0"),
+        ({"learning_rate": "1e-3"}, "learning_rate is '1e-3'. .* write numbers without quotes and as 1.0e-3"),
+        ({"learning_rate": math.nan}, "learning_rate is nan"),
+        ({"baseline_decay": 1}, "baseline_decay is 1. Expected a number from 0 to below 1"),
+        ({"normalize_advantage": 1}, "normalize_advantage is 1. Expected true or false"),
+        ({"seed": "x"}, "seed is 'x'. Expected a whole number"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        AutoADStrategy(**arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_runs_inside_nni_s_chain() -> None:
+    strategy = AutoADStrategy(seed=0)
+    chain = Chain(strategy, Deduplication("invalid"), FailureHandler(metric=-1.0))
+    models = run_for_real(chain, trials=12, function=evaluate_or_fail)
+    assert len(models) == 12
+    assert {model.metric for model in models if model.status is ModelStatus.Failed} <= {-1.0}
+    assert len(strategy.state_dict()["tried"]) == 12
