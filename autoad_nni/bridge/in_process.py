@@ -1,0 +1,158 @@
+"""Runs an experiment file in this process: no server, the same strategy, the same trial function."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nni
+from nni.nas.execution import SequentialExecutionEngine
+
+from autoad_nni.bridge.experiment_file import ExperimentFile
+from autoad_nni.bridge.preflight import preflight
+from autoad_nni.bridge.replay import JournalMiddleware
+from autoad_nni.bridge.run_folder import RunFolder
+from autoad_nni.bridge.scalars import ScalarWriter
+from autoad_nni.bridge.search import Search
+from autoad_nni.bridge.spaces import SampleSpace, build_autoencoder
+from autoad_nni.bridge.trial import TrialRequest, run_sample
+from autoad_nni.data import Task
+from autoad_nni.errors import AutoADError
+from autoad_nni.evaluation import evaluate, make_detector
+
+__all__ = ["InProcessSearch"]
+
+Listener = Callable[[int, float | None], None]
+"""Called with (trials ended so far, best reward so far)."""
+
+
+class InProcessSearch:
+    """One search of an experiment file in this process.
+
+    Args:
+        experiment: The file.
+        request: What its ``trialCommand`` says.
+        output: The run folder.
+        max_trials: Instead of the file's ``maxTrialNumber``.
+        seed: Instead of the file's seed of the strategy.
+        resume: Go on with the search in ``output``.
+
+    Raises:
+        AutoADError: For every fault in the file, the data or the folder, before anything is trained.
+    """
+
+    def __init__(
+        self,
+        experiment: ExperimentFile,
+        request: TrialRequest,
+        output: Path,
+        *,
+        max_trials: int | None = None,
+        seed: int | None = None,
+        resume: bool = False,
+    ) -> None:
+        arguments = self._strategy_arguments(experiment, seed)
+        self.max_trials = max_trials if max_trials is not None else experiment.max_trials
+        if self.max_trials is None and experiment.max_seconds is None:
+            raise AutoADError(
+                f"{experiment.path}: the search has no end. Expected maxTrialNumber or maxExperimentDuration. "
+                "Add one, or give --trials."
+            )
+        # All that can be wrong is found before the run folder is made.
+        self._task: Task = preflight(experiment, request, arguments)
+        self._request = request
+        self.folder = RunFolder(output, resume=resume)
+        self._search = Search(
+            search_space=experiment.search_space,
+            journal_path=self.folder.journal,
+            trial_arguments=experiment.trial_arguments,
+            images=self._task.digest(),
+            **arguments,
+        )
+        self._setting = {"experiment": experiment.path.name, "seed": arguments["seed"]}
+        self._max_seconds = experiment.max_seconds
+        self._scalars = ScalarWriter(output / "tensorboard" / "search")
+        self._details: dict[int, str] = {}
+        self._listener: Listener = lambda ended, best: None
+
+    @staticmethod
+    def _strategy_arguments(experiment: ExperimentFile, seed: int | None) -> dict[str, Any]:
+        if experiment.advisor_arguments is None:
+            raise AutoADError(
+                f"{experiment.path}: the tuner {experiment.tuner_name!r} runs under nnictl only. "
+                "Expected autoad_nni.bridge.StrategyAdvisor. "
+                "Use 'autoad-nni launch', or the advisor with strategy: tpe or random."
+            )
+        arguments = dict(experiment.advisor_arguments)
+        return arguments if seed is None else {**arguments, "seed": seed}
+
+    def run(self, listener: Listener) -> dict[str, Any] | None:
+        """Runs the search to its end, then reads the test set once, for the best model.
+
+        Args:
+            listener: Called at the start and after every trial.
+
+        Returns:
+            The content of ``best.json``, or None when no trial ended well.
+        """
+        self._listener = listener
+        logging.getLogger("nni").setLevel(logging.CRITICAL)  # NNI logs every crash twice; ours are in the history
+        engine = SequentialExecutionEngine(max_duration=self._max_seconds, continue_on_failure=True)
+        engine.load_state_dict({"model_count": 0, "total_duration": self._seconds_spent()})
+        self._middleware = JournalMiddleware(
+            engine, self._search.journal, max_trials=self.max_trials, on_end=self._on_end
+        )
+        try:
+            self._search.run(self._middleware, self._evaluate)
+        finally:
+            self._scalars.close()
+        return self._finish()
+
+    def _seconds_spent(self) -> float:
+        """Returns what earlier sittings took, which counts towards the experiment's duration."""
+        ends = [event["metrics"] for event in self._search.journal.recorded if event["event"] == "end"]
+        return sum(float(metrics["seconds"]) for metrics in ends if metrics is not None)
+
+    def _evaluate(self, model: SampleSpace) -> None:
+        assert model.sample is not None and model.trial_id is not None
+        folder = self.folder.path / "tensorboard" / f"trial-{model.trial_id:04d}"
+        try:
+            result = run_sample(
+                model.sample,
+                self._task,
+                self._request,
+                scalars=ScalarWriter(folder),
+                report=nni.report_intermediate_result,
+            )
+        except Exception as error:
+            self._details[model.trial_id] = f"{type(error).__name__}: {error}"
+            raise
+        self._details[model.trial_id] = result.detail
+        if result.detector is not None and self.folder.improves(float(result.metrics["default"])):
+            # Before the journal knows of the trial: a kill here repeats it.
+            self.folder.save_weights(model.trial_id, result.detector)
+        self._middleware.report_metrics(model, result.metrics)
+
+    def _on_end(self, model: SampleSpace, metrics: Mapping[str, Any] | None, recorded: bool) -> None:
+        assert model.sample is not None and model.trial_id is not None
+        self.folder.add_trial(model.trial_id, model.sample, metrics, self._details.pop(model.trial_id, ""))
+        best = None if self.folder.best is None else float(self.folder.best["reward"])
+        ended = self.folder.verdicts.total()
+        if not recorded:
+            self.folder.write_best(None, self._setting)
+            if metrics is not None:
+                self._scalars.add(ended, {"reward": float(metrics["default"]), "best": best or 0.0})
+        self._listener(ended, best)
+
+    def _finish(self) -> dict[str, Any] | None:
+        best = self.folder.best
+        if best is None:
+            return None
+        autoencoder = build_autoencoder(self._request.space, best["sample"], channels=self._task.channels)
+        detector = make_detector(autoencoder)
+        self.folder.load_weights(detector)
+        test = evaluate(detector, self._task.test)
+        self.folder.write_best(test, self._setting)
+        return {**best, "test": test, "verdicts": dict(self.folder.verdicts)}

@@ -1,0 +1,137 @@
+"""The append-only record of a search: what was submitted, how it ended, in the order in which the strategy saw it.
+
+The journal is the whole state of a search. A strategy is a deterministic function of its seed, its space and the
+order of the results, so a search is resumed by giving a fresh strategy the recorded results again (see
+`autoad_nni.bridge.replay`). That holds for every NNI strategy, also for those whose ``state_dict`` is incomplete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoad_nni.errors import AutoADError
+
+__all__ = ["Journal", "append_line", "read_lines", "write_json_atomically"]
+
+Event = dict[str, Any]
+
+_FORMAT = 1
+
+
+def read_lines(path: Path) -> list[Event]:
+    """Reads a JSONL file and drops a torn last line, the trace of a kill in mid-write.
+
+    Args:
+        path: The file; missing means empty. A torn tail is cut off the file, so that appending goes on cleanly.
+
+    Raises:
+        AutoADError: If a line other than the last is no JSON object.
+    """
+    if not path.exists():
+        return []
+    raw = path.read_bytes()
+    whole, torn = raw.rpartition(b"\n")[0], raw.rpartition(b"\n")[2]
+    if torn:
+        with path.open("r+b") as file:
+            file.truncate(len(raw) - len(torn))
+    events: list[Event] = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            raise _changed_by_hand(path, number, "no JSON object", "one JSON object a line")
+        events.append(event)
+    return events
+
+
+def append_line(path: Path, event: Mapping[str, Any]) -> None:
+    """Appends one JSON line and waits until it is on disk."""
+    with path.open("ab") as file:
+        file.write(json.dumps(event).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json_atomically(path: Path, content: Any) -> None:
+    """Writes JSON so that a reader, also after a kill, sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+class Journal:
+    """The journal of one search.
+
+    Args:
+        path: The JSONL file; created with its folder when missing.
+        identity: What makes two searches the same: strategy, its arguments, seed, search space. Plain JSON.
+
+    Raises:
+        AutoADError: If the file belongs to a search with another identity, or was changed by hand.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = read_lines(path)
+        head = {"event": "search", "format": _FORMAT, **identity}
+        if not lines:
+            append_line(path, head)
+        else:
+            self._check_identity(lines[0], json.loads(json.dumps(head)))
+            self._check_order(lines[1:])
+        self.recorded: list[Event] = lines[1:]
+        """The events of earlier sittings, oldest first."""
+
+    def _check_identity(self, found: Event, expected: Event) -> None:
+        # In the order of the identity: what the user wrote is named before what follows from it (another seed gives
+        # other images too).
+        for key in [*expected, *sorted(set(found) - set(expected))]:
+            if found.get(key) != expected.get(key):
+                raise AutoADError(
+                    f"{self.path} was recorded with {key} = {_short(found.get(key))}, the experiment file says "
+                    f"{_short(expected.get(key))}. A search is resumed only as it was: put the old value back, "
+                    "or start anew with another output folder."
+                )
+
+    def _check_order(self, events: list[Event]) -> None:
+        """Raises unless trials are submitted as 0, 1, 2, ... and each ends at most once, after its submission."""
+        n_submitted, open_ids = 0, set[int]()
+        for number, event in enumerate(events, 2):
+            if event.get("event") == "submit" and event.get("id") == n_submitted and "sample" in event:
+                open_ids.add(n_submitted)
+                n_submitted += 1
+            elif event.get("event") == "end" and event.get("id") in open_ids and "metrics" in event:
+                open_ids.remove(event["id"])
+            else:
+                raise _changed_by_hand(self.path, number, _short(event), "the next trial's submission or an end")
+
+    def submitted(self, trial_id: int, sample: Mapping[str, Any]) -> None:
+        """Records that the strategy proposed a sample."""
+        append_line(self.path, {"event": "submit", "id": trial_id, "sample": dict(sample)})
+
+    def ended(self, trial_id: int, metrics: Mapping[str, Any] | None) -> None:
+        """Records how a trial ended; ``metrics`` is None for a trial that failed."""
+        append_line(self.path, {"event": "end", "id": trial_id, "metrics": None if metrics is None else dict(metrics)})
+
+
+def _changed_by_hand(path: Path, number: int, got: str, expected: str) -> AutoADError:
+    return AutoADError(
+        f"{path}, line {number} is {got}. Expected {expected}. "
+        "The file was changed by hand: restore it, or start anew with another output folder."
+    )
+
+
+def _short(value: Any, width: int = 120) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,0 +1,165 @@
+"""Starts nnictl so that its server is reached from this machine only, and reads what an experiment left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from autoad_nni.bridge.experiment_file import command_path
+from autoad_nni.errors import AutoADError
+
+__all__ = [
+    "FinishedTrial",
+    "experiment_folder",
+    "finished_trials",
+    "free_port",
+    "loopback_environment",
+    "run_nnictl",
+    "stored_trial_command",
+    "wait_for_end",
+]
+
+_PYTHON_ERROR = re.compile(r"[A-Za-z_.]*(Error|Exception): ")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def free_port(first: int = 8080, last: int = 8180) -> int:
+    """Returns the first port of the range on which nothing listens."""
+    for port in range(first, last + 1):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AutoADError(f"No port from {first} to {last} is free. Expected one. Give a free one with --port.")
+
+
+def loopback_environment() -> dict[str, str]:
+    """Returns this process's environment, with NNI's manager held to 127.0.0.1."""
+    preload = Path(__file__).with_name("loopback.js")
+    options = f"{os.environ.get('NODE_OPTIONS', '')} --require={json.dumps(str(preload))}".strip()
+    return {**os.environ, "NODE_OPTIONS": options, "PATH": command_path(), "PYTHONWARNINGS": "ignore"}
+
+
+def run_nnictl(arguments: list[str], *, echo: Callable[[str], None]) -> None:
+    """Runs nnictl in the foreground on loopback.
+
+    Args:
+        arguments: Words behind ``nnictl``.
+        echo: Takes each line that nnictl prints.
+
+    Raises:
+        AutoADError: If nnictl is missing or fails, or the experiment ended in ERROR.
+    """
+    environment = loopback_environment()
+    nnictl = shutil.which("nnictl", path=environment["PATH"])
+    if nnictl is None:
+        raise AutoADError("nnictl is not found on PATH. Expected it beside this Python. Install autoad-nni there.")
+    experiment_id = None
+    last = failure = last_error = ""
+    with subprocess.Popen(
+        [nnictl, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            line = _ANSI.sub("", line.rstrip())
+            found = re.search(r"Experiment ID: (\S+)", line)
+            experiment_id = found[1] if found else experiment_id
+            last = line or last
+            _, reported, reason = line.partition("Dispatcher error: ")
+            failure = reason if reported else failure
+            last_error = line if _PYTHON_ERROR.match(line) else last_error
+            echo(line)
+    if process.returncode != 0:
+        raise AutoADError(f"nnictl {arguments[0]} failed with exit code {process.returncode}: {last_error or last}")
+    if failure:
+        raise AutoADError(f"experiment {experiment_id} ended in ERROR: {failure} See its log/dispatcher.log.")
+
+
+def wait_for_end(port: int) -> str:
+    """Waits until the experiment behind ``port`` is DONE, STOPPED or ERROR, and returns which.
+
+    ``nnictl resume --foreground`` does not wait, other than ``nnictl create --foreground``: it stops at once.
+    """
+    while True:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/api/v1/nni/check-status", timeout=60) as response:
+                status = str(json.load(response)["status"])
+        except OSError:
+            return "STOPPED"  # somebody ended the server
+        if status in ("DONE", "STOPPED", "ERROR"):
+            return status
+        time.sleep(2)
+
+
+def experiment_folder(experiment_id: str) -> Path:
+    """Returns the folder in which NNI keeps an experiment.
+
+    Raises:
+        AutoADError: If NNI knows no experiment of that id.
+    """
+    from nni.tools.nnictl.config_utils import Experiments
+
+    known = Experiments().get_all_experiments()
+    if experiment_id not in known:
+        listed = ", ".join(known) or "none"
+        raise AutoADError(
+            f"NNI knows no experiment {experiment_id!r}. Known: {listed}. See 'nnictl experiment list -a'."
+        )
+    return Path(known[experiment_id]["logDir"]) / experiment_id
+
+
+@dataclass(frozen=True)
+class FinishedTrial:
+    """A trial with a final result.
+
+    Attributes:
+        number: NNI's number of the trial in the experiment.
+        sample: Value by label.
+        metrics: What the trial reported.
+    """
+
+    number: int
+    sample: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+def stored_trial_command(folder: Path) -> tuple[str, Path]:
+    """Returns an experiment's ``trialCommand`` and the folder it starts in, from NNI's data base."""
+    with closing(_open_database(folder)) as database:
+        (params,) = database.execute("SELECT params FROM ExperimentProfile ORDER BY revision DESC").fetchone()
+    content = json.loads(params)
+    return content["trialCommand"], Path(content["trialCodeDirectory"])
+
+
+def _open_database(folder: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{folder / 'db' / 'nni.sqlite'}?mode=ro", uri=True)
+
+
+def finished_trials(folder: Path) -> list[FinishedTrial]:
+    """Reads the trials with a final result from NNI's data base, best first, whatever the tuner was."""
+    with closing(_open_database(folder)) as database:
+        samples = {
+            job: (json.loads(data)["parameters"], sequence)
+            for job, data, sequence in database.execute(
+                "SELECT trialJobId, data, sequenceId FROM TrialJobEvent WHERE data <> '' ORDER BY timestamp"
+            )
+        }
+        finals = database.execute("SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL'").fetchall()
+    trials = []
+    for job, data in finals:
+        value = json.loads(json.loads(data))  # NNI stores what the trial sent, itself JSON, as a JSON text
+        metrics = value if isinstance(value, dict) else {"default": value}
+        if job in samples:
+            trials.append(FinishedTrial(int(samples[job][1]), samples[job][0], metrics))
+    return sorted(trials, key=lambda trial: float(trial.metrics["default"]), reverse=True)

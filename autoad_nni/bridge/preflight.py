@@ -1,0 +1,40 @@
+"""Finds what is wrong with an experiment before a server starts or a folder is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from autoad_nni.bridge.experiment_file import ExperimentFile
+from autoad_nni.bridge.search import Search
+from autoad_nni.bridge.trial import TrialRequest
+from autoad_nni.data import Task, load_task
+from autoad_nni.errors import AutoADError
+from autoad_nni.evaluation import pick_device
+
+__all__ = ["preflight"]
+
+
+def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapping[str, Any] | None) -> Task:
+    """Checks space, strategy, device and images, as every trial would need them.
+
+    Args:
+        experiment: The file.
+        request: What its ``trialCommand`` says.
+        arguments: The advisor's arguments; None when a tuner of NNI proposes the trials.
+
+    Returns:
+        The task, loaded.
+
+    Raises:
+        AutoADError: For the first fault that is found.
+    """
+    if arguments is not None:
+        if request.space != arguments["space"]:
+            raise AutoADError(
+                f"trialCommand has --space {request.space}, tuner.classArgs has space {arguments['space']}. "
+                "Expected the same in both. Correct one of them."
+            )
+        Search(search_space=experiment.search_space, journal_path=None, **arguments)
+    pick_device(request.settings.device)
+    return load_task(request.task)

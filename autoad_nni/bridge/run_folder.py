@@ -1,0 +1,92 @@
+"""The folder that a search in this process leaves behind; safe to kill at any instant."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoad_nni.bridge.journal import append_line, read_lines, write_json_atomically
+from autoad_nni.detector import Detector
+from autoad_nni.errors import AutoADError
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """``history.jsonl`` (a line per trial), ``best.json``, ``best.safetensors``, ``state/``, ``tensorboard/``.
+
+    Args:
+        path: The folder; made when missing.
+        resume: Whether a search that is there already may go on.
+
+    Raises:
+        AutoADError: If the folder holds a search and ``resume`` is not set, or holds files of something else.
+    """
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self.path = path
+        self.journal = path / "state" / "journal.jsonl"
+        if path.exists() and not path.is_dir():
+            raise AutoADError(f"--output {path} is a file. Expected a folder. Give another --output.")
+        if self.journal.exists() and not resume:
+            raise AutoADError(
+                f"--output {path} holds a search already. Expected a new folder. "
+                "Add --resume to go on with that search, or give another --output."
+            )
+        if path.exists() and not self.journal.exists() and set(path.iterdir()) - {self.journal.parent}:
+            raise AutoADError(f"--output {path} holds other files. Expected a new or empty folder. Give another one.")
+        try:
+            self.journal.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AutoADError(
+                f"--output {path} cannot be made: {error.strerror}. Expected a folder to write to. Give another one."
+            ) from None
+        self._history = path / "history.jsonl"
+        self._written = {line.get("trial") for line in read_lines(self._history)}
+        self.best: dict[str, Any] | None = None
+        self.verdicts: Counter[str] = Counter()
+
+    def add_trial(self, trial: int, sample: Mapping[str, Any], metrics: Mapping[str, Any] | None, detail: str) -> None:
+        """Takes a finished trial; one that is in the history already is not written again."""
+        metrics = {"verdict": "crashed"} if metrics is None else dict(metrics)
+        self.verdicts[str(metrics["verdict"])] += 1
+        if trial not in self._written:
+            line = {"trial": trial, "sample": dict(sample), "metrics": metrics}
+            append_line(self._history, {**line, "detail": detail} if detail else line)
+        if metrics["verdict"] == "ok" and (self.best is None or metrics["default"] > self.best["reward"]):
+            self.best = {"trial": trial, "reward": metrics["default"], "sample": dict(sample), "validation": metrics}
+            if self._candidate(trial).exists():
+                os.replace(self._candidate(trial), self._weights)
+
+    def improves(self, reward: float) -> bool:
+        """Returns whether ``reward`` beats every trial so far."""
+        return self.best is None or reward > self.best["reward"]
+
+    def save_weights(self, trial: int, detector: Detector) -> None:
+        """Keeps the weights of a trial that `improves`; they become the best ones when it is added."""
+        from safetensors.torch import save_file
+
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
+        save_file(state, self._candidate(trial))
+
+    def load_weights(self, detector: Detector) -> None:
+        """Loads the weights of the best trial."""
+        from safetensors.torch import load_file
+
+        detector.load_state_dict(load_file(self._weights))
+
+    @property
+    def _weights(self) -> Path:
+        return self.path / "best.safetensors"
+
+    def _candidate(self, trial: int) -> Path:
+        return self.journal.with_name(f"trial-{trial:04d}.safetensors")
+
+    def write_best(self, test: Mapping[str, float] | None, setting: Mapping[str, Any]) -> None:
+        """Writes ``best.json``; ``test`` is None until the search is over."""
+        if self.best is not None:
+            counts = {"n_trials": self.verdicts.total(), "verdicts": dict(self.verdicts)}
+            write_json_atomically(self.path / "best.json", {**self.best, "test": test, **counts, **setting})

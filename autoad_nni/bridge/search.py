@@ -1,0 +1,74 @@
+"""One search: a strategy, its space and its journal, whichever engine runs the trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nni.nas.execution import ExecutionEngine
+
+from autoad_nni import __version__
+from autoad_nni.bridge.journal import Journal
+from autoad_nni.bridge.spaces import SampleSpace, SearchSpace, declare, narrow
+from autoad_nni.errors import AutoADError
+from autoad_nni.registry import STRATEGIES
+
+__all__ = ["Search"]
+
+
+class Search:
+    """Builds the parts of a search from what the experiment file says.
+
+    Args:
+        search_space: The file's search space.
+        journal_path: Where the journal is, or will be; None to check the rest only.
+        strategy: Name in the registry of strategies.
+        strategy_args: Keyword arguments of the strategy.
+        seed: Seed of the strategy.
+        space: Name in the registry of search spaces.
+        trial_arguments: Words of the trial command; results of other words do not belong in the same journal.
+        images: Digest of the images; rewards on other images, or another split, do not compare.
+
+    Raises:
+        AutoADError: If a name, label, value or argument is unknown, or the journal is that of another search.
+    """
+
+    def __init__(
+        self,
+        *,
+        search_space: SearchSpace,
+        journal_path: Path | None,
+        strategy: str,
+        strategy_args: Mapping[str, Any],
+        seed: int,
+        space: str,
+        trial_arguments: Sequence[str] = (),
+        images: str = "",
+    ) -> None:
+        self.mutables = narrow(declare(space, search_space), search_space)
+        factory = STRATEGIES.load(strategy)
+        try:
+            self.strategy = factory(seed=seed, **strategy_args)
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise AutoADError(
+                f"strategy {strategy!r} does not take strategy_args {dict(strategy_args)}: {reason}. "
+                f"Expected arguments of {factory.__module__}.{factory.__qualname__}. Correct tuner.classArgs."
+            ) from None
+        self.identity = {
+            "strategy": strategy,
+            "strategy_args": dict(strategy_args),
+            "seed": seed,
+            "space": space,
+            "search_space": {label: entry["_value"] for label, entry in search_space.items()},
+            "trial_arguments": list(trial_arguments),
+            "images": images,
+            "version": __version__,
+        }
+        if journal_path is not None:
+            self.journal = Journal(journal_path, self.identity)
+
+    def run(self, engine: ExecutionEngine, evaluate: Callable[[SampleSpace], None] | None = None) -> None:
+        """Runs the strategy to its end."""
+        self.strategy(SampleSpace(self.mutables, evaluate), engine)
