@@ -1,0 +1,71 @@
+"""The ``autoad-nni`` command.
+
+Each command imports what it needs when it runs, so ``--help`` and a trial's start stay fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import typer
+
+from autoad_nni import __version__
+from autoad_nni.cli import launch, plugins, search, space, trial
+from autoad_nni.cli.usage import UsageFault, one_line
+from autoad_nni.errors import AutoADError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="autoad-nni",
+    help="Searches the best anomaly-detection model for your images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("search")(search.search)
+app.command("trial")(trial.trial)
+app.command("launch")(launch.launch)
+app.command("space")(space.space)
+app.add_typer(plugins.app, name="plugins")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"autoad-nni {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; a fault of the user is one line on stderr and exit code 2."""
+    # NNI would import pytorch_lightning, seconds in every trial. Set here, in the entry point, not by the package.
+    os.environ.setdefault("NNI_FRAMEWORK", "none")
+    # NNI says so of every torch class that it does not know; harmless, and not to be mended in an archived package.
+    warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)
+    try:
+        code = app(args=arguments, prog_name="autoad-nni", standalone_mode=False)
+    except AutoADError as error:
+        _fail(str(error))
+    except UsageFault as error:
+        _fail(f"{one_line(error)} See 'autoad-nni --help'.")
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("stopped.", err=True)
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 141
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"autoad-nni: {message}", err=True)
+    sys.exit(2)

@@ -1,0 +1,140 @@
+"""``autoad-nni launch``: nnictl on 127.0.0.1 only, then the best model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autoad_nni.errors import AutoADError
+
+if TYPE_CHECKING:
+    from autoad_nni.bridge.trial import TrialRequest
+
+__all__ = ["launch"]
+
+
+def launch(
+    experiment: Annotated[Path | None, typer.Argument(help="Experiment file (YAML).")] = None,
+    resume: Annotated[str, typer.Option(metavar="ID", help="Go on with a stopped experiment instead.")] = "",
+    view: Annotated[str, typer.Option(metavar="ID", help="Open the web UI of an ended experiment instead.")] = "",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the web UI; default: the first free one from 8080.")
+    ] = None,
+) -> None:
+    """Runs an experiment file with nnictl, its web UI reachable from this machine only, and prints the best model.
+
+    NNI's server asks for no password and would listen on all interfaces; this command binds it to 127.0.0.1.
+    """
+    if sum(map(bool, (experiment, resume, view))) != 1:
+        raise AutoADError("Give one of: an experiment file, --resume ID, --view ID. See 'autoad-nni launch --help'.")
+    from autoad_nni.bridge.launch import experiment_folder, free_port, run_nnictl
+
+    if experiment is not None:
+        _check(experiment)
+    else:
+        experiment_folder(view or resume)
+    port = port or free_port()
+    typer.echo(f"web UI: http://127.0.0.1:{port}")
+    if view:
+        run_nnictl(["view", view, "--port", str(port)], echo=lambda line: None)
+        typer.echo(f"close it with: nnictl stop {view}")
+    elif resume:
+        _resume(resume, port)
+        _report(resume)
+    else:
+        _report(_create(experiment, port))
+
+
+def _create(experiment: Path | None, port: int) -> str:
+    from autoad_nni.bridge.launch import run_nnictl
+
+    experiment_id = ""
+
+    def echo(line: str) -> None:
+        nonlocal experiment_id
+        experiment_id = line.partition("Experiment ID: ")[2] or experiment_id
+        _echo(line)
+
+    try:
+        run_nnictl(["create", "--config", str(experiment), "--port", str(port), "--foreground"], echo=echo)
+    except KeyboardInterrupt:
+        _stopped(experiment_id)
+    if not experiment_id:
+        raise AutoADError("nnictl printed no experiment id. Expected one. See what it printed above.")
+    return experiment_id
+
+
+def _resume(experiment_id: str, port: int) -> None:
+    from autoad_nni.bridge.launch import run_nnictl, wait_for_end
+
+    run_nnictl(["resume", experiment_id, "--port", str(port)], echo=_echo)
+    status = "stopped"
+    try:
+        status = wait_for_end(port)
+    except KeyboardInterrupt:
+        _stopped(experiment_id)
+    finally:
+        run_nnictl(["stop", experiment_id], echo=lambda line: None)
+    if status == "ERROR":
+        raise AutoADError(f"experiment {experiment_id} ended in ERROR. See its log/dispatcher.log for the reason.")
+
+
+def _stopped(experiment_id: str) -> None:
+    hint = f" Go on with: autoad-nni launch --resume {experiment_id}" if experiment_id else ""
+    typer.echo(f"stopped.{hint}", err=True)
+    raise typer.Exit(130)
+
+
+def _check(experiment: Path) -> None:
+    """Finds what is wrong with the file before a server starts."""
+    from autoad_nni.bridge.experiment_file import read_experiment
+    from autoad_nni.cli.trial import parse_request
+
+    file = read_experiment(experiment)
+    request = parse_request(file.trial_arguments, file.trial_folder)
+    from autoad_nni.bridge.preflight import preflight
+
+    preflight(file, request, file.advisor_arguments)
+
+
+def _echo(line: str) -> None:
+    """Prints the few lines of NNI's log that tell how far the experiment is; the rest is in its folder."""
+    wanted = ("Experiment ID", "status changed", "Change NNIManager status", "WARNING", "ERROR", "Error")
+    if any(word in line for word in wanted):
+        typer.echo(f"  {line}")
+
+
+def _report(experiment_id: str) -> None:
+    from autoad_nni.bridge.experiment_file import trial_arguments
+    from autoad_nni.bridge.launch import experiment_folder, finished_trials, stored_trial_command
+    from autoad_nni.cli.search import print_best
+    from autoad_nni.cli.trial import parse_request
+
+    folder = experiment_folder(experiment_id)
+    trials = [trial for trial in finished_trials(folder) if trial.metrics.get("verdict", "ok") == "ok"]
+    if not trials:
+        raise AutoADError(f"Experiment {experiment_id} has no trial that ended well. See the logs in {folder}.")
+    best = trials[0]
+    content: dict[str, Any] = {"trial": best.number, "reward": best.metrics["default"], "sample": best.sample}
+    content |= {"validation": best.metrics, "test": None}
+    command, started_in = stored_trial_command(folder)
+    content["test"] = _test(best.sample, parse_request(trial_arguments(command, folder), started_in))
+    from autoad_nni.bridge.journal import write_json_atomically
+
+    write_json_atomically(folder / "best.json", content)
+    print_best(content, str(folder / "best.json"))
+    typer.echo(f"open the web UI again: autoad-nni launch --view {experiment_id}")
+
+
+def _test(sample: dict[str, object], request: TrialRequest) -> dict[str, float] | None:
+    """Trains the best sample once more, same seed, and reads the test set for it."""
+    import tempfile
+
+    from autoad_nni.bridge.trial import run_alone
+
+    with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
+        metrics = run_alone(request, sample, scalars=Path(scalars), test=True, report=lambda figures: None)
+    test: dict[str, float] | None = metrics.get("test")
+    return test

@@ -1,0 +1,89 @@
+"""``autoad-nni search``: an experiment file in this process, with a progress bar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["search"]
+
+
+def search(
+    experiment: Annotated[Path, typer.Argument(help="Experiment file (YAML), the same that nnictl takes.")],
+    output: Annotated[Path, typer.Option(help="Folder for the results.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Instead of the file's maxTrialNumber.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the file's seed of the strategy.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --output.")] = False,
+) -> None:
+    """Searches the best model in this process: no server, no web UI.
+
+    Stop it with Ctrl-C, or kill it: the same command with --resume goes on.
+    """
+    from autoad_nni.bridge.experiment_file import read_experiment
+    from autoad_nni.cli.trial import parse_request
+
+    file = read_experiment(experiment)
+    request = parse_request(file.trial_arguments, file.trial_folder)
+    from autoad_nni.bridge.in_process import InProcessSearch
+
+    run = InProcessSearch(file, request, output, max_trials=trials, seed=seed, resume=resume)
+    best = _run_with_progress(run)
+    _print_result(best, run, output)
+
+
+def _run_with_progress(run: Any) -> dict[str, Any] | None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("trial"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("best {task.fields[best]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task("search", total=run.max_trials, best="-")
+
+        def listener(ended: int, best: float | None) -> None:
+            progress.update(bar, completed=ended, best="-" if best is None else f"{best:.4f}")
+
+        try:
+            best: dict[str, Any] | None = run.run(listener)
+        except KeyboardInterrupt:
+            progress.stop()
+            typer.echo("stopped. The same command with --resume goes on.", err=True)
+            raise typer.Exit(130) from None
+    return best
+
+
+def _print_result(best: dict[str, Any] | None, run: Any, output: Path) -> None:
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(run.folder.verdicts.items()))
+    typer.echo(f"{run.folder.verdicts.total()} trials: {verdicts}")
+    if best is None:
+        typer.echo(f"No trial ended well; {output}/history.jsonl says why for each.", err=True)
+        raise typer.Exit(1)
+    print_best(best, f"{output}/best.json")
+
+
+def print_best(best: dict[str, Any], where: str) -> None:
+    """Prints the best model: reward, test metrics, sample."""
+    typer.echo(f"best: trial {best['trial']}, validation reward {best['reward']:.4f}")
+    if best.get("test"):
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in best["test"].items())
+        typer.echo(f"test (read once, for this model): {figures}")
+    for label, value in best["sample"].items():
+        typer.echo(f"  {label}: {value}")
+    typer.echo(f"written to {where}")

@@ -1,0 +1,37 @@
+"""``autoad-nni space``: the declared search space in NNI's JSON form."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+__all__ = ["space"]
+
+
+def space(
+    name: Annotated[str, typer.Argument(help="Registered search space.")] = "autoencoder",
+    layers: Annotated[int, typer.Option(min=1, max=12, help="Layers of the encoder, N.")] = 3,
+    random: Annotated[bool, typer.Option("--random", help="Print one random sample instead.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of --random.")] = 0,
+) -> None:
+    """Prints the declared search space for an experiment file, as JSON (which is YAML).
+
+    Other installed hypotheses and losses can be added to the file; 'autoad-nni plugins list' names them.
+    """
+    import numpy as np
+
+    from autoad_nni.bridge.spaces import to_search_space
+    from autoad_nni.registry import SEARCH_SPACES
+
+    search_space = to_search_space(SEARCH_SPACES.load(name)(layers))
+    if random:
+        generator = np.random.default_rng(seed)
+        sample = {
+            label: entry["_value"][generator.integers(len(entry["_value"]))] for label, entry in search_space.items()
+        }
+        typer.echo(json.dumps(sample, indent=2))
+        return
+    lines = [f"  {json.dumps(label)}: {json.dumps(entry)}" for label, entry in search_space.items()]
+    typer.echo("{\n" + ",\n".join(lines) + "\n}")

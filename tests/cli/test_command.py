@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+from run_command import command
+
+from autoad_nni import __version__, registry
+
+
+def imported_by(code: str) -> set[str]:
+    """Which of the heavy modules a new process has imported after ``code``."""
+    heavy = "{'torch', 'nni', 'numpy', 'sklearn', 'skimage', 'torchvision', 'tensorboard', 'pytorch_lightning'}"
+    script = f"import sys\n{code}\nprint(*sorted({heavy} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    return set(out.splitlines()[-1].split())
+
+
+def leaving(words: list[str]) -> str:
+    """Code that runs the command and goes on where it would have ended the process."""
+    return f"""
+import autoad_nni.cli
+try:
+    autoad_nni.cli.main({words})
+except SystemExit as left:
+    assert not left.code
+"""
+
+
+def test_importing_the_package_imports_neither_torch_nor_nni() -> None:
+    assert imported_by("import autoad_nni") == set()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["search", "--help"], ["trial", "--help"], ["plugins", "list"]])
+def test_help_and_lists_come_without_torch(words: list[str]) -> None:
+    assert imported_by(leaving(words)) & {"torch", "nni", "sklearn", "skimage", "torchvision"} == set()
+
+
+def test_a_trial_imports_no_lightning() -> None:
+    """Seconds in every trial."""
+    code = leaving(["space"]) + "import autoad_nni.bridge.in_process"
+    assert imported_by(code) & {"pytorch_lightning", "sklearn", "torchvision", "tensorboard"} == set()
+
+
+def test_the_version() -> None:
+    assert command("--version") == (0, f"autoad-nni {__version__}\n", "")
+
+
+def test_python_m_is_the_same_command() -> None:
+    out = subprocess.run([sys.executable, "-m", "autoad_nni", "--version"], capture_output=True, text=True)
+    assert (out.returncode, out.stdout, out.stderr) == (0, f"autoad-nni {__version__}\n", "")
+
+
+def test_help_names_every_command() -> None:
+    ended = command("--help")
+    assert ended.code == 0
+    for name in ("search", "trial", "launch", "space", "plugins"):
+        assert f" {name} " in ended.out
+
+
+def test_plugins_are_listed_with_their_distribution() -> None:
+    lines = command("plugins", "list").out.splitlines()
+    groups = (registry.HYPOTHESES, registry.LOSSES, registry.STRATEGIES, registry.SEARCH_SPACES, registry.DATASETS)
+    for group in groups:
+        assert f"{group.group}:" in lines
+        for name in group.names():
+            assert f"  {name:<22} autoad-nni {__version__}" in lines
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_space_is_printed_as_json_that_is_yaml(layers: int) -> None:
+    ended = command("space", "--layers", layers)
+    search_space = json.loads(ended.out)
+    assert yaml.safe_load(ended.out) == search_space
+    assert len(search_space) == 2 + 6 * layers
+    assert all(entry["_type"] == "choice" for entry in search_space.values())
+    assert search_space["layer1_channels"]["_value"] == [3, 8, 16, 32, 64, 128, 256]
+    assert search_space["layer1_normalization"]["_value"] == ["none", "batch", "instance"]
+    assert search_space["distance"]["_value"] == [
+        "l1",
+        "l2",
+        "l21",
+        "ssim",
+    ]  # l21_ssim is installed, and outside the default
+    assert len(ended.out.splitlines()) == 2 + len(search_space), "a label a line"
+
+
+def test_a_random_sample_lies_in_the_space_and_depends_on_the_seed() -> None:
+    search_space = json.loads(command("space").out)
+    samples = [json.loads(command("space", "--random", "--seed", seed).out) for seed in (0, 0, 1)]
+    assert samples[0] == samples[1] != samples[2]
+    for sample in samples:
+        assert set(sample) == set(search_space)
+        assert all(value in search_space[label]["_value"] for label, value in sample.items())

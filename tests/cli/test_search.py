@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_command import command
+from small_experiment import SPACE, TRIAL, history, space, tuner, write
+
+from autoad_nni.bridge.experiment_file import read_experiment
+from autoad_nni.bridge.spaces import build_autoencoder
+from autoad_nni.cli.trial import parse_request
+from autoad_nni.data import load_task
+from autoad_nni.evaluation import evaluate, make_detector
+
+TRIALS = 8
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("experiment") / "small.yml")
+
+
+@pytest.fixture(scope="module")
+def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a search that nobody disturbed; tests only read it."""
+    run = tmp_path_factory.mktemp("runs") / "deep" / "finished"
+    ended = command("search", file, "--output", run)
+    assert (ended.code, ended.err) == (0, "")
+    (run.parent / "stdout.txt").write_text(ended.out)
+    return run
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of that folder to go on with."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def best_of(run: Path) -> dict[str, Any]:
+    best: dict[str, Any] = json.loads((run / "best.json").read_text())
+    return best
+
+
+def test_the_history_has_a_line_per_trial(finished: Path) -> None:
+    lines = history(finished)
+    assert [line["trial"] for line in lines] == list(range(TRIALS))
+    for line in lines:
+        assert set(line["sample"]) == set(SPACE)
+        assert all(line["sample"][label] in SPACE[label] for label in SPACE)
+        metrics = line["metrics"]
+        assert set(metrics) == {"default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "verdict"}
+        assert metrics["verdict"] == "ok" and metrics["default"] == metrics["auroc"]
+    assert len({json.dumps(line["sample"]) for line in lines}) == TRIALS
+    assert len({line["metrics"]["default"] for line in lines}) > 2
+
+
+def test_the_best_is_the_best_of_the_history(finished: Path) -> None:
+    best, lines = best_of(finished), history(finished)
+    winner = max(lines, key=lambda line: line["metrics"]["default"])
+    assert best["trial"] == winner["trial"] and best["sample"] == winner["sample"]
+    assert best["reward"] == winner["metrics"]["default"] == best["validation"]["auroc"]
+    assert set(best["test"]) == {"auroc", "aupr_in", "aupr_out"}
+    assert best["test"] != {name: best["validation"][name] for name in best["test"]}
+    assert (best["n_trials"], best["verdicts"]) == (TRIALS, {"ok": TRIALS})
+    assert (best["experiment"], best["seed"]) == ("small.yml", 0)
+
+
+def test_the_weights_are_those_of_the_best_trial(finished: Path, file: Path) -> None:
+    from safetensors.torch import load_file
+
+    best = best_of(finished)
+    request = parse_request(read_experiment(file).trial_arguments)
+    task = load_task(request.task)
+    detector = make_detector(build_autoencoder("autoencoder", best["sample"], channels=task.channels))
+    detector.load_state_dict(load_file(finished / "best.safetensors"))
+    validation = {name: best["validation"][name] for name in ("auroc", "aupr_in", "aupr_out")}
+    assert evaluate(detector, task.validation) == validation
+    assert evaluate(detector, task.test) == best["test"]
+
+
+def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} == {
+        "history.jsonl", "best.json", "best.safetensors", "state", "tensorboard"
+    }  # fmt: skip
+    assert [path.name for path in (finished / "state").iterdir()] == ["journal.jsonl"]
+
+
+def test_the_journal_has_every_submission_and_every_end(finished: Path) -> None:
+    events = [json.loads(line) for line in (finished / "state" / "journal.jsonl").read_text().splitlines()]
+    assert Counter(event["event"] for event in events) == {"search": 1, "submit": TRIALS, "end": TRIALS}
+    assert events[0]["strategy"] == "autoad" and events[0]["trial_arguments"] == TRIAL.split()[2:]
+
+
+def scalars_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder)).Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_tensorboard_shows_the_search_and_each_trial(finished: Path) -> None:
+    rewards = [line["metrics"]["default"] for line in history(finished)]
+    search = scalars_of(finished / "tensorboard" / "search")
+    assert set(search) == {"reward", "best"}
+    assert search["reward"] == [(i, pytest.approx(reward)) for i, reward in enumerate(rewards, 1)]
+    assert search["best"] == [(i, pytest.approx(max(rewards[:i]))) for i in range(1, TRIALS + 1)]
+    for trial, reward in enumerate(rewards):
+        scalars = scalars_of(finished / "tensorboard" / f"trial-{trial:04d}")
+        assert set(scalars) == {"loss/train", "validation/auroc", "validation/aupr_in", "validation/aupr_out"}
+        assert scalars["validation/auroc"] == [(1, pytest.approx(reward))]
+
+
+def test_the_screen_shows_progress_the_best_model_and_where_it_is(finished: Path) -> None:
+    out, best = (finished.parent / "stdout.txt").read_text(), best_of(finished)
+    assert f"{TRIALS}/{TRIALS}" in out and f"best {best['reward']:.4f}" in out
+    assert f"{TRIALS} trials: {TRIALS} ok" in out
+    assert f"best: trial {best['trial']}, validation reward {best['reward']:.4f}" in out
+    assert f"auroc {best['test']['auroc']:.4f}" in out
+    for label, value in best["sample"].items():
+        assert f"  {label}: {value}" in out
+    assert f"written to {finished}/best.json" in out
+
+
+def test_a_search_that_is_there_is_not_touched_without_resume(run: Path, file: Path) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    ended = command("search", file, "--output", run)
+    assert ended.code == 2
+    assert ended.err == (
+        f"autoad-nni: --output {run} holds a search already. Expected a new folder. "
+        "Add --resume to go on with that search, or give another --output.\n"
+    )
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_resuming_a_finished_search_changes_nothing(run: Path, file: Path) -> None:
+    before = {name: (run / name).read_bytes() for name in ("history.jsonl", "best.json", "best.safetensors")}
+    assert command("search", file, "--output", run, "--resume").code == 0
+    assert {name: (run / name).read_bytes() for name in before} == before
+
+
+def test_more_trials_go_on_from_a_finished_search(finished: Path, file: Path, tmp_path: Path) -> None:
+    """Also when the smaller budget ended within a batch of the strategy."""
+    run = tmp_path / "run"
+    assert command("search", file, "--output", run, "--trials", 4).code == 0
+    assert history(run) == history(finished)[:4]
+    assert best_of(run)["n_trials"] == 4
+    assert command("search", file, "--output", run, "--trials", TRIALS, "--resume").code == 0
+    assert history(run) == history(finished)
+    assert best_of(run)["test"] == best_of(finished)["test"]
+    assert (run / "best.safetensors").read_bytes() == (finished / "best.safetensors").read_bytes()
+
+
+def test_fewer_trials_than_there_are_forget_none(run: Path, finished: Path, file: Path) -> None:
+    assert command("search", file, "--output", run, "--trials", 1, "--resume").code == 0
+    assert history(run) == history(finished) and best_of(run) == best_of(finished)
+
+
+def test_the_same_seed_gives_the_same_trials_and_another_one_others(finished: Path, file: Path, tmp_path: Path) -> None:
+    assert command("search", file, "--output", tmp_path / "same", "--seed", 0, "--trials", 5).code == 0
+    assert command("search", file, "--output", tmp_path / "other", "--seed", 1, "--trials", 5).code == 0
+    assert history(tmp_path / "same") == history(finished)[:5]
+    samples = [line["sample"] for line in history(tmp_path / "other")]
+    assert samples != [line["sample"] for line in history(finished)[:5]]
+    assert best_of(tmp_path / "other")["seed"] == 1
+
+
+def test_resume_in_a_folder_that_is_not_there_begins(file: Path, tmp_path: Path) -> None:
+    """So the same command can be repeated whatever happened to the first one."""
+    assert command("search", file, "--output", tmp_path / "run", "--resume", "--trials", 1).code == 0
+    assert len(history(tmp_path / "run")) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"tuner": tuner(seed=1)}, "seed = 0, the experiment file says 1"),
+        ({"tuner": tuner(strategy="random")}, 'strategy = "autoad", the experiment file says "random"'),
+        ({"searchSpace": space(distance=["l2", "l1"])}, "search_space = "),
+        ({"trialCommand": f"{TRIAL} --seed 1"}, "trial_arguments = "),
+    ],
+)
+def test_resuming_another_search_is_refused(run: Path, tmp_path: Path, change: dict[str, Any], named: str) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    ended = command("search", write(tmp_path / "other.yml", **change), "--output", run, "--resume")
+    assert ended.code == 2 and named in ended.err and ended.err.count("\n") == 1
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_kill_between_the_journal_and_the_rest_loses_nothing(run: Path, finished: Path, file: Path) -> None:
+    """The journal knows of the last trial; history, best.json and the weights in their place do not yet."""
+    lines = (run / "history.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "history.jsonl").write_bytes(b"".join(lines[:-1]))
+    (run / "best.json").unlink()
+    best = best_of(finished)["trial"]
+    (run / "best.safetensors").rename(run / "state" / f"trial-{best:04d}.safetensors")
+    assert command("search", file, "--output", run, "--resume").code == 0
+    assert history(run) == history(finished) and best_of(run) == best_of(finished)
+    assert (run / "best.safetensors").read_bytes() == (finished / "best.safetensors").read_bytes()
+    assert [path.name for path in (run / "state").iterdir()] == ["journal.jsonl"]
+
+
+def test_a_kill_before_the_first_line_does_not_block_the_folder(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "run" / "state").mkdir(parents=True)
+    assert command("search", file, "--output", tmp_path / "run", "--resume", "--trials", 1).code == 0
+
+
+def test_a_journal_changed_by_hand_is_one_line(run: Path, file: Path) -> None:
+    journal = run / "state" / "journal.jsonl"
+    journal.write_text(journal.read_text().replace('{"event": "end"', '{"event": "bend"', 1))
+    ended = command("search", file, "--output", run, "--resume")
+    assert ended.code == 2 and "line 3 is" in ended.err and ended.err.count("\n") == 1
+
+
+def test_a_record_that_the_strategy_contradicts_leaves_the_best_model_alone(run: Path, file: Path) -> None:
+    journal = run / "state" / "journal.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    flipped = {"l1": "l2", "l2": "l1"}[lines[1]["sample"]["distance"]]
+    lines[1]["sample"]["distance"] = flipped
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    before = (run / "best.json").read_bytes()
+    ended = command("search", file, "--output", run, "--resume")
+    assert ended.code == 2 and "proposes another sample for trial 0" in ended.err and ended.err.count("\n") == 1
+    assert (run / "best.json").read_bytes() == before
+
+
+def test_a_search_in_which_no_trial_ends_well_says_so(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.yml", trialCommand=f"{TRIAL} --max-macs 1", maxTrialNumber=3)
+    ended = command("search", file, "--output", tmp_path / "run")
+    assert ended.code == 1
+    assert "3 trials: 3 over_macs" in ended.out
+    assert ended.err == f"No trial ended well; {tmp_path}/run/history.jsonl says why for each.\n"
+    assert not (tmp_path / "run" / "best.json").exists()
+    for line in history(tmp_path / "run"):
+        assert line["metrics"]["verdict"] == "over_macs" and line["metrics"]["default"] == 0.0
+        assert "--max-macs is 1" in line["detail"]
+
+
+def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.yml", maxTrialNumber=None, maxExperimentDuration="0.01s")
+    assert command("search", file, "--output", tmp_path / "run").code == 0
+    ended = history(tmp_path / "run")
+    assert 1 <= len(ended) <= 3
+    assert command("search", file, "--output", tmp_path / "run", "--resume").code == 0
+    assert history(tmp_path / "run") == ended, "the time of earlier sittings counts"
+
+
+@pytest.mark.parametrize("strategy", ["random", "grid_search", "regularized_evolution"])
+def test_the_other_strategies_run_the_same_file(tmp_path: Path, strategy: str) -> None:
+    file = write(tmp_path / "x.yml", tuner=tuner(strategy=strategy), maxTrialNumber=3)
+    assert command("search", file, "--output", tmp_path / "run").code == 0
+    assert len(history(tmp_path / "run")) == 3
+
+
+def test_a_relative_root_means_the_same_as_under_nnictl(tmp_path: Path) -> None:
+    """Under nnictl trials start in the folder of the experiment file, wherever nnictl was called."""
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for kind, low, count in (("good", 0, 30), ("defect", 128, 6)):
+        (tmp_path / "images" / kind).mkdir(parents=True)
+        for i in range(count):
+            pixels = random.integers(low, low + 128, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / kind / f"{i}.png")
+    file = write(
+        tmp_path / "own.yml",
+        trialCommand="autoad-nni trial --data folder --root images --epochs 1 --threads 1",
+        maxTrialNumber=2,
+    )
+    assert not Path("images").exists()
+    ended = command("search", file, "--output", tmp_path / "run")
+    assert (ended.code, ended.err) == (0, "")
+    assert len(history(tmp_path / "run")) == 2
+    # Other images, other split: rewards that do not compare.
+    (tmp_path / "images" / "good" / "7.png").unlink()
+    ended = command("search", file, "--output", tmp_path / "run", "--trials", "3", "--resume")
+    assert ended.code == 2 and "was recorded with images = " in ended.err and len(ended.err.splitlines()) == 1
+    assert len(history(tmp_path / "run")) == 2

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from run_command import Ended, run
+from small_experiment import history, space, tuner, write
+
+MODULE = '''
+import torch
+from autoad_nni.losses.base import Distance
+
+class Exploding(Distance):
+    """Works in name only."""
+
+    def map(self, reconstruction, images):
+        raise RuntimeError("boom,\\nin two lines")
+
+class Squared(Distance):
+    def map(self, reconstruction, images):
+        return (reconstruction - images).pow(2).mean(1, keepdim=True)
+
+    def forward(self, reconstruction, images):
+        return self.map(reconstruction, images).flatten(1).mean(1)
+'''
+ENTRY_POINTS = """[autoad_nni.losses]
+exploding = third_party:Exploding
+squared = third_party:Squared
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an installed distribution that registers two distances."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "third_party.py").write_text(MODULE)
+    info = folder / "third_party-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def searched(site: Path) -> tuple[Ended, Path]:
+    search_space = space(distance=["exploding", "squared"], layer1_activation=["relu"], layer1_pooling_kernel=[1])
+    file = write(site / "x.yml", searchSpace=search_space, tuner=tuner(strategy="random"), maxTrialNumber=6)
+    return run("search", file, "--output", site / "run", python_path=site), site / "run"
+
+
+def test_a_plugin_takes_part_without_a_change_here_and_a_crashing_one_ends_no_search(
+    searched: tuple[Ended, Path],
+) -> None:
+    ended, folder = searched
+    assert (ended.code, ended.err) == (0, "")
+    verdicts = [(line["sample"]["distance"], line["metrics"]["verdict"]) for line in history(folder)]
+    assert len(verdicts) == 6
+    assert set(verdicts) == {("exploding", "crashed"), ("squared", "ok")}
+    crashed = sum(verdict == "crashed" for _, verdict in verdicts)
+    assert f"6 trials: {crashed} crashed, {6 - crashed} ok" in ended.out
+
+
+def test_the_history_says_why_a_trial_crashed(searched: tuple[Ended, Path]) -> None:
+    crashed = [line for line in history(searched[1]) if line["metrics"]["verdict"] == "crashed"]
+    assert all(line["detail"] == "RuntimeError: boom,\nin two lines" for line in crashed)
+    assert all("detail" not in line for line in history(searched[1]) if line not in crashed)
+
+
+def test_it_is_listed_with_its_distribution(site: Path) -> None:
+    lines = run("plugins", "list", python_path=site).out.splitlines()
+    assert f"  {'exploding':<22} third-party 1.2" in lines
+    assert any(line.startswith("  l1 ") and "autoad-nni" in line for line in lines)

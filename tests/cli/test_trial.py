@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_command import Ended, command, run
+from small_experiment import SAMPLE, TRIAL
+
+WORDS = TRIAL.split()[2:]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sample") / "sample.json"
+    path.write_text(json.dumps(SAMPLE))
+    return path
+
+
+def metrics_of(ended: Ended) -> dict[str, Any]:
+    assert ended.code == 0, ended
+    metrics: dict[str, Any] = json.loads(ended.out)
+    assert metrics.pop("seconds") >= 0
+    return metrics
+
+
+@pytest.fixture(scope="module")
+def plain(sample: Path) -> dict[str, Any]:
+    return metrics_of(command("trial", *WORDS, "--sample", sample))
+
+
+def test_the_metrics_of_a_trial(plain: dict[str, Any]) -> None:
+    assert set(plain) == {"default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "verdict"}
+    assert plain["verdict"] == "ok" and plain["default"] == plain["auroc"]
+    # 3 x 3 kernels from 1 to 3 channels and back, on 8 x 8 pixels, and a bias each.
+    assert (plain["macs"], plain["parameters"]) == (64 * 54, 54 + 3 + 1)
+
+
+def test_the_figures_of_each_epoch_come_on_stderr(sample: Path) -> None:
+    ended = command("trial", *WORDS, "--epochs", 3, "--sample", sample)
+    epochs = [json.loads(line) for line in ended.err.splitlines()]
+    assert len(epochs) == 3
+    assert all(set(epoch) == {"default", "loss", "auroc", "aupr_in", "aupr_out"} for epoch in epochs)
+    assert epochs[-1]["auroc"] == metrics_of(ended)["auroc"]
+    assert epochs[-1]["loss"] < epochs[0]["loss"]
+
+
+def test_a_new_process_gives_the_same_metrics(sample: Path, plain: dict[str, Any]) -> None:
+    assert metrics_of(run("trial", *WORDS, "--sample", sample)) == plain
+
+
+def test_another_seed_gives_other_metrics(sample: Path, plain: dict[str, Any]) -> None:
+    assert metrics_of(command("trial", *WORDS, "--seed", 1, "--sample", sample)) != plain
+
+
+def test_the_test_set_is_read_on_demand_only(sample: Path, plain: dict[str, Any]) -> None:
+    tested = metrics_of(command("trial", *WORDS, "--sample", sample, "--test"))
+    assert set(tested.pop("test")) == {"auroc", "aupr_in", "aupr_out"}
+    assert tested == plain and "test" not in plain
+
+
+@pytest.mark.parametrize("reward", ["auroc", "aupr_in", "aupr_out"])
+def test_the_reward_is_the_metric_that_was_asked_for(sample: Path, plain: dict[str, Any], reward: str) -> None:
+    metrics = metrics_of(command("trial", *WORDS, "--reward", reward, "--sample", sample))
+    assert metrics["default"] == plain[reward]
+    assert {**metrics, "default": plain["default"]} == plain
+
+
+def test_a_model_that_costs_too_much_is_refused_before_training(sample: Path) -> None:
+    ended = command("trial", *WORDS, "--max-macs", 64 * 54 - 1, "--sample", sample, "--test")
+    assert ended.err == ""
+    assert metrics_of(ended) == {
+        "default": 0.0,
+        "macs": 64 * 54,
+        "parameters": 58,
+        "verdict": "over_macs",
+        "detail": "3,456 multiply-adds for one image, --max-macs is 3,455",
+    }
+    assert metrics_of(command("trial", *WORDS, "--max-macs", 64 * 54, "--sample", sample))["verdict"] == "ok"
+
+
+def test_a_trial_that_takes_too_long_is_stopped(sample: Path) -> None:
+    metrics = metrics_of(command("trial", *WORDS, "--max-seconds", 1e-6, "--sample", sample))
+    assert (metrics["default"], metrics["verdict"]) == (0.0, "over_time")
+
+
+def test_the_paper_preset_trains_differently(sample: Path, plain: dict[str, Any]) -> None:
+    assert metrics_of(command("trial", *WORDS, "--preset", "paper", "--sample", sample)) != plain
+
+
+def test_images_are_resized(sample: Path) -> None:
+    assert metrics_of(command("trial", *WORDS, "--image-size", 16, "--sample", sample))["macs"] == 256 * 54
+
+
+def test_a_sample_may_lie_in_a_best_json(sample: Path, plain: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "best.json").write_text(json.dumps({"trial": 3, "reward": 0.5, "sample": SAMPLE}))
+    assert metrics_of(command("trial", *WORDS, "--sample", tmp_path / "best.json")) == plain
+
+
+def test_a_sample_drawn_by_space_runs(tmp_path: Path) -> None:
+    (tmp_path / "sample.json").write_text(command("space", "--layers", 1, "--random", "--seed", 3).out)
+    ended = command("trial", *WORDS, "--max-macs", 10_000_000, "--sample", tmp_path / "sample.json")
+    assert metrics_of(ended)["verdict"] in ("ok", "constant_score", "non_finite", "over_macs")
+
+
+def test_nothing_is_left_in_the_working_directory(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("trial", *WORDS, "--sample", sample).code == 0
+    assert list(tmp_path.iterdir()) == []
