@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoad_nni.hypotheses.base import Hypothesis
@@ -14,9 +15,19 @@ __all__ = ["Detector", "count_macs"]
 class Detector(nn.Module):
     r"""Scores images by how badly they are reconstructed and how badly their codes fit the hypothesis.
 
-    .. math:: s(x) = \mathrm{DIST}(\hat{x}, x) + \mathrm{DEFINEREG}(z), \qquad (\hat{x}, z) = g(f(x)), f(x)
+    .. math:: s(x) = \frac{\mathrm{DIST}(\hat{x}, x)}{\sigma_D} + \frac{\mathrm{DEFINEREG}(z)}{\sigma_H},
+        \qquad (\hat{x}, z) = g(f(x)), f(x)
 
-    (Eq. 2 of the paper). In evaluation mode the score of an image does not depend on the others in its batch.
+    (Eq. 2 of the paper). :math:`\sigma_D` and :math:`\sigma_H` are the standard deviations of the two terms over the
+    training images, set by :meth:`calibrate` when training ends and 1 before: the terms' own scales differ by orders
+    of magnitude, and with the size of the code, so that one of them alone would decide. A hypothesis that needs no
+    codes adds nothing, and the score is the distance as it is. In evaluation mode the score of an image does not depend
+    on the others in its batch.
+
+    A hypothesis sees codes of at most ``max_code_size`` numbers: longer ones are averaged down, neighbouring numbers
+    of one channel together, so that its statistics fit into memory whatever the architecture.
+
+    Differs from the paper, which adds the terms as they are and leaves the size of the code open.
 
     Args:
         autoencoder: Maps images ``(batch, channels, height, width)`` to a pair: the reconstruction, of the same
@@ -44,17 +55,22 @@ class Detector(nn.Module):
         self.autoencoder = autoencoder
         self.hypothesis = hypothesis
         self.distance = distance
+        self.register_buffer("distance_scale", torch.ones(()))
+        self.register_buffer("hypothesis_scale", torch.ones(()))
+
+    distance_scale: Tensor
+    hypothesis_scale: Tensor
 
     def loss(self, images: Tensor) -> Tensor:
         """Return the training loss of a batch: mean distance plus the hypothesis's regularizer, a scalar."""
-        reconstruction, codes = self.autoencoder(images)
-        loss: Tensor = self.distance(reconstruction, images).mean() + self.hypothesis.regularizer(codes)
+        distances, codes = self.terms(images)
+        loss: Tensor = distances.mean() + self.hypothesis.regularizer(codes)
         return loss
 
     def score(self, images: Tensor) -> Tensor:
         """Return the anomaly score per image, ``(batch,)``."""
-        reconstruction, codes = self.autoencoder(images)
-        score: Tensor = self.distance(reconstruction, images) + self.hypothesis.score(codes)
+        distances, codes = self.terms(images)
+        score: Tensor = distances / self.distance_scale + self.hypothesis.score(codes) / self.hypothesis_scale
         return score
 
     def score_map(self, images: Tensor) -> Tensor:
@@ -62,10 +78,30 @@ class Detector(nn.Module):
         reconstruction, _ = self.autoencoder(images)
         return self.distance.map(reconstruction, images)
 
-    def codes(self, images: Tensor) -> Tensor:
-        """Return the codes, ``(batch, d)``."""
-        codes: Tensor = self.autoencoder(images)[1]
-        return codes
+    def terms(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return distance per image, ``(batch,)``, and the codes that the hypothesis sees, ``(batch, d)``."""
+        reconstruction, codes = self.autoencoder(images)
+        if self.hypothesis.needs_codes and codes.shape[1] > self.hypothesis.max_code_size:
+            codes = F.adaptive_avg_pool1d(codes[:, None], self.hypothesis.max_code_size)[:, 0]
+        return self.distance(reconstruction, images), codes
+
+    @torch.no_grad()
+    def calibrate(self, distances: Tensor, codes: Tensor) -> None:
+        """Set the scales of both terms of the score.
+
+        Args:
+            distances: Distance of each training image, ``(n,)``.
+            codes: Code of each, ``(n, d)``, in the order of ``distances``.
+        """
+        scores = torch.cat([self.hypothesis.score(part) for part in torch.split(codes, 4096)])
+        self.distance_scale = _deviation(distances)
+        self.hypothesis_scale = _deviation(scores)
+
+
+def _deviation(values: Tensor) -> Tensor:
+    """The standard deviation; 1 where there is none, or none that float32 can hold."""
+    deviation = values.double().std(correction=0).float()
+    return torch.where((deviation > 0) & torch.isfinite(deviation), deviation, torch.ones_like(deviation))
 
 
 def count_macs(autoencoder: nn.Module, channels: int, height: int, width: int) -> int:

@@ -13,6 +13,7 @@ from torch import nn
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.detector import Detector, count_macs
+from autoad_nni.diagnosis import check_alive
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics import aupr_in, aupr_out, auroc
 from autoad_nni.registry import HYPOTHESES, LOSSES
@@ -209,6 +210,7 @@ def _fit_and_validate(
         max_seconds=seconds_left(),
         on_epoch=after_epoch,
     )
+    check_alive(detector, task.train)
     validation = evaluate(detector, task.validation, max_seconds=seconds_left())
     if on_epoch is not None:
         on_epoch(settings.training.epochs, losses[-1], validation)

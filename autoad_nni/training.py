@@ -21,6 +21,8 @@ __all__ = ["TrainingSettings", "fit", "score_images"]
 _FINITE_CHECK_EVERY = 50
 # The share of the time limit after which a run is stopped if it is on the way to this multiple of the limit.
 _PROJECT_AFTER, _PROJECTED_EXCESS = 0.1, 2.0
+# Statistics of a hypothesis between epochs need no more; the last ones are those of all images.
+_CODES_WHILE_TRAINING = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +87,9 @@ def fit(
     """Train a detector on normal images; afterwards it is in evaluation mode.
 
     Steps go through the images in an order drawn anew for each epoch from ``seed`` alone; the global random state is
-    neither read nor changed. A hypothesis with statistics gets all training codes before the first epoch and after
-    each one.
+    neither read nor changed. A hypothesis that needs codes gets those of at most 4,096 images, spread evenly, before
+    the first epoch and between epochs, and those of all images when training has ended; then the detector's terms are
+    put on one scale (:meth:`autoad_nni.detector.Detector.calibrate`).
 
     Args:
         detector: Trained in place, on the device of its parameters, from the weights it has.
@@ -114,7 +117,7 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     starts = _batch_starts(len(images), settings.batch_size)
     n_steps = settings.epochs * len(starts)
-    _fit_hypothesis(detector, images, settings.batch_size)
+    _fit_first(detector, images, settings.batch_size)
     step = 0
     for epoch in range(1, settings.epochs + 1):
         detector.train()
@@ -132,7 +135,7 @@ def fit(
             watch.check(step, n_steps)
         mean_loss = _mean(total, len(starts))
         detector.eval()
-        _fit_hypothesis(detector, images, settings.batch_size)
+        (_fit_between if epoch < settings.epochs else _fit_last)(detector, images, settings.batch_size)
         if on_epoch is not None:
             on_epoch(epoch, mean_loss)
     detector.eval()
@@ -271,10 +274,43 @@ def _mean(total: Tensor, count: int) -> float:
     return mean
 
 
+def _fit_first(detector: Detector, images: Tensor, batch_size: int) -> None:
+    """Give the hypothesis its first statistics, from a part of the images.
+
+    In training mode, as the batches that follow: batch normalization scales codes by their batch there, and would not
+    scale them at all in evaluation mode before the first step. Its running statistics settle meanwhile.
+    """
+    if detector.hypothesis.needs_codes:
+        detector.train()
+        detector.hypothesis.fit(_terms(detector, _part(images), batch_size)[1])
+
+
+def _fit_between(detector: Detector, images: Tensor, batch_size: int) -> None:
+    """Give the hypothesis the statistics of a part of the images, between two epochs."""
+    if detector.hypothesis.needs_codes:
+        detector.hypothesis.fit(_terms(detector, _part(images), batch_size)[1])
+
+
+def _fit_last(detector: Detector, images: Tensor, batch_size: int) -> None:
+    """Give the hypothesis the statistics of all images, and the detector the scales of its score's terms."""
+    if detector.hypothesis.needs_codes:
+        distances, codes = _terms(detector, images, batch_size)
+        detector.hypothesis.fit(codes)
+        detector.calibrate(distances, codes)
+
+
+def _part(images: Tensor) -> Tensor:
+    """At most `_CODES_WHILE_TRAINING` images, spread evenly over all."""
+    return images[:: -(-len(images) // _CODES_WHILE_TRAINING)]
+
+
 @torch.no_grad()
-def _fit_hypothesis(detector: Detector, images: Tensor, batch_size: int) -> None:
-    if not detector.hypothesis.needs_codes:
-        return
-    detector.eval()
+def _terms(detector: Detector, images: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
+    """Distances and codes of images, batch by batch; RejectedTrial NON_FINITE if one is not finite."""
     device = _device(detector)
-    detector.hypothesis.fit(torch.cat([detector.codes(batch.to(device)) for batch in torch.split(images, batch_size)]))
+    starts = _batch_starts(len(images), batch_size) if detector.training else range(0, len(images), batch_size)
+    parts = [detector.terms(images[start : start + batch_size].to(device)) for start in starts]
+    distances, codes = (torch.cat(part) for part in zip(*parts, strict=True))
+    if not (torch.isfinite(distances).all() and torch.isfinite(codes).all()):
+        raise RejectedTrial(Verdict.NON_FINITE, "A code or a distance of a training image is infinite or undefined.")
+    return distances, codes

@@ -19,6 +19,10 @@ class Verdict(str, Enum):
     """A loss or a score was infinite or not a number."""
     CONSTANT_SCORE = "constant_score"
     """Every validation image got the same score."""
+    COLLAPSED = "collapsed"
+    """Every training image got the same code, so that a hypothesis on codes tells nothing apart."""
+    IGNORES_INPUT = "ignores_input"
+    """Every training image got the same reconstruction, and nothing but the distance was to tell them apart."""
 
 
 class RejectedTrial(Exception):

@@ -55,7 +55,7 @@ def test_map_is_the_distances_and_codes_the_autoencoders() -> None:
     detector = Detector(Halving(), Brightness(), L2Distance())
     assert detector.score_map(IMAGES).shape == (2, 1, 4, 6)
     assert detector.score_map(IMAGES).mean((1, 2, 3)).tolist() == pytest.approx([0.125**2, 0.25])
-    assert torch.equal(detector.codes(IMAGES), IMAGES.flatten(1))
+    assert torch.equal(detector.terms(IMAGES)[1], IMAGES.flatten(1))
 
 
 @pytest.mark.parametrize("distance", [L1Distance(), L2Distance(), L21Distance()])

@@ -144,11 +144,42 @@ def test_the_global_random_state_is_neither_read_nor_changed() -> None:
     assert torch.equal(*results)
 
 
-def test_a_hypothesis_gets_all_codes_before_the_first_epoch_and_after_each() -> None:
+def test_a_hypothesis_gets_codes_before_the_first_epoch_and_after_each() -> None:
     hypothesis = Recording()
     settings = TrainingSettings(epochs=2, batch_size=16)
     fit(detector(hypothesis), IMAGES, settings=settings, seed=0)
     assert hypothesis.seen == [((40, 4 * 8 * 8), False)] * 3
+
+
+def test_between_epochs_some_images_are_enough_and_at_the_end_it_is_all() -> None:
+    hypothesis = Recording()
+    images = torch.rand(4100, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    fit(detector(hypothesis), images, settings=TrainingSettings(epochs=2, batch_size=512), seed=0)
+    assert [shape[0] for shape, _ in hypothesis.seen] == [2050, 2050, 4100]
+    assert not any(with_gradient for _, with_gradient in hypothesis.seen)
+
+
+def test_the_first_codes_are_those_of_training_mode() -> None:
+    """Batch normalization does not scale yet in evaluation mode: its running statistics are 0 and 1."""
+
+    class Scale(Recording):
+        def fit(self, codes: Tensor) -> None:
+            self.seen.append(((), bool(codes.std() > 0.5)))
+
+    model = detector(hypothesis := Scale())
+    with torch.no_grad():
+        model.autoencoder.get_parameter("layer.weight").mul_(0.1)
+    fit(model, IMAGES, settings=TrainingSettings(epochs=1), seed=0)
+    assert hypothesis.seen[0] == ((), True)
+
+
+def test_a_code_that_is_not_finite_is_a_verdict() -> None:
+    model = detector(Recording())
+    with torch.no_grad():
+        model.autoencoder.get_parameter("norm.weight").fill_(math.inf)
+    with pytest.raises(RejectedTrial) as caught:
+        fit(model, IMAGES, settings=TrainingSettings(epochs=1), seed=0)
+    assert caught.value.verdict is Verdict.NON_FINITE
 
 
 def test_a_hypothesis_that_needs_none_gets_no_codes() -> None:

@@ -26,7 +26,7 @@ from autoad_nni_search_spaces.layers import (
 
 __all__ = ["AutoencoderSpace", "Reconstruction"]
 
-HYPOTHESES: Final = ("reconstruction",)
+HYPOTHESES: Final = ("density", "cluster", "centroid", "reconstruction")
 DISTANCES: Final = ("l1", "l2", "l21", "ssim")
 LAYER_CHOICES: Final[Mapping[str, Sequence[int | str]]] = {
     "channels": CHANNELS,
@@ -85,7 +85,7 @@ class AutoencoderSpace(ModelSpace):  # type: ignore[misc]  # nni ships no types
         8
         >>> child = space.freeze({label: choice.values[0] for label, choice in space.simplify().items()})
         >>> child.hypothesis_name, child.distance_name
-        ('reconstruction', 'l1')
+        ('density', 'l1')
     """
 
     def __init__(
