@@ -21,6 +21,7 @@ from nni.runtime.tuner_command_channel import CommandType
 
 from autoad_nni.bridge.experiment_file import advisor_arguments
 from autoad_nni.bridge.manager import limit_trials, replace_lost_trials, trial_error
+from autoad_nni.bridge.plugins import plugins_of_sample
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
@@ -204,8 +205,10 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
             self._fail(error)
 
     def _send_trial(self, trial_id: int, sample: Mapping[str, Any]) -> None:
-        parameters = {"parameter_id": trial_id, "parameter_source": "algorithm", "parameters": sample}
-        self.send(CommandType.NewTrialJob, json.dumps({**parameters, "parameter_index": 0}))
+        record = {"parameter_id": trial_id, "parameter_source": "algorithm", "parameters": sample, "parameter_index": 0}
+        # The trial compares them with what is installed where it runs.
+        record["plugins"] = plugins_of_sample(sample)
+        self.send(CommandType.NewTrialJob, json.dumps(record))
 
     def _reopen(self, models: list[SampleSpace]) -> None:
         """Finds out what became of the trials that had no result when the last sitting ended."""

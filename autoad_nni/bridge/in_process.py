@@ -11,13 +11,15 @@ import nni
 from nni.nas.execution import SequentialExecutionEngine
 
 from autoad_nni.bridge.experiment_file import ExperimentFile
+from autoad_nni.bridge.plugins import plugins_of_trial
 from autoad_nni.bridge.preflight import preflight
 from autoad_nni.bridge.replay import JournalMiddleware
 from autoad_nni.bridge.run_folder import RunFolder
 from autoad_nni.bridge.scalars import ScalarWriter
 from autoad_nni.bridge.search import Search
 from autoad_nni.bridge.spaces import SampleSpace, build_autoencoder
-from autoad_nni.bridge.trial import TrialRequest, run_sample
+from autoad_nni.bridge.trial import run_sample
+from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
 from autoad_nni.evaluation import evaluate, make_detector
@@ -137,9 +139,15 @@ class InProcessSearch:
 
     def _on_end(self, model: SampleSpace, metrics: Mapping[str, Any] | None, recorded: bool) -> None:
         assert model.sample is not None and model.trial_id is not None
-        self.folder.add_trial(model.trial_id, model.sample, metrics, self._details.pop(model.trial_id, ""))
+        self.folder.add_trial(
+            model.trial_id,
+            model.sample,
+            metrics,
+            plugins=plugins_of_trial(model.sample, self._request),
+            detail=self._details.pop(model.trial_id, ""),
+        )
         best = None if self.folder.best is None else float(self.folder.best["reward"])
-        ended = self.folder.verdicts.total()
+        ended = self.folder.summary.verdicts.total()
         if not recorded:
             self.folder.write_best(None, self._setting)
             if metrics is not None:
@@ -155,4 +163,4 @@ class InProcessSearch:
         self.folder.load_weights(detector)
         test = evaluate(detector, self._task.test)
         self.folder.write_best(test, self._setting)
-        return {**best, "test": test, "verdicts": dict(self.folder.verdicts)}
+        return {**best, "test": test}

@@ -97,11 +97,15 @@ class Journal:
         # In the order of the identity: what the user wrote is named before what follows from it (another seed gives
         # other images too).
         for key in [*expected, *sorted(set(found) - set(expected))]:
-            if found.get(key) != expected.get(key):
+            old, new = found.get(key), expected.get(key)
+            if old != new:
+                if isinstance(old, dict) and isinstance(new, dict):
+                    part = next(part for part in [*new, *old] if old.get(part) != new.get(part))
+                    key, old, new = f"{key}, {part}", old.get(part), new.get(part)
                 raise AutoADError(
-                    f"{self.path} was recorded with {key} = {_short(found.get(key))}, the experiment file says "
-                    f"{_short(expected.get(key))}. A search is resumed only as it was: put the old value back, "
-                    "or start anew with another output folder."
+                    f"{self.path} was recorded with {key} = {_short(old)}, this search has {_short(new)}. "
+                    "A search is resumed only as it was: put the old value back, or start anew with another output "
+                    "folder."
                 )
 
     def _check_order(self, events: list[Event]) -> None:

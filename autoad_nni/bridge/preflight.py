@@ -7,7 +7,7 @@ from typing import Any
 
 from autoad_nni.bridge.experiment_file import ExperimentFile
 from autoad_nni.bridge.search import Search
-from autoad_nni.bridge.trial import TrialRequest
+from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
 from autoad_nni.evaluation import pick_device

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from autoad_nni.bridge.journal import append_line, read_lines, write_json_atomically
+from autoad_nni.bridge.summary import TrialSummary
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
 
@@ -47,17 +47,34 @@ class RunFolder:
         self._history = path / "history.jsonl"
         self._written = {line.get("trial") for line in read_lines(self._history)}
         self.best: dict[str, Any] | None = None
-        self.verdicts: Counter[str] = Counter()
+        self.summary = TrialSummary()
 
-    def add_trial(self, trial: int, sample: Mapping[str, Any], metrics: Mapping[str, Any] | None, detail: str) -> None:
-        """Takes a finished trial; one that is in the history already is not written again."""
+    def add_trial(
+        self,
+        trial: int,
+        sample: Mapping[str, Any],
+        metrics: Mapping[str, Any] | None,
+        *,
+        plugins: Mapping[str, str],
+        detail: str = "",
+    ) -> None:
+        """Takes a finished trial; one that is in the history already is not written again.
+
+        Args:
+            trial: Its number.
+            sample: Value by label.
+            metrics: What it reported; None when it crashed.
+            plugins: Which plugins ran.
+            detail: Why it was rejected or crashed.
+        """
+        self.summary.add(sample, metrics)
         metrics = {"verdict": "crashed"} if metrics is None else dict(metrics)
-        self.verdicts[str(metrics["verdict"])] += 1
+        what = {"sample": dict(sample), "plugins": dict(plugins)}
         if trial not in self._written:
-            line = {"trial": trial, "sample": dict(sample), "metrics": metrics}
+            line = {"trial": trial, **what, "metrics": metrics}
             append_line(self._history, {**line, "detail": detail} if detail else line)
         if metrics["verdict"] == "ok" and (self.best is None or metrics["default"] > self.best["reward"]):
-            self.best = {"trial": trial, "reward": metrics["default"], "sample": dict(sample), "validation": metrics}
+            self.best = {"trial": trial, "reward": metrics["default"], **what, "validation": metrics}
             if self._candidate(trial).exists():
                 os.replace(self._candidate(trial), self._weights)
 
@@ -88,5 +105,6 @@ class RunFolder:
     def write_best(self, test: Mapping[str, float] | None, setting: Mapping[str, Any]) -> None:
         """Writes ``best.json``; ``test`` is None until the search is over."""
         if self.best is not None:
-            counts = {"n_trials": self.verdicts.total(), "verdicts": dict(self.verdicts)}
+            verdicts = self.summary.verdicts
+            counts = {"n_trials": verdicts.total(), "verdicts": dict(verdicts), "summary": self.summary.to_json()}
             write_json_atomically(self.path / "best.json", {**self.best, "test": test, **counts, **setting})

@@ -10,6 +10,7 @@ from nni.nas.execution import ExecutionEngine
 
 from autoad_nni import __version__
 from autoad_nni.bridge.journal import Journal
+from autoad_nni.bridge.plugins import plugins_of_search
 from autoad_nni.bridge.spaces import SampleSpace, SearchSpace, declare, narrow
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
@@ -65,6 +66,7 @@ class Search:
             "trial_arguments": list(trial_arguments),
             "images": images,
             "version": __version__,
+            "plugins": plugins_of_search(search_space, strategy=strategy, space=space),
         }
         if journal_path is not None:
             self.journal = Journal(journal_path, self.identity)

@@ -5,27 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from autoad_nni.bridge.manager import own_parameters
+from autoad_nni.bridge.plugins import PluginVersions, check_plugins, plugins_of_trial
 from autoad_nni.bridge.scalars import ScalarWriter, nni_scalar_folder
 from autoad_nni.bridge.spaces import build_autoencoder
-from autoad_nni.data import Task, TaskOptions, load_task
+from autoad_nni.bridge.trial_request import TrialRequest
+from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import TrialResult, TrialSettings, evaluate, run_trial
+from autoad_nni.evaluation import TrialResult, evaluate, run_trial
 
-__all__ = ["TrialRequest", "read_sample", "run_alone", "run_sample", "run_under_nni", "under_nni"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialRequest:
-    """What the words of a ``trialCommand`` say: which images, how to train, which space a sample is from."""
-
-    task: TaskOptions
-    settings: TrialSettings = field(default_factory=TrialSettings)
-    space: str = "autoencoder"
+__all__ = ["read_sample", "run_alone", "run_sample", "run_under_nni", "under_nni"]
 
 
 def run_sample(
@@ -61,13 +53,17 @@ def run_under_nni(request: TrialRequest) -> TrialResult:
     record = own_parameters()
     if record is not None:
         nni.trial._params = record  # what reports are filed under
+    check_plugins(nni.trial._params.get("plugins", {}))  # absent when a tuner of NNI proposed the trial
+    sample = nni.get_current_parameter()
     result = run_sample(
-        nni.get_current_parameter(),
+        sample,
         load_task(request.task),
         request,
         scalars=ScalarWriter(nni_scalar_folder()),
         report=nni.report_intermediate_result,
     )
+    used = "; ".join(f"{plugin}: {version}" for plugin, version in plugins_of_trial(sample, request).items())
+    result.metrics["plugins"] = used  # flat: the web UI shows no nested values
     nni.report_final_result(result.metrics)
     return result
 
@@ -76,6 +72,7 @@ def run_alone(
     request: TrialRequest,
     sample: Mapping[str, Any],
     *,
+    plugins: Mapping[str, str],
     scalars: Path,
     test: bool,
     report: Callable[[dict[str, float]], None],
@@ -85,16 +82,21 @@ def run_alone(
     Args:
         request: Task and settings.
         sample: Value by label.
+        plugins: The plugins that a record of this sample names; empty when there is none.
         scalars: Folder for TensorBoard.
         test: Also score the test set. It is read once, for the model that is kept: not while choosing one.
         report: Takes the figures of each epoch.
 
     Returns:
         The metrics; with ``test`` those of the test set under the key ``test``.
+
+    Raises:
+        AutoADError: If a plugin is missing, or of another version than the record says.
     """
+    check_plugins(plugins)
     task = load_task(request.task)
     result = run_sample(sample, task, request, scalars=ScalarWriter(scalars), report=report)
-    metrics: dict[str, Any] = dict(result.metrics)
+    metrics: dict[str, Any] = {**result.metrics, "plugins": plugins_of_trial(sample, request)}
     if result.detail:
         metrics["detail"] = result.detail
     if test and result.detector is not None:
@@ -107,8 +109,11 @@ def under_nni() -> bool:
     return os.environ.get("NNI_PLATFORM") not in (None, "standalone", "unittest")
 
 
-def read_sample(path: Path) -> dict[str, Any]:
+def read_sample(path: Path) -> tuple[dict[str, Any], PluginVersions]:
     """Reads a sample from a JSON file: ``{label: value}``, or an object that has it under ``sample``.
+
+    Returns:
+        The sample, and the plugins that the file records under ``plugins``; empty when it records none.
 
     Raises:
         AutoADError: If the file is missing or holds something else.
@@ -124,4 +129,7 @@ def read_sample(path: Path) -> dict[str, Any]:
     sample = content.get("sample", content) if isinstance(content, dict) else content
     if not isinstance(sample, dict):
         raise AutoADError(f"{path} holds a {type(sample).__name__}. Expected a JSON object: label to value.")
-    return sample
+    plugins = content.get("plugins", {}) if sample is not content else {}
+    if not isinstance(plugins, dict):
+        raise AutoADError(f"{path} holds plugins: {plugins!r}. Expected a JSON object: plugin to version. Restore it.")
+    return sample, plugins

@@ -10,7 +10,7 @@ import typer
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
-    from autoad_nni.bridge.trial import TrialRequest
+    from autoad_nni.bridge.trial_request import TrialRequest
 
 __all__ = ["launch"]
 
@@ -109,18 +109,27 @@ def _echo(line: str) -> None:
 def _report(experiment_id: str) -> None:
     from autoad_nni.bridge.experiment_file import trial_arguments
     from autoad_nni.bridge.launch import experiment_folder, finished_trials, stored_trial_command
+    from autoad_nni.bridge.plugins import plugins_of_trial
+    from autoad_nni.bridge.summary import TrialSummary
     from autoad_nni.cli.search import print_best
     from autoad_nni.cli.trial import parse_request
 
     folder = experiment_folder(experiment_id)
-    trials = [trial for trial in finished_trials(folder) if trial.metrics.get("verdict", "ok") == "ok"]
+    finished = finished_trials(folder)
+    summary = TrialSummary()
+    for trial in finished:
+        summary.add(trial.sample, trial.metrics)
+    typer.echo("\n".join(summary.lines()))
+    trials = [trial for trial in finished if trial.metrics.get("verdict", "ok") == "ok"]
     if not trials:
         raise AutoADError(f"Experiment {experiment_id} has no trial that ended well. See the logs in {folder}.")
     best = trials[0]
-    content: dict[str, Any] = {"trial": best.number, "reward": best.metrics["default"], "sample": best.sample}
-    content |= {"validation": best.metrics, "test": None}
     command, started_in = stored_trial_command(folder)
-    content["test"] = _test(best.sample, parse_request(trial_arguments(command, folder), started_in))
+    request = parse_request(trial_arguments(command, folder), started_in)
+    content: dict[str, Any] = {"trial": best.number, "reward": best.metrics["default"], "sample": best.sample}
+    content |= {"plugins": plugins_of_trial(best.sample, request), "validation": best.metrics, "test": None}
+    content["test"] = _test(best.sample, request)
+    content |= {"n_trials": len(finished), "verdicts": dict(summary.verdicts), "summary": summary.to_json()}
     from autoad_nni.bridge.journal import write_json_atomically
 
     write_json_atomically(folder / "best.json", content)
@@ -135,6 +144,6 @@ def _test(sample: dict[str, object], request: TrialRequest) -> dict[str, float] 
     from autoad_nni.bridge.trial import run_alone
 
     with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
-        metrics = run_alone(request, sample, scalars=Path(scalars), test=True, report=lambda figures: None)
+        metrics = run_alone(request, sample, plugins={}, scalars=Path(scalars), test=True, report=lambda figures: None)
     test: dict[str, float] | None = metrics.get("test")
     return test

@@ -70,8 +70,7 @@ def _run_with_progress(run: Any) -> dict[str, Any] | None:
 
 
 def _print_result(best: dict[str, Any] | None, run: Any, output: Path) -> None:
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(run.folder.verdicts.items()))
-    typer.echo(f"{run.folder.verdicts.total()} trials: {verdicts}")
+    typer.echo("\n".join(run.folder.summary.lines()))
     if best is None:
         typer.echo(f"No trial ended well; {output}/history.jsonl says why for each.", err=True)
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from autoad_nni.cli.usage import UsageFault, one_line
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
-    from autoad_nni.bridge.trial import TrialRequest
+    from autoad_nni.bridge.trial_request import TrialRequest
 
 __all__ = ["parse_request", "trial"]
 
@@ -83,7 +83,7 @@ def _request(
     seed: int,
     space: str,
 ) -> TrialRequest:
-    from autoad_nni.bridge.trial import TrialRequest
+    from autoad_nni.bridge.trial_request import TrialRequest
     from autoad_nni.data import TaskOptions
     from autoad_nni.evaluation import TrialSettings
     from autoad_nni.training import TrainingSettings
@@ -150,11 +150,12 @@ def _run_under_nni(request: TrialRequest) -> None:
 def _run_by_hand(request: TrialRequest, sample: Path, test: bool) -> None:
     from autoad_nni.bridge.trial import read_sample, run_alone
 
-    content = read_sample(sample)
+    content, plugins = read_sample(sample)
     with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
         metrics = run_alone(
             request,
             content,
+            plugins=plugins,
             scalars=Path(scalars),
             test=test,
             report=lambda figures: typer.echo(json.dumps(figures), err=True),

@@ -27,7 +27,7 @@ LABELS = to_search_space(
         ],
     )
 )
-SAMPLE = {label: entry["_value"][0] for label, entry in LABELS.items()}
+SAMPLE = {label: entry["_value"][0] for label, entry in LABELS.items()} | {"hypothesis": "reconstruction"}
 
 
 def space_of(**values: list[Any]) -> MutableDict:

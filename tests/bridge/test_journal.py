@@ -100,10 +100,11 @@ def test_lines_survive_any_cut_up_to_the_last_whole_one(
 @pytest.mark.parametrize(
     ("key", "value", "got", "expected"),
     [
-        ("seed", 4, "seed = 3", "says 4"),
-        ("strategy", "tpe", 'strategy = "random"', 'says "tpe"'),
-        ("search_space", {"a": [2, 1]}, 'search_space = {"a": [1, 2]}', 'says {"a": [2, 1]}'),
-        ("added", "x", "added = null", 'says "x"'),
+        ("seed", 4, "seed = 3", "has 4"),
+        ("strategy", "tpe", 'strategy = "random"', 'has "tpe"'),
+        ("search_space", {"a": [2, 1]}, "search_space, a = [1, 2]", "has [2, 1]"),
+        ("search_space", {"b": [3]}, "search_space, b = null", "has [3]"),
+        ("added", "x", "added = null", 'has "x"'),
     ],
 )
 def test_a_journal_of_another_search_is_refused_and_the_difference_named(
@@ -113,7 +114,7 @@ def test_a_journal_of_another_search_is_refused_and_the_difference_named(
     with pytest.raises(AutoADError) as caught:
         Journal(journal, {**IDENTITY, key: value})
     message = str(caught.value)
-    assert message.startswith(f"{journal} was recorded with {got}, the experiment file {expected}.")
+    assert message.startswith(f"{journal} was recorded with {got}, this search {expected}.")
     assert "put the old value back" in message and "\n" not in message
     assert journal.read_bytes() == before
 

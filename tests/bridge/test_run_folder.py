@@ -14,6 +14,8 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.losses.l1 import L1Distance
 
+PLUGINS = {"hypothesis knn": "autoad-nni-knn 0.1.0"}
+
 
 def detector(weight: float) -> Detector:
     layer = nn.Linear(1, 1)
@@ -38,35 +40,41 @@ def begun(tmp_path: Path) -> Path:
     folder = RunFolder(path, resume=False)
     Journal(folder.journal, {})
     folder.save_weights(0, detector(1.0))
-    folder.add_trial(0, {"a": 1}, ok(0.5), "")
+    folder.add_trial(0, {"a": 1}, ok(0.5), plugins={})
     folder.save_weights(1, detector(2.0))
     return path
 
 
 def test_weights_become_the_best_only_when_the_trial_is_added(begun: Path) -> None:
     folder = RunFolder(begun, resume=True)
-    folder.add_trial(0, {"a": 1}, ok(0.5), "")
+    folder.add_trial(0, {"a": 1}, ok(0.5), plugins={})
     assert weight_in(folder) == 1.0
-    folder.add_trial(1, {"a": 2}, ok(0.7), "")
+    folder.add_trial(1, {"a": 2}, ok(0.7), plugins={})
     assert weight_in(folder) == 2.0
     assert folder.best is not None and folder.best["trial"] == 1
 
 
 def test_a_trial_that_runs_into_its_time_limit_when_repeated_leaves_the_best_weights_alone(begun: Path) -> None:
     folder = RunFolder(begun, resume=True)
-    folder.add_trial(0, {"a": 1}, ok(0.5), "")
-    folder.add_trial(1, {"a": 2}, {"default": 0.0, "verdict": "over_time"}, "too slow")
+    folder.add_trial(0, {"a": 1}, ok(0.5), plugins={})
+    folder.add_trial(1, {"a": 2}, {"default": 0.0, "verdict": "over_time"}, plugins={}, detail="too slow")
     assert weight_in(folder) == 1.0
-    assert folder.verdicts == {"ok": 1, "over_time": 1}
+    assert folder.summary.verdicts == {"ok": 1, "over_time": 1}
 
 
 def test_a_trial_is_written_once_however_often_it_is_added(begun: Path) -> None:
     folder = RunFolder(begun, resume=True)
-    folder.add_trial(0, {"a": 1}, ok(0.5), "")
-    folder.add_trial(1, {"a": 2}, None, "RuntimeError: boom")
+    folder.add_trial(0, {"a": 1}, ok(0.5), plugins={})
+    folder.add_trial(1, {"a": 2}, None, plugins=PLUGINS, detail="RuntimeError: boom")
     assert [json.loads(line) for line in (begun / "history.jsonl").read_text().splitlines()] == [
-        {"trial": 0, "sample": {"a": 1}, "metrics": ok(0.5)},
-        {"trial": 1, "sample": {"a": 2}, "metrics": {"verdict": "crashed"}, "detail": "RuntimeError: boom"},
+        {"trial": 0, "sample": {"a": 1}, "plugins": {}, "metrics": ok(0.5)},
+        {
+            "trial": 1,
+            "sample": {"a": 2},
+            "plugins": PLUGINS,
+            "metrics": {"verdict": "crashed"},
+            "detail": "RuntimeError: boom",
+        },
     ]
 
 
@@ -74,14 +82,14 @@ def test_the_first_of_equally_good_trials_stays_the_best(tmp_path: Path) -> None
     folder = RunFolder(tmp_path / "run", resume=False)
     assert folder.improves(0.0)
     for trial, reward in enumerate([0.5, 0.7, 0.7, 0.6]):
-        folder.add_trial(trial, {"a": trial}, ok(reward), "")
-    assert folder.best == {"trial": 1, "reward": 0.7, "sample": {"a": 1}, "validation": ok(0.7)}
+        folder.add_trial(trial, {"a": trial}, ok(reward), plugins={})
+    assert folder.best == {"trial": 1, "reward": 0.7, "sample": {"a": 1}, "plugins": {}, "validation": ok(0.7)}
     assert not folder.improves(0.7) and folder.improves(0.71)
 
 
 def test_a_rejected_trial_is_never_the_best(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", resume=False)
-    folder.add_trial(0, {"a": 0}, {"default": 0.0, "verdict": "over_macs"}, "")
+    folder.add_trial(0, {"a": 0}, {"default": 0.0, "verdict": "over_macs"}, plugins={})
     folder.write_best(None, {})
     assert folder.best is None and not (tmp_path / "run" / "best.json").exists()
 
@@ -90,7 +98,7 @@ def test_weights_survive_as_they_are(begun: Path) -> None:
     folder = RunFolder(begun, resume=True)
     exact = detector(0.1)
     folder.save_weights(5, exact)
-    folder.add_trial(5, {}, ok(0.9), "")
+    folder.add_trial(5, {}, ok(0.9), plugins={})
     loaded = detector(0.0)
     folder.load_weights(loaded)
     for name, tensor in exact.state_dict().items():

@@ -17,7 +17,7 @@ SPACE: dict[str, list[Any]] = {
     "layer1_pooling": ["max"],
     "layer1_pooling_kernel": [1, 3],
     "layer1_normalization": ["none", "batch"],
-    "layer1_activation": ["relu", "tanh"],
+    "layer1_activation": ["elu", "tanh"],
 }
 SAMPLE = {label: values[0] for label, values in SPACE.items()} | {"layer1_kernel": 3}
 

@@ -10,6 +10,7 @@ import pytest
 from run_command import command
 from small_experiment import SPACE, TRIAL, history, space, tuner, write
 
+from autoad_nni import __version__
 from autoad_nni.bridge.experiment_file import read_experiment
 from autoad_nni.bridge.spaces import build_autoencoder
 from autoad_nni.cli.trial import parse_request
@@ -52,6 +53,7 @@ def test_the_history_has_a_line_per_trial(finished: Path) -> None:
         assert set(line["sample"]) == set(SPACE)
         assert all(line["sample"][label] in SPACE[label] for label in SPACE)
         metrics = line["metrics"]
+        assert line["plugins"][f"distance {line['sample']['distance']}"] == f"autoad-nni {__version__}"
         assert set(metrics) == {"default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "verdict"}
         assert metrics["verdict"] == "ok" and metrics["default"] == metrics["auroc"]
     assert len({json.dumps(line["sample"]) for line in lines}) == TRIALS
@@ -66,6 +68,8 @@ def test_the_best_is_the_best_of_the_history(finished: Path) -> None:
     assert set(best["test"]) == {"auroc", "aupr_in", "aupr_out"}
     assert best["test"] != {name: best["validation"][name] for name in best["test"]}
     assert (best["n_trials"], best["verdicts"]) == (TRIALS, {"ok": TRIALS})
+    assert best["plugins"] == lines[best["trial"]]["plugins"]
+    assert best["summary"]["hypothesis"] == {"reconstruction": {"trials": TRIALS, "ok": TRIALS, "best": best["reward"]}}
     assert (best["experiment"], best["seed"]) == ("small.yml", 0)
 
 
@@ -177,9 +181,9 @@ def test_resume_in_a_folder_that_is_not_there_begins(file: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"tuner": tuner(seed=1)}, "seed = 0, the experiment file says 1"),
-        ({"tuner": tuner(strategy="random")}, 'strategy = "autoad", the experiment file says "random"'),
-        ({"searchSpace": space(distance=["l2", "l1"])}, "search_space = "),
+        ({"tuner": tuner(seed=1)}, "seed = 0, this search has 1"),
+        ({"tuner": tuner(strategy="random")}, 'strategy = "autoad", this search has "random"'),
+        ({"searchSpace": space(distance=["l2", "l1"])}, "search_space, distance = "),
         ({"trialCommand": f"{TRIAL} --seed 1"}, "trial_arguments = "),
     ],
 )
@@ -188,6 +192,15 @@ def test_resuming_another_search_is_refused(run: Path, tmp_path: Path, change: d
     ended = command("search", write(tmp_path / "other.yml", **change), "--output", run, "--resume")
     assert ended.code == 2 and named in ended.err and ended.err.count("\n") == 1
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_search_goes_on_with_the_plugins_it_began_with(run: Path, file: Path) -> None:
+    journal = run / "state" / "journal.jsonl"
+    ours = f'"distance l2": "autoad-nni {__version__}"'
+    journal.write_text(journal.read_text().replace(ours, '"distance l2": "third-party 0.9"'))
+    ended = command("search", file, "--output", run, "--resume")
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert 'plugins, distance l2 = "third-party 0.9", this search has "autoad-nni' in ended.err
 
 
 def test_a_kill_between_the_journal_and_the_rest_loses_nothing(run: Path, finished: Path, file: Path) -> None:
@@ -240,7 +253,7 @@ def test_a_search_in_which_no_trial_ends_well_says_so(tmp_path: Path) -> None:
 
 
 def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path) -> None:
-    file = write(tmp_path / "x.yml", maxTrialNumber=None, maxExperimentDuration="0.01s")
+    file = write(tmp_path / "x.yml", maxTrialNumber=None, maxExperimentDuration="0.001s")
     assert command("search", file, "--output", tmp_path / "run").code == 0
     ended = history(tmp_path / "run")
     assert 1 <= len(ended) <= 3

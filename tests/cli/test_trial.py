@@ -8,6 +8,8 @@ import pytest
 from run_command import Ended, command, run
 from small_experiment import SAMPLE, TRIAL
 
+from autoad_nni import __version__
+
 WORDS = TRIAL.split()[2:]
 
 
@@ -31,7 +33,8 @@ def plain(sample: Path) -> dict[str, Any]:
 
 
 def test_the_metrics_of_a_trial(plain: dict[str, Any]) -> None:
-    assert set(plain) == {"default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "verdict"}
+    assert set(plain) == {"default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "verdict", "plugins"}
+    assert plain["plugins"]["hypothesis reconstruction"] == f"autoad-nni {__version__}"
     assert plain["verdict"] == "ok" and plain["default"] == plain["auroc"]
     # 3 x 3 kernels from 1 to 3 channels and back, on 8 x 8 pixels, and a bias each.
     assert (plain["macs"], plain["parameters"]) == (64 * 54, 54 + 3 + 1)
@@ -70,7 +73,9 @@ def test_the_reward_is_the_metric_that_was_asked_for(sample: Path, plain: dict[s
 def test_a_model_that_costs_too_much_is_refused_before_training(sample: Path) -> None:
     ended = command("trial", *WORDS, "--max-macs", 64 * 54 - 1, "--sample", sample, "--test")
     assert ended.err == ""
-    assert metrics_of(ended) == {
+    metrics = metrics_of(ended)
+    assert len(metrics.pop("plugins")) == 5
+    assert metrics == {
         "default": 0.0,
         "macs": 64 * 54,
         "parameters": 58,
@@ -78,6 +83,22 @@ def test_a_model_that_costs_too_much_is_refused_before_training(sample: Path) ->
         "detail": "3,456 multiply-adds for one image, --max-macs is 3,455",
     }
     assert metrics_of(command("trial", *WORDS, "--max-macs", 64 * 54, "--sample", sample))["verdict"] == "ok"
+
+
+def test_a_recorded_sample_runs_with_the_recorded_plugins_only(
+    sample: Path, plain: dict[str, Any], tmp_path: Path
+) -> None:
+    recorded = {"sample": json.loads(sample.read_text()), "plugins": dict(plain["plugins"])}
+    file = tmp_path / "best.json"
+    file.write_text(json.dumps(recorded))
+    assert metrics_of(command("trial", *WORDS, "--sample", file)) == plain
+    recorded["plugins"]["hypothesis reconstruction"] = "autoad-nni 0.0.1"
+    file.write_text(json.dumps(recorded))
+    ended = command("trial", *WORDS, "--sample", file)
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert (
+        "The hypothesis 'reconstruction' is of autoad-nni" in ended.err and "pip install autoad-nni==0.0.1" in ended.err
+    )
 
 
 def test_a_trial_that_takes_too_long_is_stopped(sample: Path) -> None:

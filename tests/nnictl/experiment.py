@@ -25,7 +25,7 @@ SPACE = {
     "layer1_pooling": ["max", "average"],
     "layer1_pooling_kernel": [1, 3],
     "layer1_normalization": ["none", "batch"],
-    "layer1_activation": ["relu", "tanh"],
+    "layer1_activation": ["elu", "tanh"],
 }
 TRIAL = "autoad-nni trial --data digits --abnormal photos --limit 200 --epochs 1 --threads 1"
 TINY_TRIAL = Path(__file__).with_name("tiny_trial.py")

@@ -14,7 +14,9 @@ from typing import Any
 
 import psutil
 import pytest
-from nnictl.experiment import TINY_TRIAL, Experiment, rewards_by_sample, write_experiment
+from nnictl.experiment import SPACE, TINY_TRIAL, TRIAL, Experiment, rewards_by_sample, write_experiment
+
+from autoad_nni import __version__
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 
@@ -65,6 +67,7 @@ def test_reports_metrics_curve_and_scalars(done: Experiment) -> None:
     metrics = json.loads(json.loads(job["finalMetricData"][0]["data"]))
     assert {"default", "auroc", "aupr_in", "aupr_out", "seconds", "macs", "parameters", "verdict"} <= set(metrics)
     assert metrics["default"] == metrics["auroc"] and metrics["verdict"] == "ok"
+    assert f"hypothesis reconstruction: autoad-nni {__version__}; distance l" in metrics["plugins"]
     curve = [entry for entry in done.get(f"metric-data/{job['trialJobId']}") if entry["type"] == "PERIODICAL"]
     assert len(curve) == 1  # one epoch
     # The folder that NNI's TensorBoard button opens.
@@ -198,6 +201,25 @@ def test_trials_that_all_fail_end_the_experiment_with_their_reason(tmp_path: Pat
             assert "The first 3 trials failed" in log and "the trial crashed as told" in log
         time.sleep(2)
         assert len(experiment.jobs()) < 10
+
+
+def test_trials_that_find_another_version_of_a_plugin_fail_with_that_sentence(tmp_path: Path) -> None:
+    sites = {}
+    for version in ("1.0", "2.0"):
+        site = sites[version] = tmp_path / version
+        metadata = site / f"plain_hypothesis-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: plain-hypothesis\nVersion: {version}\n")
+        target = "autoad_nni.hypotheses.reconstruction:ReconstructionHypothesis"
+        (metadata / "entry_points.txt").write_text(f"[autoad_nni.hypotheses]\nplain = {target}\n")
+    choices = {label: {"_type": "choice", "_value": values} for label, values in SPACE.items()}
+    choices["hypothesis"]["_value"] = ["plain"]
+    command = f"env PYTHONPATH={sites['2.0']} {TRIAL}"
+    file = write_experiment(tmp_path, trialCommand=command, searchSpace=choices, maxTrialNumber=50)
+    with Experiment(tmp_path, file, python_path=sites["1.0"]) as experiment:
+        assert experiment.wait_for_end(timeout_s=120)["status"] == "ERROR"
+        for log in experiment.reasons():
+            assert "The hypothesis 'plain' is of plain-hypothesis 2.0. Expected plain-hypothesis 1.0" in log
 
 
 def test_launch_says_in_one_line_why_an_experiment_failed(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""Which plugins ran: recorded with every trial, and compared before a recorded one runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from autoad_nni.errors import AutoADError
+from autoad_nni.registry import DATASETS, HYPOTHESES, LOSSES, SEARCH_SPACES, STRATEGIES, Registry
+
+if TYPE_CHECKING:  # it imports torch, and the advisor has ten seconds to start
+    from autoad_nni.bridge.trial_request import TrialRequest
+
+__all__ = ["PluginVersions", "check_plugins", "plugins_of_sample", "plugins_of_search", "plugins_of_trial"]
+
+PluginVersions = dict[str, str]
+"""``{"hypothesis density": "autoad-nni 0.1.0", ...}``: kind and name to distribution and version."""
+
+_REGISTRIES: Mapping[str, Registry] = {
+    registry.noun: registry for registry in (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, DATASETS)
+}
+# The labels of a sample whose values are names of plugins.
+_LABELS: Mapping[str, Registry] = {"hypothesis": HYPOTHESES, "distance": LOSSES}
+
+
+def plugins_of_trial(sample: Mapping[str, Any], request: TrialRequest) -> PluginVersions:
+    """Returns the plugins that a trial of ``sample`` runs: hypothesis, distance, search space, data sets.
+
+    Raises:
+        AutoADError: If one is not installed, or two distributions claim its name.
+    """
+    data = [(DATASETS, name) for name in dict.fromkeys((request.task.data, *request.task.abnormal))]
+    return plugins_of_sample(sample) | _versions([(SEARCH_SPACES, request.space), *data])
+
+
+def plugins_of_sample(sample: Mapping[str, Any]) -> PluginVersions:
+    """Returns the hypothesis and the distance that a sample names.
+
+    Raises:
+        AutoADError: If one is not installed, or two distributions claim its name.
+    """
+    return _versions([(registry, str(sample[label])) for label, registry in _LABELS.items() if label in sample])
+
+
+def plugins_of_search(search_space: Mapping[str, Any], *, strategy: str, space: str) -> PluginVersions:
+    """Returns the plugins that a search can run: those its space names, the strategy and the space itself."""
+    named = [
+        (registry, str(value))
+        for label, registry in _LABELS.items()
+        for value in sorted(search_space.get(label, {}).get("_value", []), key=str)
+    ]
+    return _versions([*named, (SEARCH_SPACES, space), (STRATEGIES, strategy)])
+
+
+def _versions(plugins: Iterable[tuple[Registry, str]]) -> PluginVersions:
+    origins = ((f"{registry.noun} {name}", registry.origin(name)) for registry, name in plugins)
+    return {key: f"{origin.distribution} {origin.version}" for key, origin in origins}
+
+
+def check_plugins(recorded: Mapping[str, str]) -> None:
+    """Raises unless every recorded plugin is installed in the recorded version.
+
+    Args:
+        recorded: As `plugins_of_trial` gave it when the record was made.
+
+    Raises:
+        AutoADError: For the first plugin that is missing, or of another distribution or version.
+    """
+    for key, expected in recorded.items():
+        noun, _, name = key.rpartition(" ")
+        registry = _REGISTRIES.get(noun)
+        if registry is None or not isinstance(expected, str):
+            raise AutoADError(
+                f"The record names the plugin {key!r}: {expected!r}. Expected a kind out of "
+                f"{', '.join(_REGISTRIES)}, then its name. The record was changed by hand: restore it."
+            )
+        distribution, _, version = expected.rpartition(" ")
+        advice = f"Install it with: pip install {distribution}=={version}"
+        if name not in registry.names():
+            raise AutoADError(
+                f"The {noun} '{name}' is not installed. Expected {expected}, with which this was recorded. {advice}"
+            )
+        origin = registry.origin(name)
+        found = f"{origin.distribution} {origin.version}"
+        if found != expected:
+            raise AutoADError(
+                f"The {noun} '{name}' is of {found}. Expected {expected}, with which this was recorded. {advice}"
+            )

@@ -1,0 +1,19 @@
+"""What the words of a ``trialCommand`` say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from autoad_nni.data import TaskOptions
+from autoad_nni.evaluation import TrialSettings
+
+__all__ = ["TrialRequest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRequest:
+    """What the words of a ``trialCommand`` say: which images, how to train, which space a sample is from."""
+
+    task: TaskOptions
+    settings: TrialSettings = field(default_factory=TrialSettings)
+    space: str = "autoencoder"
