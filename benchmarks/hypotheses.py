@@ -12,6 +12,10 @@ random autoencoders from the same weights, so that the columns compare. AUROC on
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("NNI_FRAMEWORK", "none")  # before NNI is imported, or it wants pytorch_lightning
+
 import argparse
 import random
 import statistics
