@@ -11,7 +11,17 @@ from typing import Any
 
 from autoad_nni.errors import AutoADError
 
-__all__ = ["DATASETS", "HYPOTHESES", "LOSSES", "SEARCH_SPACES", "STRATEGIES", "Origin", "Registry"]
+__all__ = [
+    "DATASETS",
+    "HYPOTHESES",
+    "LOSSES",
+    "REGISTRIES",
+    "SEARCH_SPACES",
+    "STRATEGIES",
+    "Origin",
+    "Registry",
+    "registries_of",
+]
 
 
 @dataclass(frozen=True)
@@ -141,3 +151,38 @@ LOSSES = Registry("autoad_nni.losses", noun="distance")
 STRATEGIES = Registry("autoad_nni.strategies", noun="strategy")
 SEARCH_SPACES = Registry("autoad_nni.search_spaces", noun="search space")
 DATASETS = Registry("autoad_nni.datasets", noun="data set")
+REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, DATASETS)
+
+
+def registries_of(name: str, registries: Iterable[Registry] = REGISTRIES) -> tuple[Registry, ...]:
+    """Return the registries that have a plugin of this name, more than one if several do; imports nothing.
+
+    Args:
+        name: What the plugin is registered as.
+        registries: Where to look.
+
+    Raises:
+        AutoADError: None has it; with the nearest names of all.
+
+    Example:
+        >>> [registry.noun for registry in registries_of("l1")]
+        ['distance']
+        >>> registries_of("ssmi")
+        Traceback (most recent call last):
+        autoad_nni.errors.AutoADError: Unknown plugin 'ssmi'. Expected the name of an installed one. Did you mean \
+'ssim' (distance)? 'autoad-nni plugins list' shows all.
+    """
+    registries = tuple(registries)
+    found = tuple(registry for registry in registries if name in registry.names())
+    if found:
+        return found
+    nouns: dict[str, list[str]] = {}
+    for registry in registries:
+        for known in registry.names():
+            nouns.setdefault(known, []).append(registry.noun)
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), nouns, n=3, cutoff=0.6)
+    meant = " or ".join(f"'{known}' ({', '.join(nouns[known])})" for known in near)
+    advice = f"Did you mean {meant}? " if near else ""
+    raise AutoADError(
+        f"Unknown plugin '{name}'. Expected the name of an installed one. {advice}'autoad-nni plugins list' shows all."
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.registry import DATASETS, HYPOTHESES, LOSSES, SEARCH_SPACES, STRATEGIES, Registry
+from autoad_nni.registry import DATASETS, HYPOTHESES, LOSSES, REGISTRIES, SEARCH_SPACES, STRATEGIES, Registry
 
 if TYPE_CHECKING:  # it imports torch, and the advisor has ten seconds to start
     from autoad_nni.bridge.trial_request import TrialRequest
@@ -16,9 +16,7 @@ __all__ = ["PluginVersions", "check_plugins", "plugins_of_sample", "plugins_of_s
 PluginVersions = dict[str, str]
 """``{"hypothesis density": "autoad-nni 0.1.0", ...}``: kind and name to distribution and version."""
 
-_REGISTRIES: Mapping[str, Registry] = {
-    registry.noun: registry for registry in (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, DATASETS)
-}
+_BY_NOUN: Mapping[str, Registry] = {registry.noun: registry for registry in REGISTRIES}
 # The labels of a sample whose values are names of plugins.
 _LABELS: Mapping[str, Registry] = {"hypothesis": HYPOTHESES, "distance": LOSSES}
 
@@ -68,11 +66,11 @@ def check_plugins(recorded: Mapping[str, str]) -> None:
     """
     for key, expected in recorded.items():
         noun, _, name = key.rpartition(" ")
-        registry = _REGISTRIES.get(noun)
+        registry = _BY_NOUN.get(noun)
         if registry is None or not isinstance(expected, str):
             raise AutoADError(
                 f"The record names the plugin {key!r}: {expected!r}. Expected a kind out of "
-                f"{', '.join(_REGISTRIES)}, then its name. The record was changed by hand: restore it."
+                f"{', '.join(_BY_NOUN)}, then its name. The record was changed by hand: restore it."
             )
         distribution, _, version = expected.rpartition(" ")
         advice = f"Install it with: pip install {distribution}=={version}"

@@ -43,7 +43,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def searched(site: Path) -> tuple[Ended, Path]:
-    search_space = space(distance=["exploding", "squared"], layer1_activation=["relu"], layer1_pooling_kernel=[1])
+    # Tanh: a decoder that ends in a relu can be dead, which is a verdict of its own.
+    search_space = space(distance=["exploding", "squared"], layer1_activation=["tanh"], layer1_pooling_kernel=[1])
     file = write(site / "x.yml", searchSpace=search_space, tuner=tuner(strategy="random"), maxTrialNumber=6)
     return run("search", file, "--output", site / "run", python_path=site), site / "run"
 
@@ -56,6 +57,8 @@ def test_a_plugin_takes_part_without_a_change_here_and_a_crashing_one_ends_no_se
     verdicts = [(line["sample"]["distance"], line["metrics"]["verdict"]) for line in history(folder)]
     assert len(verdicts) == 6
     assert set(verdicts) == {("exploding", "crashed"), ("squared", "ok")}
+    for line in history(folder):
+        assert line["plugins"][f"distance {line['sample']['distance']}"] == "third-party 1.2"
     crashed = sum(verdict == "crashed" for _, verdict in verdicts)
     assert f"6 trials: {crashed} crashed, {6 - crashed} ok" in ended.out
 

@@ -1,0 +1,57 @@
+"""The contracts as pytest classes."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoad_nni.hypotheses.base import Hypothesis
+from autoad_nni.losses.base import Distance
+from autoad_nni.testing.checking import Check, Factory
+from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
+from autoad_nni.testing.hypothesis_checks import HYPOTHESIS_CHECKS
+
+__all__ = ["DistanceContract", "HypothesisContract"]
+
+
+class HypothesisContract:
+    """The tests that every hypothesis has to pass; inherit them and give the class to test.
+
+    The fixture ``plugin`` returns what makes the hypothesis when it is called without arguments: a class, or a
+    function, at the top level of a module, since one test imports it in a new process.
+
+    Example:
+        >>> from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
+        >>> class TestReconstruction(HypothesisContract):
+        ...     @pytest.fixture
+        ...     def plugin(self):
+        ...         return ReconstructionHypothesis
+        >>> for check in HYPOTHESIS_CHECKS[:3]:  # what pytest does, with all of them
+        ...     TestReconstruction().test_contract(ReconstructionHypothesis, check)
+    """
+
+    @pytest.mark.parametrize("check", HYPOTHESIS_CHECKS, ids=lambda check: check.__name__)
+    def test_contract(self, plugin: Factory[Hypothesis], check: Check[Hypothesis]) -> None:
+        """Run one check."""
+        check(plugin)
+
+
+class DistanceContract:
+    """The tests that every distance has to pass; inherit them and give the class to test.
+
+    The fixture ``plugin`` returns what makes the distance when it is called without arguments: a class, or a
+    function, at the top level of a module, since one test imports it in a new process.
+
+    Example:
+        >>> from autoad_nni.losses.l1 import L1Distance
+        >>> class TestL1(DistanceContract):
+        ...     @pytest.fixture
+        ...     def plugin(self):
+        ...         return L1Distance
+        >>> for check in DISTANCE_CHECKS[:3]:  # what pytest does, with all of them
+        ...     TestL1().test_contract(L1Distance, check)
+    """
+
+    @pytest.mark.parametrize("check", DISTANCE_CHECKS, ids=lambda check: check.__name__)
+    def test_contract(self, plugin: Factory[Distance], check: Check[Distance]) -> None:
+        """Run one check."""
+        check(plugin)

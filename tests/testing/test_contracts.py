@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import broken_distances
+import broken_hypotheses
+import pytest
+import torch
+
+from autoad_nni.hypotheses.base import Hypothesis
+from autoad_nni.losses.base import Distance
+from autoad_nni.registry import HYPOTHESES, LOSSES
+from autoad_nni.testing import DistanceContract, HypothesisContract
+from autoad_nni.testing.checking import Check, Factory
+from autoad_nni.testing.distance_checks import DISTANCE_CHECKS, it_is_never_negative
+from autoad_nni.testing.hypothesis_checks import HYPOTHESIS_CHECKS
+
+
+class TestHypotheses(HypothesisContract):
+    @pytest.fixture(params=HYPOTHESES.names())
+    def plugin(self, request: pytest.FixtureRequest) -> Factory[Hypothesis]:
+        factory: Factory[Hypothesis] = HYPOTHESES.load(request.param)
+        return factory
+
+
+class TestDistances(DistanceContract):
+    @pytest.fixture(params=LOSSES.names())
+    def plugin(self, request: pytest.FixtureRequest) -> Factory[Distance]:
+        factory: Factory[Distance] = LOSSES.load(request.param)
+        return factory
+
+
+class TestSoundHypothesis(HypothesisContract):
+    @pytest.fixture
+    def plugin(self) -> Factory[Hypothesis]:
+        return broken_hypotheses.Sound
+
+
+class TestSoundDistance(DistanceContract):
+    @pytest.fixture
+    def plugin(self) -> Factory[Distance]:
+        return broken_distances.Sound
+
+
+def failures(plugin: Factory[Any], checks: Sequence[Check[Any]], *, but: str = "") -> dict[str, str]:
+    """The names of the checks that a plugin fails, and what they say."""
+    messages = {}
+    for check in checks:
+        try:
+            if check.__name__ != but:
+                check(plugin)
+        except AssertionError as error:
+            messages[check.__name__] = str(error)
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("toy", "meant", "checks"),
+    [
+        *((toy, meant, HYPOTHESIS_CHECKS) for toy, meant in broken_hypotheses.BROKEN.items()),
+        *((toy, meant, DISTANCE_CHECKS) for toy, meant in broken_distances.BROKEN.items()),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_broken_plugin_fails_the_check_that_is_meant_for_it_and_no_other(
+    toy: type, meant: str, checks: Sequence[Check[Any]]
+) -> None:
+    process = "a_new_process_gives_the_same"
+    found = failures(toy, checks, but="" if meant == process else process)  # a process takes seconds
+    assert list(found) == [meant]
+    assert found[meant].startswith("Expected: ")
+    assert ". Got: " in found[meant]
+    assert "\n" not in found[meant]
+
+
+def test_every_check_has_a_toy_that_fails_it() -> None:
+    assert set(broken_hypotheses.BROKEN.values()) == {check.__name__ for check in HYPOTHESIS_CHECKS}
+    assert set(broken_distances.BROKEN.values()) == {check.__name__ for check in DISTANCE_CHECKS}
+
+
+def test_a_score_with_one_dimension_too_many_is_named() -> None:
+    found = failures(broken_hypotheses.Column, HYPOTHESIS_CHECKS, but="a_new_process_gives_the_same")
+    assert found["scores_are_one_number_per_code"] == (
+        "Expected: score(codes) gives one floating-point number per code, (batch,), on the device of the codes. "
+        "Got: shape (7, 1) for 7 codes."
+    )
+
+
+def test_the_error_that_a_plugin_raises_is_named_and_kept_as_the_cause() -> None:
+    class Raising(broken_distances.Sound):
+        def map(self, reconstruction: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("boom,\nin two lines")
+
+    with pytest.raises(AssertionError, match=r"^Expected: Neither .* Got: RuntimeError: boom, in two lines\.$") as e:
+        it_is_never_negative(Raising)
+    assert isinstance(e.value.__cause__, RuntimeError)
+
+
+def test_what_another_process_cannot_import_is_refused_with_the_reason() -> None:
+    class Local(broken_distances.Sound):
+        pass
+
+    check = DISTANCE_CHECKS[-2]
+    for plugin, name in ((Local, "Local"), (lambda: broken_distances.Sound(), "<lambda>")):
+        with pytest.raises(AssertionError, match=rf"{name} of .*cannot import.*at the top level of a module"):
+            check(plugin)
+
+
+def test_the_random_state_is_left_as_it_was() -> None:
+    before = torch.random.get_rng_state()
+    failures(broken_distances.Sound, DISTANCE_CHECKS[-1:])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_missing_pytest_is_one_line() -> None:
+    code = "import sys; sys.modules['pytest'] = None; import autoad_nni.testing"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: autoad_nni.testing needs pytest, which is not installed. Install it: pip install pytest"
+    )
+
+
+def test_a_plugin_author_without_pytest_is_told_so_by_the_command() -> None:
+    code = "import sys; sys.modules['pytest'] = None; from autoad_nni.cli import main; main(['plugins', 'check', 'l1'])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "autoad-nni: autoad_nni.testing needs pytest, which is not installed. Install it: pip install pytest"
+    ]

@@ -1,0 +1,46 @@
+"""What docs/plugins.md tells an author to do."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/plugins.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", PAGE, re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in found]
+
+
+def test_the_distance_keeps_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "distance_of_the_page.py").write_text(blocks("python")[1])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    distance = importlib.import_module("distance_of_the_page").CharbonnierDistance
+    for check in DISTANCE_CHECKS:
+        check(distance)
+
+
+def test_the_renamed_template_passes_its_tests_and_the_one_on_the_page(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "repository/examples", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["bash", "-ec", blocks("")[0]], check=True, cwd=tmp_path / "repository")
+    mine = tmp_path / "autoad-nni-mine"
+    left = [file for file in mine.rglob("*") if file.is_file() and "nni_knn" in file.read_text() + file.name]
+    assert left == []
+    assert 'mine = "autoad_nni_mine:MineHypothesis"' in (mine / "pyproject.toml").read_text()
+    (mine / "tests/test_page.py").write_text(blocks("python")[0])
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(words, cwd=mine, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 0, ended.stdout
+    assert "25 passed" in ended.stdout
