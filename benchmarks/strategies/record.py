@@ -72,8 +72,9 @@ def uniform(seed: int = 0) -> Iterator[dict[str, Any]]:
     while True:
         sample = {label: generator.choice(choices) for label, choices in values.items()}
         with torch.device("meta"):
-            if space.freeze(sample).macs(28, 28) <= MAX_MACS:
-                yield sample
+            macs = space.freeze(sample).macs(28, 28)
+        if macs <= MAX_MACS:
+            yield sample
 
 
 def main() -> None:

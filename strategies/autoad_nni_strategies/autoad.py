@@ -1,11 +1,11 @@
-"""AutoAD's search loop: sample, train, reinforce (Section IV-B, lines 5 to 16 of Algorithm 1)."""
+"""AutoAD's search loop (Section IV, Algorithm 1), to be read from top to bottom."""
 
 from __future__ import annotations
 
 import copy
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,10 @@ from nni.nas.space import ExecutableModelSpace
 from nni.nas.strategy.base import Strategy
 
 from autoad_nni_strategies.baseline import MovingBaseline
-from autoad_nni_strategies.controller import Controller
+from autoad_nni_strategies.curiosity import InformationGain
+from autoad_nni_strategies.learner import Learner
+from autoad_nni_strategies.predictor import RewardPredictor
+from autoad_nni_strategies.replay import ReplayBuffer
 from autoad_nni_strategies.settings import settings_from
 from autoad_nni_strategies.spaces import Action, decisions_of, size_of, successor, to_sample
 
@@ -26,19 +29,27 @@ _logger = logging.getLogger(__name__)
 _DRAWS_PER_CALL = 16
 _MAX_CALLS = 16
 _MAX_INVALID_STEPS = 10_000
+# With fewer results the predictor knows nothing.
+_LEAST_TO_PREDICT = 10
 
 
 class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
-    r"""An LSTM controller that writes candidates and learns by REINFORCE which of them are good.
+    r"""A controller that writes candidates, learns which are good, and imitates its own best (Algorithm 1).
 
-    .. math:: \nabla_\theta J \approx \frac{1}{n} \sum_{k=1}^{n} \sum_{t=1}^{T}
-        (r_k - b) \nabla_\theta \log P(a_t | a_{1:t-1}; \theta)
+    Each iteration draws M candidates from one policy, whose weights are drawn from the controller's distribution
+    (`posterior`), keeps the n of them that a predictor thinks best (`predictor`), submits these, waits for all their
+    rewards, and then
 
-    Each iteration samples n candidates from the same policy, submits them, waits for all their rewards, takes one step
-    of Adam along the gradient, and moves the baseline b. The last iteration is smaller when the budget ends. All
-    happens in the thread that calls ``run``; what is proposed next depends on the seed, the space and the rewards in
-    the order of submission, not on the order or the time of their arrival. While a batch ends, workers may be idle:
-    choose ``batch_size`` a multiple of the number of parallel trials.
+    1. adds to each reward the information gain of its architecture (`curiosity`, Eq. 7);
+    2. takes one step of Adam along REINFORCE with the moving baseline b (Eq. 5, 15, 16);
+    3. takes several steps of self-imitation on the best architectures so far (`replay`, Eq. 19), whose advantages
+       r - b are clipped at zero;
+    4. moves b.
+
+    The last iteration is smaller when the budget ends. All happens in the thread that calls ``run``; what is proposed
+    next depends on the seed, the space and the rewards in the order of submission, not on the order or the time of
+    their arrival. While a batch ends, workers may be idle: choose ``batch_size`` a multiple of the number of parallel
+    trials.
 
     *No candidate is submitted twice, and none that the space rejects.* Constraints are met by resampling: up to 256
     draws, then the first new and valid candidate after the last draw in lexicographic order. When there is none left
@@ -50,29 +61,27 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
     Args:
         seed: Seed of all randomness. Same seed, space and rewards: same samples, also in another process. Torch's
             global generator is neither read nor changed.
-        preset: ``default`` or ``paper``; see `PRESETS`. The next four arguments replace single values of it.
-        batch_size: Candidates per iteration (n).
-        learning_rate: Adam's step size.
-        baseline_decay: Decay of the moving average b.
-        normalize_advantage: Whether to divide r - b by its running deviation.
+        preset: ``default`` or ``paper``; see `PRESETS`.
         on_iteration: Called in the thread of ``run`` after each iteration with numbers to plot: ``iteration`` (from 1),
             ``trials`` (submitted so far), ``failed`` and ``reward`` (count and mean over this batch), ``best`` (NaN
-            before the first measured reward), ``baseline``, ``entropy`` (of the policy that drew the batch, in nats).
-            May be set later, as an attribute.
+            before the first measured reward), ``baseline``, ``intrinsic`` (mean scaled information gain),
+            ``kl_prior``, ``kl_sharpening``, ``entropy`` (of the policy that drew the batch, in nats), ``imitated``
+            (architectures in the buffer). May be set later, as an attribute.
+        changes: Any of `Settings`, in place of the preset's value.
 
     Raises:
         ValueError: If an argument is out of its range. Later, ``initialize`` raises TypeError on a mutable that is not
             categorical, ``run`` ValueError when the constraints leave nothing to submit.
+        TypeError: If there is no such setting.
 
-    Differs from / not given by the paper: n, the decay of b and its start (see `MovingBaseline`) are not given;
-    learning rate, decay and normalised advantage of the default preset were measured at 100 trials, together with
-    self-imitation, which is not here; candidates found by resampling count as if the policy had drawn them at once.
+    Differs from / not given by the paper: shared child weights (Eq. 3) are not here; everything that `Settings` says
+    is not given; candidates found by resampling or by the filter count as if the policy had drawn them at once.
 
-    Reference: "AutoAD", IEEE TNNLS 2022, Eq. 4 and 5, Section V-C; Williams 1992.
+    Reference: "AutoAD", IEEE TNNLS 2022, Eq. 4 to 19, Algorithm 1, Section V-C; Williams 1992.
 
     Example:
-        >>> AutoADStrategy(seed=7, preset="paper")
-        AutoADStrategy(seed=7, batch_size=5, learning_rate=0.00035, baseline_decay=0.99, normalize_advantage=False)
+        >>> AutoADStrategy(seed=7, preset="paper").settings.learning_rate
+        0.00035
     """
 
     def __init__(
@@ -80,26 +89,19 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         *,
         seed: int = 0,
         preset: str = "default",
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        baseline_decay: float | None = None,
-        normalize_advantage: bool | None = None,
         on_iteration: Callable[[dict[str, float]], None] | None = None,
+        **changes: Any,
     ) -> None:
         super().__init__()
-        self.settings = settings_from(
-            preset,
-            seed=seed,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            baseline_decay=baseline_decay,
-            normalize_advantage=normalize_advantage,
-        )
+        self.settings = settings_from(preset, seed=seed, **changes)
         self.on_iteration = on_iteration
         self._generator = torch.Generator().manual_seed(self.settings.seed)
         self._baseline = MovingBaseline(decay=self.settings.baseline_decay, normalize=self.settings.normalize_advantage)
+        self._gains = InformationGain()
+        self._buffer = ReplayBuffer(self.settings.buffer_size)
         self._iteration = 0
-        self._tried: dict[Action, None] = {}
+        self._tried: dict[Action, float | None] = {}
+        """Every submitted architecture with its reward; None until it has one."""
         self._lowest: float | None = None
         self._best: float | None = None
         # NNI's training-service engine keeps weak references only, so without these list_models() would forget them.
@@ -112,29 +114,46 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
 
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
         self._decisions = decisions_of(model_space)
-        self._controller = Controller([len(each.values) for each in self._decisions], generator=self._generator)
-        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=self.settings.learning_rate)
+        self._n_choices = [len(each.values) for each in self._decisions]
+        self._learner = Learner(self._n_choices, self.settings, self._generator)
         self._state = self._capture()
         return model_space
 
     def _run(self) -> None:
         while batch := self._submit_batch():
             self.engine.wait_models(*(model for _, model in batch))
+            actions = [action for action, _ in batch]
             metrics = [_metric_of(model) for _, model in batch]
             rewards = self._rewards_of(metrics)
-            advantages = self._baseline.advantages(rewards)
-            entropy = self._reinforce([action for action, _ in batch], advantages)
+            self._tried.update(zip(actions, rewards, strict=True))
+            entropy = self._learner.entropy(actions)
+            intrinsic = self._gains.scaled(self._learner.gains(actions)) if self.settings.eta > 0 else [0.0]
+            curious = [r + self.settings.eta * gain for r, gain in zip(rewards, intrinsic, strict=False)]
+            self._learner.reinforce(actions, self._baseline.advantages(curious if self.settings.eta > 0 else rewards))
+            self._imitate(zip(actions, metrics, strict=True))
             self._baseline.update(rewards)
-            self._finish_iteration(rewards, failed=metrics.count(None), entropy=entropy)
+            best_first = sorted(range(len(batch)), key=lambda i: -rewards[i])
+            self._learner.hand_on([actions[i] for i in best_first[: self.settings.handed_on]])
+            self._learner.draw_weights()
+            self._finish_iteration(
+                {
+                    "failed": float(metrics.count(None)),
+                    "reward": math.fsum(rewards) / len(rewards),
+                    "intrinsic": math.fsum(intrinsic) / len(intrinsic),
+                    "entropy": entropy,
+                }
+            )
 
     def _submit_batch(self) -> list[tuple[Action, ExecutableModelSpace]]:
         """Submits up to n new candidates; fewer if the budget or the space ends."""
         batch: list[tuple[Action, ExecutableModelSpace]] = []
+        proposals: list[Action] = []
         while len(batch) < self.settings.batch_size and self.wait_for_resource():
-            action = self._propose()
-            if action is None:
-                _logger.info("No untried candidate is left after %d. The search is finished.", len(self._tried))
+            if not batch:
+                proposals = self._propose()
+            if len(batch) == len(proposals):
                 break
+            action = proposals[len(batch)]
             model = self.model_space.freeze(to_sample(self._decisions, action))
             self._tried[action] = None
             self._models.append(model)
@@ -142,22 +161,53 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             self.engine.submit_models(model)
         return batch
 
-    def _propose(self) -> Action | None:
-        """Draws a new, valid candidate; None if none is left."""
-        for _ in range(_MAX_CALLS):
-            for action in map(tuple, self._controller.sample(_DRAWS_PER_CALL, self._generator).tolist()):
-                if self._is_new(action):
-                    return action
-        # Of len(tried) + 1 different candidates one is untried, so without constraints this always finds one.
-        for _ in range(min(size_of(self._decisions), len(self._tried) + 1 + _MAX_INVALID_STEPS)):
+    def _propose(self) -> list[Action]:
+        """Draws new, valid candidates and keeps up to n, best first; none if the space is used up."""
+        found: dict[Action, None] = {}
+        wanted = self.settings.candidates
+        for _ in range(max(_MAX_CALLS, -(-wanted // _DRAWS_PER_CALL))):
+            for action in self._learner.sample(_DRAWS_PER_CALL):
+                if len(found) < wanted and action not in found and self._is_new(action):
+                    found[action] = None
+            if len(found) >= wanted:
+                break
+        # Of len(tried) + n different candidates n are untried, so without constraints this always finds them.
+        missing = self.settings.batch_size - len(found)
+        for _ in range(min(size_of(self._decisions), len(self._tried) + missing + _MAX_INVALID_STEPS)):
+            if len(found) >= self.settings.batch_size:
+                break
             action = successor(self._decisions, action)
-            if self._is_new(action):
-                return action
-        if not self._tried:
+            if action not in found and self._is_new(action):
+                found[action] = None
+        if not found and not self._tried:
             raise ValueError(
                 "The model space rejects every sample drawn. Expected constraints that leave some: loosen them."
             )
-        return None
+        if not found:
+            _logger.info("No untried candidate is left after %d. The search is finished.", len(self._tried))
+        return self._filter(list(found))[: self.settings.batch_size]
+
+    def _filter(self, candidates: list[Action]) -> list[Action]:
+        """Puts first those of which the predictor expects most improvement on the best so far."""
+        known = {action: reward for action, reward in self._tried.items() if reward is not None}
+        if len(candidates) <= self.settings.batch_size or len(known) < _LEAST_TO_PREDICT:
+            return candidates
+        predictor = RewardPredictor(self._n_choices)
+        predictor.fit(list(known), list(known.values()))
+        improvement = predictor.expected_improvement(candidates, over=max(known.values()))
+        return [candidates[i] for i in improvement.argsort(descending=True, stable=True).tolist()]
+
+    def _imitate(self, results: Iterable[tuple[Action, float | None]]) -> None:
+        """Takes the measured architectures into the buffer, and learns from it (lines 13 to 22 of Algorithm 1)."""
+        for action, reward in results:
+            if reward is not None:
+                self._buffer.add(action, reward)
+        if not self._buffer.entries:
+            return
+        actions = [action for action, _ in self._buffer.entries]
+        advantages = [max(0.0, a) for a in self._baseline.advantages([reward for _, reward in self._buffer.entries])]
+        for _ in range(self.settings.replay_updates):
+            self._learner.imitate(actions, advantages)
 
     def _is_new(self, action: Action) -> bool:
         return action not in self._tried and self.model_space.contains(to_sample(self._decisions, action))
@@ -171,19 +221,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         stand_in = 0.0 if self._lowest is None else self._lowest
         return [stand_in if metric is None else metric for metric in metrics]
 
-    def _reinforce(self, actions: Sequence[Action], advantages: Sequence[float]) -> float:
-        """Takes one step along Eq. 5; returns the entropy of the policy before it."""
-        tokens = torch.tensor(actions)
-        with torch.no_grad():
-            entropy = self._controller.entropy(tokens).sum(1).mean().item()
-        # Eq. 5 ascends, the optimizer descends.
-        loss = -(torch.tensor(advantages) * self._controller.log_prob(tokens).sum(1)).mean()
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        return entropy
-
-    def _finish_iteration(self, rewards: Sequence[float], *, failed: int, entropy: float) -> None:
+    def _finish_iteration(self, figures: dict[str, float]) -> None:
         self._iteration += 1
         self._state = self._capture()
         if self.on_iteration is None:
@@ -192,11 +230,11 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             {
                 "iteration": float(self._iteration),
                 "trials": float(len(self._tried)),
-                "failed": float(failed),
-                "reward": math.fsum(rewards) / len(rewards),
                 "best": math.nan if self._best is None else self._best,
                 "baseline": math.nan if self._baseline.value is None else self._baseline.value,
-                "entropy": entropy,
+                "imitated": float(len(self._buffer.entries)),
+                **figures,
+                **self._learner.figures,
             }
         )
 
@@ -235,26 +273,28 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                 f"has {self._state['decisions']}. Resume with the space of that search, or start anew."
             )
         state = copy.deepcopy(state_dict)
-        self._controller.load_state_dict(state["controller"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._learner.load_state_dict(state["learner"])
+        self._gains.load_state_dict(state["gains"])
+        self._buffer.load_state_dict(state["buffer"])
         self._generator.set_state(state["generator"])
         self._baseline.load_state_dict(state["baseline"])
         self._iteration, self._lowest, self._best = state["iteration"], state["lowest"], state["best"]
-        self._tried = {tuple(action): None for action in state["tried"]}
+        self._tried = {tuple(action): reward for action, reward in state["tried"]}
         self._state = self._capture()
 
     def _capture(self) -> dict[str, Any]:
         return copy.deepcopy(
             {
                 "decisions": [[each.label, len(each.values)] for each in self._decisions],
-                "controller": dict(self._controller.state_dict()),
-                "optimizer": self._optimizer.state_dict(),
+                "learner": self._learner.state_dict(),
+                "gains": self._gains.state_dict(),
+                "buffer": self._buffer.state_dict(),
                 "generator": self._generator.get_state(),
                 "baseline": self._baseline.state_dict(),
                 "iteration": self._iteration,
                 "lowest": self._lowest,
                 "best": self._best,
-                "tried": [list(action) for action in self._tried],
+                "tried": [[list(action), reward] for action, reward in self._tried.items()],
             }
         )
 

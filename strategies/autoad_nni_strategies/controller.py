@@ -72,26 +72,38 @@ class Controller(nn.Module):
                 parameter.uniform_(-_INIT_RANGE, _INIT_RANGE, generator=generator)
 
     @torch.no_grad()
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator, context: Tensor | None = None) -> Tensor:
         """Draws n candidates from the policy.
 
         Shape:
+            context: What the last iteration handed on, ``hidden_size``; added to the first input.
             Returns: ``n x T``, int64.
         """
 
         def draw(step: int, log_policy: Tensor) -> Tensor:
             return torch.multinomial(log_policy.exp(), 1, generator=generator).squeeze(1)
 
-        return self._unroll(n, draw)[0]
+        return self._unroll(n, draw, context)[0]
 
-    def forward(self, actions: Tensor) -> list[Tensor]:
+    def forward(self, actions: Tensor, context: Tensor | None = None) -> list[Tensor]:
         """Returns log P(. | a_1 ... a_{t-1}) for every step t of the given candidates.
 
         Shape:
             actions: ``n x T``, int64.
+            context: As in `sample`.
             Returns: T tensors, the t-th ``n x n_choices[t]``.
         """
-        return self._unroll(len(actions), lambda step, log_policy: actions[:, step])[1]
+        return self._unroll(len(actions), lambda step, log_policy: actions[:, step], context)[1]
+
+    @torch.no_grad()
+    def output(self, actions: Tensor, context: Tensor | None = None) -> Tensor:
+        """Returns the upper layer's last output for each candidate: what it hands on (Fig. 1).
+
+        Shape:
+            actions: ``n x T``, int64.
+            Returns: ``n x hidden_size``, in (-1, 1).
+        """
+        return self._unroll(len(actions), lambda step, log_policy: actions[:, step], context)[2]
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """Returns log P(a_t | a_1 ... a_{t-1}) of every token; the sum over T is that of the candidate.
@@ -114,10 +126,12 @@ class Controller(nn.Module):
         """
         return torch.stack([-(policy.exp() * policy).sum(1) for policy in self(actions)], dim=1)
 
-    def _unroll(self, n: int, choose: Callable[[int, Tensor], Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _unroll(
+        self, n: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
         zeros = self.first_input.new_zeros(n, self.hidden_size)
         memory = [(zeros, zeros)] * _N_LAYERS
-        step_input = self.first_input.expand(n, -1)
+        step_input = (self.first_input if context is None else self.first_input + context).expand(n, -1)
         actions: list[Tensor] = []
         log_policies: list[Tensor] = []
         for step, head in enumerate(self.heads):
@@ -130,4 +144,4 @@ class Controller(nn.Module):
             logits = self.tanh_constant * torch.tanh(head(hidden) / self.temperature)
             log_policies.append(torch.log_softmax(logits, dim=1))
             actions.append(choose(step, log_policies[-1]))
-        return torch.stack(actions, dim=1), log_policies
+        return torch.stack(actions, dim=1), log_policies, hidden

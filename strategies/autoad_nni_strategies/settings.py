@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 __all__ = ["PRESETS", "Settings", "settings_from"]
@@ -12,28 +12,53 @@ __all__ = ["PRESETS", "Settings", "settings_from"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the strategy can be told; the defaults are the preset ``default``.
+    r"""What the strategy can be told; the defaults are the preset ``default``.
 
     Attributes:
         seed: Seed of the strategy's own generator.
-        batch_size: Candidates per iteration (n of Eq. 5). Not given by the paper.
+        batch_size: Candidates that are trained per iteration (n of Eq. 5; K of Fig. 1). Not given by the paper.
+        candidates: Candidates that are drawn per iteration (M of Fig. 1); the filter keeps ``batch_size`` of them.
+            Equal to ``batch_size``: no filter. Not given by the paper.
+        handed_on: Of the trained candidates, how many of the best hand the controller's output on to the next
+            iteration (Fig. 1); 0: none. Not given by the paper.
         learning_rate: Adam's step size. The paper's 3.5e-4, meant for 500 epochs, hardly moves the policy within 100
-            trials. Chosen among 3.5e-3, 1e-2, 2e-2 and 3e-2 on a synthetic objective over 20 choices (20 seeds, 100
-            trials): 2e-2 was ahead of random search by 0.049 +- 0.017 (95 %), 3.5e-3 by 0.008 +- 0.021.
+            trials.
         baseline_decay: gamma of `MovingBaseline`. Not given by the paper; ENAS has 0.99.
         normalize_advantage: Whether advantages are divided by their running deviation. Not in the paper.
+        eta: Weight of the intrinsic reward (Eq. 7); 0: no curiosity.
+        buffer_size: Architectures that self-imitation keeps; 0: no self-imitation.
+        replay_updates: Updates from the buffer per iteration (line 18 of Algorithm 1). Not given by the paper.
+        bayesian: Whether the controller's weights are a distribution (Eq. 8 to 12).
+        sharpening: Whether that distribution is sharpened (Eq. 13 to 17).
+        sharpening_rate: :math:`\eta` of Eq. 14, one for all weights. Not given by the paper.
+        initial_sigma: Standard deviation of the weights at the start. Not given by the paper; Fortunato et al. 2017
+            have 0.046 to 0.092.
+        kl_weight: Weight of the divergence from the prior, 1 / C of Eq. 16. Not given by the paper.
     """
 
     seed: int = 0
     batch_size: int = 5
+    candidates: int = 100
+    handed_on: int = 0
     learning_rate: float = 2e-2
     baseline_decay: float = 0.9
     normalize_advantage: bool = True
+    eta: float = 0.01
+    buffer_size: int = 10
+    replay_updates: int = 5
+    bayesian: bool = True
+    sharpening: bool = True
+    sharpening_rate: float = 1e-3
+    initial_sigma: float = 0.05
+    kl_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for name, (expected, fits) in _RULES.items():
             value = getattr(self, name)
             _require(name, value, fits(value), expected)
+        _require(
+            "candidates", self.candidates, self.candidates >= self.batch_size, f"at least batch_size, {self.batch_size}"
+        )
 
 
 def _require(name: str, value: object, fits: bool, expected: str) -> None:
@@ -50,30 +75,71 @@ def _is_real(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int | float) and _is_real(value) and value >= least and value % 1 == 0
+
+
+_Rule = tuple[str, Callable[[Any], bool]]
+_COUNT: _Rule = ("a whole number from 1", lambda n: _is_whole(n, 1))
+_COUNT_OR_NONE: _Rule = ("a whole number from 0", lambda n: _is_whole(n, 0))
+_POSITIVE: _Rule = ("a number above 0", lambda value: _is_real(value) and value > 0)
+_NOT_NEGATIVE: _Rule = ("a number from 0", lambda value: _is_real(value) and value >= 0)
+_SWITCH: _Rule = ("true or false", lambda value: isinstance(value, bool))
+_RULES: dict[str, _Rule] = {
     "seed": ("a whole number from 0 to 2^63 - 1", lambda seed: type(seed) is int and 0 <= seed < 2**63),
-    "batch_size": ("a whole number from 1", lambda n: _is_real(n) and n >= 1 and n % 1 == 0),
-    "learning_rate": ("a number above 0", lambda rate: _is_real(rate) and rate > 0),
+    "batch_size": _COUNT,
+    "candidates": _COUNT,
+    "handed_on": _COUNT_OR_NONE,
+    "learning_rate": _POSITIVE,
     "baseline_decay": ("a number from 0 to below 1", lambda decay: _is_real(decay) and 0 <= decay < 1),
-    "normalize_advantage": ("true or false", lambda normalize: isinstance(normalize, bool)),
+    "normalize_advantage": _SWITCH,
+    "eta": _NOT_NEGATIVE,
+    "buffer_size": _COUNT_OR_NONE,
+    "replay_updates": _COUNT,
+    "bayesian": _SWITCH,
+    "sharpening": _SWITCH,
+    "sharpening_rate": _POSITIVE,
+    "initial_sigma": _POSITIVE,
+    "kl_weight": _NOT_NEGATIVE,
 }
 
 PRESETS = {
     "default": Settings(),
-    "paper": Settings(learning_rate=3.5e-4, baseline_decay=0.99, normalize_advantage=False),
+    "paper": Settings(
+        candidates=5,
+        handed_on=2,
+        learning_rate=3.5e-4,
+        baseline_decay=0.99,
+        normalize_advantage=False,
+        eta=0.01,
+        buffer_size=10,
+        replay_updates=1,
+        kl_weight=1e-2,
+    ),
 }
-"""``default``: for some 100 trials. ``paper``: the article's constants, and ENAS's where it gives none."""
+"""``default``: for some 100 trials. ``paper``: the article's constants, and its sources' where it gives none."""
 
 
 def settings_from(preset: str, **changes: Any) -> Settings:
     """Returns a preset with every change that is not None.
 
+    A smaller number of ``candidates`` than ``batch_size`` follows from a changed ``batch_size`` only; it is raised.
+
     Raises:
         ValueError: If the preset is unknown, or a value is out of its range.
+        TypeError: If there is no such setting.
 
     Example:
-        >>> settings_from("paper", batch_size=8, learning_rate=None)
-        Settings(seed=0, batch_size=8, learning_rate=0.00035, baseline_decay=0.99, normalize_advantage=False)
+        >>> settings_from("paper", batch_size=8, learning_rate=None).candidates
+        8
     """
     _require("preset", preset, preset in PRESETS, "one of " + ", ".join(sorted(PRESETS)))
-    return replace(PRESETS[preset], **{name: value for name, value in changes.items() if value is not None})
+    known = [field.name for field in fields(Settings)]
+    unknown = [name for name in changes if name not in known]
+    if unknown:
+        raise TypeError(f"there is no setting {unknown[0]!r}. Expected one of {', '.join(known)}")
+    given = {name: value for name, value in changes.items() if value is not None}
+    batch_size = given.get("batch_size")
+    if batch_size is not None and _is_whole(batch_size, 1) and "candidates" not in given:
+        given["candidates"] = max(PRESETS[preset].candidates, batch_size)
+    return replace(PRESETS[preset], **given)

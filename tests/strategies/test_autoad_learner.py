@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from tiny_space import Sample, grid_space, play
+
+from autoad_nni_strategies.learner import Learner
+from autoad_nni_strategies.replay import ReplayBuffer
+from autoad_nni_strategies.settings import settings_from
+
+ACTIONS = [(0, 1, 2), (1, 0, 0), (2, 1, 3)]
+
+
+def learner(seed: int = 0, **settings: Any) -> Learner:
+    return Learner([3, 2, 4], settings_from("default", **settings), torch.Generator().manual_seed(seed))
+
+
+def log_prob(of: Learner, action: tuple[int, ...]) -> float:
+    """Under the means of the weights."""
+    with torch.no_grad():
+        return of._log_prob(of.posterior.mu, [action]).item()
+
+
+def test_a_repeated_architecture_surprises_less_than_an_unseen_one() -> None:
+    one = learner()
+    before = one.gains([ACTIONS[0]])[0]
+    for _ in range(150):
+        one.imitate([ACTIONS[0]], [1.0])
+    repeated, *unseen = (sum(one.gains([action])[0] for _ in range(10)) / 10 for action in ACTIONS)
+    assert repeated < 0.7 * before
+    assert all(repeated < other for other in unseen)
+
+
+def test_imitation_has_no_gradient_below_the_baseline() -> None:
+    one = learner()
+    before = {name: value.clone() for name, value in one.state_dict()["posterior"].items()}
+    one.imitate(ACTIONS, [0.0, 0.0, 0.0])
+    assert all(torch.equal(value, before[name]) for name, value in one.state_dict()["posterior"].items())
+
+
+@pytest.mark.parametrize("bayesian", [True, False])
+def test_imitation_makes_the_imitated_likelier(bayesian: bool) -> None:
+    one = learner(bayesian=bayesian)
+    before = log_prob(one, ACTIONS[0])
+    for _ in range(20):
+        one.imitate(ACTIONS[:1], [1.0])
+    assert log_prob(one, ACTIONS[0]) > before + 0.5
+
+
+def test_the_gradient_of_the_whole_update_is_that_of_finite_differences() -> None:
+    """Policy loss at sharpened weights, and the divergence from the prior; the noise and the step held fixed."""
+    one = learner(kl_weight=1e-3)
+    one.posterior.double()
+    one._controller.double()
+    advantages = [1.0, -0.5, 0.3]
+    generator = torch.Generator().manual_seed(4)
+    noise, more_noise = torch.randn(2, len(one.posterior.mu), generator=generator, dtype=torch.float64)
+    at = one.posterior.sample(noise).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(one._policy_loss(at, ACTIONS, advantages), at)
+
+    def loss() -> torch.Tensor:
+        weights = one.posterior.sample(noise)
+        divergence = one.posterior.divergence_from(one._prior, weights)
+        sharpened = weights - 1e-3 * gradient + 0.02 * more_noise
+        return 1e-3 * divergence + one._policy_loss(sharpened, ACTIONS, advantages)
+
+    # What the learner's own step hands to Adam, with the same noise.
+    noises = iter([noise, more_noise])
+    one._noise = lambda: next(noises)  # type: ignore[method-assign]
+    one._step(ACTIONS, advantages)
+    given = {id(p): p.grad for p in (one.posterior.mu, one.posterior.rho)}
+    # The step has moved the weights: back, by a fresh copy of the same seed.
+    fresh = learner(kl_weight=1e-3).posterior.double()
+    with torch.no_grad():
+        one.posterior.mu.copy_(fresh.mu)
+        one.posterior.rho.copy_(fresh.rho)
+    for parameter in (one.posterior.mu, one.posterior.rho):
+        for i in range(0, len(parameter), len(parameter) // 25):
+            with torch.no_grad():
+                parameter[i] += 1e-6
+                up = loss().item()
+                parameter[i] -= 2e-6
+                down = loss().item()
+                parameter[i] += 1e-6
+            gradient_of = given[id(parameter)]
+            assert gradient_of is not None
+            assert (up - down) / 2e-6 == pytest.approx(gradient_of[i].item(), rel=1e-3, abs=1e-6)
+
+
+def test_without_bayes_every_sample_of_the_weights_is_the_mean() -> None:
+    one = learner(bayesian=False)
+    assert torch.equal(one.posterior.sample(one._noise()), one.posterior.mu)
+    two = learner()
+    assert not torch.equal(two.posterior.sample(two._noise()), two.posterior.mu)
+
+
+def test_what_is_handed_on_changes_the_policy() -> None:
+    one = learner(bayesian=False)
+    before = log_prob(one, ACTIONS[0])
+    one.hand_on([])
+    assert log_prob(one, ACTIONS[0]) == before
+    one.hand_on(ACTIONS[:2])
+    assert log_prob(one, ACTIONS[0]) != before
+
+
+def best_at_the_ends(sample: Sample) -> float:
+    return sum(1.0 for value in sample.values() if value == 0) / len(sample)
+
+
+SWITCHES: list[dict[str, Any]] = [
+    {},
+    {"eta": 0},
+    {"buffer_size": 0},
+    {"bayesian": False},
+    {"sharpening": False},
+    {"handed_on": 5, "candidates": 5},
+    {"kl_weight": 1e-4},
+    {"candidates": 5},
+    {"preset": "paper"},
+]
+
+
+@pytest.mark.parametrize("switches", SWITCHES)
+def test_every_switch_gives_a_search_of_its_own(switches: dict[str, Any]) -> None:
+    _, samples = play(best_at_the_ends, 30, grid_space(4, 4, 4, 4), seed=1, **switches)
+    assert len({tuple(sample.values()) for sample in samples}) == 30
+    _, usual = play(best_at_the_ends, 30, grid_space(4, 4, 4, 4), seed=1)
+    assert (samples == usual) == (not switches)
+
+
+def test_without_curiosity_and_memory_it_is_plain_reinforce() -> None:
+    """The same as a few lines of REINFORCE on the same controller, to the last bit."""
+    from autoad_nni_strategies.baseline import MovingBaseline
+    from autoad_nni_strategies.controller import Controller
+
+    plain = {"bayesian": False, "eta": 0, "buffer_size": 0, "candidates": 5}
+    strategy, samples = play(best_at_the_ends, 20, grid_space(3, 4, 5), seed=6, **plain)
+    generator = torch.Generator().manual_seed(6)
+    controller = Controller([3, 4, 5], generator=generator)
+    optimizer = torch.optim.Adam(controller.parameters(), lr=2e-2)
+    baseline = MovingBaseline(decay=0.9, normalize=True)
+    tried: list[tuple[int, ...]] = []
+    for _ in range(4):
+        batch: list[tuple[int, ...]] = []
+        while len(batch) < 5:
+            for action in map(tuple, controller.sample(16, generator).tolist()):
+                if len(batch) < 5 and action not in tried + batch:
+                    batch.append(action)
+        rewards = [best_at_the_ends(dict(enumerate(action))) for action in batch]
+        advantages = torch.tensor(baseline.advantages(rewards))
+        loss = -(advantages * controller.log_prob(torch.tensor(batch)).sum(1)).mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        baseline.update(rewards)
+        tried += batch
+    assert [tuple(sample.values()) for sample in samples] == tried
+    means = strategy.state_dict()["learner"]["posterior"]["mu"]
+    assert torch.equal(means, torch.nn.utils.parameters_to_vector(controller.parameters()).detach())
+
+
+def test_the_buffer_keeps_the_best_once_each() -> None:
+    buffer = ReplayBuffer(3)
+    for action, reward in [((0,), 0.1), ((1,), 0.5), ((1,), 0.5), ((2,), 0.5), ((3,), 0.05), ((4,), 0.9)]:
+        buffer.add(action, reward)
+    assert buffer.entries == [((4,), 0.9), ((1,), 0.5), ((2,), 0.5)]
+    again = ReplayBuffer(3)
+    again.load_state_dict(buffer.state_dict())
+    assert again.entries == buffer.entries
+    nothing = ReplayBuffer(0)
+    nothing.add((0,), math.inf)
+    assert nothing.entries == []
