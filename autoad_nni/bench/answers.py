@@ -1,0 +1,94 @@
+"""What stands in for training: the reward of any sample of a space, from a recorded table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoad_nni.bench.surrogate import Surrogate
+from autoad_nni.bench.tables import Table, find_table, key_of, read_table
+from autoad_nni.errors import AutoADError
+
+__all__ = ["Answers", "exact", "load_answers", "surrogate"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The rewards of a whole search space.
+
+    Attributes:
+        name: Of the table.
+        search_space: Values by label.
+        answer: Reward of a sample.
+        description: Where the rewards come from, in one line.
+        digest: Two with the same digest answer the same.
+    """
+
+    name: str
+    search_space: Mapping[str, tuple[Any, ...]]
+    answer: Callable[[Mapping[str, Any]], float]
+    description: str
+    digest: str
+
+
+def exact(table: Table) -> Answers:
+    """Answers with what was recorded; the space has the values that the table has.
+
+    Raises:
+        AutoADError: If the table lacks a model of that space.
+    """
+    rewards = {key_of(line.sample): line.reward for line in table.lines}
+    expected = math.prod(len(values) for values in table.search_space.values())
+    if len(rewards) != expected:
+        raise AutoADError(
+            f"{table.path} has {len(rewards)} of {expected} models. Expected every combination of its values. "
+            "Record the rest with: python benchmarks/strategies/record.py"
+        )
+    rejected = sum(line.verdict != "ok" for line in table.lines)
+    return Answers(
+        name=table.name,
+        search_space=table.search_space,
+        answer=lambda sample: rewards[key_of(sample)],
+        description=f"exact: {expected} models, all trained ({rejected} rejected); best {max(rewards.values()):.4f}",
+        digest=table.digest,
+    )
+
+
+def surrogate(table: Table) -> Answers:
+    """Answers with a regression over the whole space whose labels the table has; see `Surrogate`.
+
+    Raises:
+        AutoADError: If the table has too few lines, or a label or value that the space does not have.
+    """
+    fitted = Surrogate(table)
+    trained = len(table.lines)
+    rejected = sum(line.verdict != "ok" for line in table.lines)
+    return Answers(
+        name=table.name,
+        search_space=fitted.search_space,
+        answer=fitted,
+        description=f"surrogate: {fitted.method} fitted to {trained} trained models ({rejected} rejected); held-out "
+        f"(5-fold) Spearman rank correlation {fitted.rank_correlation:.3f}",
+        digest=fitted.digest,
+    )
+
+
+_KINDS: Mapping[str, Callable[[Table], Answers]] = {"small": exact, "random": surrogate}
+
+
+def load_answers(folder: Path) -> list[Answers]:
+    """Reads the tables of a folder: ``small``, which is exhaustive, and ``random``, or one of them.
+
+    Raises:
+        AutoADError: If there is none, or one is faulty.
+    """
+    paths = {name: path for name in _KINDS if (path := find_table(folder, name)) is not None}
+    if not paths:
+        raise AutoADError(
+            f"{folder} has no table. Expected small.jsonl.gz or random.jsonl.gz. "
+            "Give --tables benchmarks/strategies, or record one with: python benchmarks/strategies/record.py"
+        )
+    return [_KINDS[name](read_table(path)) for name, path in paths.items()]

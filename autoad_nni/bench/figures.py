@@ -1,0 +1,95 @@
+"""The curves of a comparison as figures. Needs matplotlib: ``pip install 'autoad-nni[bench]'``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autoad_nni.bench.report import Curves, best_so_far, per_window, top_so_far
+from autoad_nni.bench.statistics import estimate
+from autoad_nni.errors import AutoADError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw", "require_matplotlib"]
+
+_WINDOW = 20
+_STYLES = ("-", "--", "-.", ":")  # beyond ten strategies the colours repeat
+
+
+def require_matplotlib() -> None:
+    """Checks before hours of runs that their figures can be drawn.
+
+    Raises:
+        AutoADError: If matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise AutoADError(
+            "matplotlib is not installed. Expected it for the figures. Install it with: pip install 'autoad-nni[bench]'"
+        ) from None
+
+
+def draw(curves: Mapping[str, Curves], table: str, folder: Path) -> list[Path]:
+    """Draws ``best-TABLE`` and ``progress-TABLE``, each as PNG and SVG.
+
+    Args:
+        curves: Rewards by name of the strategy.
+        table: Name of the table.
+        folder: Where to write.
+
+    Returns:
+        The files.
+    """
+    from matplotlib.figure import Figure
+
+    best = Figure(figsize=(8, 5), layout="constrained")
+    axes = best.subplots()
+    _lines(axes, curves, best_so_far, 1)
+    axes.set(title=f"{table}: mean of the best reward so far, 95 % interval", xlabel="trial", ylabel="reward")
+    axes.legend()
+    # As Fig. 3 of the paper.
+    progress = Figure(figsize=(8, 10), layout="constrained")
+    top, mean, deviation = progress.subplots(3, 1, sharex=True)
+    _lines(top, curves, top_so_far, 1)
+    top.set(title=f"{table}: mean of the five best so far")
+    _lines(mean, curves, lambda each: per_window(each, _WINDOW)[0], _WINDOW)
+    mean.set(title=f"mean reward per {_WINDOW} trials")
+    _lines(deviation, curves, lambda each: per_window(each, _WINDOW)[1], _WINDOW)
+    deviation.set(title=f"standard deviation of the reward per {_WINDOW} trials", xlabel="trial")
+    top.legend()
+    return [*_save(best, folder / f"best-{table}"), *_save(progress, folder / f"progress-{table}")]
+
+
+def _lines(axes: Axes, curves: Mapping[str, Curves], values_of: Callable[[Curves], Curves], step: int) -> None:
+    for number, (name, each) in enumerate(curves.items()):
+        means, margins = _band(values_of(each))
+        trials = step * np.arange(1, len(means) + 1)
+        style: dict[str, Any] = {"color": f"C{number % 10}", "linestyle": _STYLES[number // 10 % 4]}
+        axes.plot(trials, means, label=name, marker="o" if step > 1 else None, markersize=3, **style)
+        axes.fill_between(trials, means - margins, means + margins, alpha=0.15, linewidth=0, color=style["color"])
+    axes.grid(alpha=0.3)
+
+
+def _band(values: Curves) -> tuple[Curves, Curves]:
+    """Returns mean and half 95 % interval per column, over the seeds that are still running there."""
+    columns = [column[~np.isnan(column)].tolist() for column in values.T]
+    pairs = [estimate(column) if column else (np.nan, np.nan) for column in columns]
+    result = np.array(pairs, dtype=float).reshape(-1, 2)
+    return result[:, 0], np.nan_to_num(result[:, 1])
+
+
+def _save(figure: Figure, path: Path) -> Iterable[Path]:
+    import matplotlib
+
+    files = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg")]
+    figure.savefig(files[0], dpi=150)
+    with matplotlib.rc_context({"svg.hashsalt": path.name}):  # the same results, the same file
+        figure.savefig(files[1], metadata={"Date": None})
+    return files

@@ -1,0 +1,172 @@
+"""Plays strategies against recorded results, and keeps every run so that a long comparison can be continued."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import random
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from nni.mutable import Categorical
+from nni.nas.strategy import hpo
+
+from autoad_nni.bench.answers import Answers
+from autoad_nni.bench.engine import SimulatedEngine
+from autoad_nni.bench.specs import Spec
+from autoad_nni.bridge.spaces import SampleSpace
+from autoad_nni.errors import AutoADError
+from autoad_nni.registry import STRATEGIES
+
+__all__ = ["ResultsFile", "Run", "play"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search.
+
+    Attributes:
+        name: Of the strategy in the comparison.
+        strategy: Its name in the registry.
+        arguments: What it was told.
+        table: Name of the table.
+        digest: Of the table's answers; a run on other answers does not compare.
+        seed: The strategy's seed.
+        trials: The budget.
+        rewards: In the order of submission, 6 digits; fewer than ``trials`` if the strategy ended before.
+        seconds: The strategy's own processor time per trial.
+    """
+
+    name: str
+    strategy: str
+    arguments: Mapping[str, Any]
+    table: str
+    digest: str
+    seed: int
+    trials: int
+    rewards: tuple[float, ...]
+    seconds: float
+
+    @property
+    def question(self) -> str:
+        """What was asked; equal questions have equal answers."""
+        return json.dumps([self.strategy, self.arguments, self.table, self.digest, self.seed], sort_keys=True)
+
+
+def play(name: str, spec: Spec, seed: int, answers: Answers, trials: int) -> Run:
+    """Searches once.
+
+    Args:
+        name: Of the strategy in the comparison.
+        spec: The strategy.
+        seed: Its seed.
+        answers: What the trials are answered from.
+        trials: The budget.
+
+    Raises:
+        AutoADError: If the strategy is not registered or does not take these arguments.
+    """
+    engine = SimulatedEngine(answers.answer, trials)
+    factory = STRATEGIES.load(spec.strategy)
+    space = SampleSpace({label: Categorical(values, label=label) for label, values in answers.search_space.items()})
+    with _benchmarking(seed):
+        started = time.process_time()
+        try:
+            strategy = factory(seed=seed, **spec.arguments)
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise AutoADError(
+                f"strategy {name!r} does not take {dict(spec.arguments)}: {reason}. "
+                f"Expected arguments of {factory.__module__}.{factory.__qualname__}. Correct autoad_nni/bench/specs.py."
+            ) from None
+        strategy(space, engine)
+        seconds = time.process_time() - started - engine.seconds
+    rewards = tuple(round(reward, 6) for reward in engine.rewards)
+    per_trial = round(seconds / max(len(rewards), 1), 6)
+    return Run(name, spec.strategy, spec.arguments, answers.name, answers.digest, seed, trials, rewards, per_trial)
+
+
+@contextlib.contextmanager
+def _benchmarking(seed: int) -> Iterator[None]:
+    """Makes strategies repeatable, quick and quiet; all is undone."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    threads, logger = torch.get_num_threads(), logging.getLogger("nni")
+    level, clock = logger.level, hpo.time
+    # tianshou draws from the global generators.
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)  # the networks are tiny
+    logger.setLevel(logging.CRITICAL)
+    hpo.time = SimpleNamespace(sleep=lambda seconds: None)  # NNI's TPE sleeps a second per trial, needed or not
+    try:
+        with warnings.catch_warnings():
+            # NNI's policy-based RL gives torch its parameters as a set; their order does not matter to Adam.
+            warnings.filterwarnings("ignore", "optimizer parameters need to be organized", FutureWarning)
+            yield
+    finally:
+        hpo.time = clock
+        logger.setLevel(level)
+        torch.set_num_threads(threads)
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+class ResultsFile:
+    """The runs on disk, one line of JSON each; a line that an interruption left half-written is dropped.
+
+    Args:
+        path: The file; need not exist.
+
+    Raises:
+        AutoADError: If a whole line is no run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._runs: dict[str, Run] = {}
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        for number, row in enumerate(whole.splitlines(), start=1):
+            try:
+                fields = json.loads(row)
+                self._remember(Run(**{**fields, "rewards": tuple(fields["rewards"])}))
+            except (ValueError, TypeError, KeyError):
+                raise AutoADError(f"{path}, line {number} is no run. Expected one per line. Remove the line.") from None
+        if whole != content:
+            path.write_bytes(whole)
+
+    def _remember(self, run: Run) -> None:
+        known = self._runs.get(run.question)
+        if known is None or run.trials > known.trials:
+            self._runs[run.question] = run
+
+    def get(self, name: str, spec: Spec, seed: int, answers: Answers, trials: int) -> Run | None:
+        """Returns the recorded run, cut to ``trials``; None if there is none that long on these answers."""
+        asked = Run(name, spec.strategy, spec.arguments, answers.name, answers.digest, seed, trials, (), 0.0)
+        run = self._runs.get(asked.question)
+        if run is None or run.trials < trials:
+            return None
+        return Run(**{**asdict(run), "name": name, "trials": trials, "rewards": run.rewards[:trials]})
+
+    def play(self, name: str, spec: Spec, seeds: Iterable[int], answers: Answers, trials: int) -> list[Run]:
+        """Returns a run per seed, playing and recording those that are not there."""
+        runs = []
+        for seed in seeds:
+            run = self.get(name, spec, seed, answers, trials)
+            if run is None:
+                run = play(name, spec, seed, answers, trials)
+                with self._path.open("a") as file:
+                    file.write(json.dumps(asdict(run)) + "\n")
+                self._remember(run)
+            runs.append(run)
+        return runs

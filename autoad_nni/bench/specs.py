@@ -1,0 +1,79 @@
+"""The strategies that are compared: the one place that names them and their arguments."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from autoad_nni.errors import AutoADError
+
+__all__ = ["PEERS", "RANDOM", "SPECS", "Spec", "missing", "select"]
+
+RANDOM: Final = "random"
+
+
+class Spec(NamedTuple):
+    """A registered strategy and what it is told.
+
+    Attributes:
+        strategy: Name in the registry.
+        arguments: Its ``strategy_args``, as in an experiment file.
+    """
+
+    strategy: str
+    arguments: Mapping[str, Any]
+
+
+SPECS: Final[dict[str, Spec]] = {
+    "autoad": Spec("autoad", {}),
+    "autoad paper": Spec("autoad", {"preset": "paper"}),
+    # Ablations of autoad, one line each: "autoad without curiosity": Spec("autoad", {...}).
+    RANDOM: Spec("random", {}),
+    # Chosen by benchmarks/strategies/tune_evolution.py, where what was tried is written down.
+    "regularized evolution": Spec(
+        "regularized_evolution",
+        {"population_size": 25, "sample_size": 15, "mutation_prob": 0.1, "crossover": True},
+    ),
+    # As NNI has it: whenever it proposes a sample again, NNI takes the next point of a grid instead. That is 9 of 10
+    # trials after the 50th on the small table, 7 of 10 on the random one; other gamma or prior_weight did no better.
+    "tpe": Spec("tpe", {}),
+    "policy-based RL": Spec("policy_based_rl", {}),
+}
+PEERS: Final = (RANDOM, "regularized evolution", "tpe", "policy-based RL")
+"""Against whose best a strategy is compared; an ablation is no peer."""
+
+_NEEDS: Final = {"policy_based_rl": ("tianshou", "gym")}
+
+
+def select(only: str | None, specs: Mapping[str, Spec] = SPECS) -> dict[str, Spec]:
+    """Returns the strategies that a comma-separated list names; all without one.
+
+    Raises:
+        AutoADError: If a name is unknown.
+
+    Example:
+        >>> list(select("tpe, random"))
+        ['random', 'tpe']
+    """
+    if only is None:
+        return dict(specs)
+    names = {name.strip() for name in only.split(",")}
+    for name in sorted(names - specs.keys()):
+        raise AutoADError(f"--only names {name!r}. Expected some of: {', '.join(specs)}. Correct it.")
+    return {name: spec for name, spec in specs.items() if name in names}
+
+
+def missing(spec: Spec) -> str | None:
+    """Returns why a strategy cannot be imported: what it needs beside the toolkit's own requirements; None if it can.
+
+    Example:
+        >>> missing(SPECS["tpe"]) is None
+        True
+    """
+    for package in _NEEDS.get(spec.strategy, ()):
+        try:
+            importlib.import_module(package)
+        except ImportError as error:  # of that package, or of one that it needs in turn
+            return str(error)
+    return None

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoad_nni.bench.figures import draw
+from autoad_nni.bench.report import best_so_far, curves_of, markdown, per_window, top_so_far, trials_to_reach
+from autoad_nni.bench.runs import Run
+from autoad_nni.bench.statistics import estimate, rank_correlation
+
+NAN = float("nan")
+
+
+def run(name: str, seed: int, *rewards: float, trials: int | None = None, seconds: float = 0.002) -> Run:
+    return Run(name, name, {}, "small", "", seed, trials or len(rewards), rewards, seconds)
+
+
+def test_curves_are_in_the_order_of_seeds_and_end_where_the_strategy_did() -> None:
+    curves = curves_of([run("tpe", 1, 0.3, 0.1, trials=3), run("tpe", 0, 0.1, 0.2, 0.3)])
+    np.testing.assert_array_equal(curves, [[0.1, 0.2, 0.3], [0.3, 0.1, NAN]])
+    np.testing.assert_array_equal(best_so_far(curves), [[0.1, 0.2, 0.3], [0.3, 0.3, 0.3]])
+
+
+def test_the_mean_of_the_best() -> None:
+    curves = np.array([[0.1, 0.9, 0.5, NAN], [0.4, 0.4, 0.4, 0.4]])
+    np.testing.assert_allclose(top_so_far(curves, 2), [[0.1, 0.5, 0.7, 0.7], [0.4, 0.4, 0.4, 0.4]])
+
+
+def test_windows_leave_out_what_is_not_there() -> None:
+    mean, deviation = per_window(np.array([[0.2, 0.4, 0.6, NAN, NAN, NAN, 0.1]]), 2)
+    np.testing.assert_allclose(mean, [[0.3, 0.6, NAN]])
+    np.testing.assert_allclose(deviation, [[0.1, 0.0, NAN]], atol=1e-12)
+
+
+def test_trials_to_reach_a_target() -> None:
+    curves = np.array([[0.1, 0.5, 0.5, 0.9], [0.1, 0.1, 0.7, 0.7]])
+    assert trials_to_reach(curves, 0.1) == 1
+    assert trials_to_reach(curves, 0.6) == 3
+    assert trials_to_reach(curves, 0.8) == 4
+    assert trials_to_reach(curves, 0.81) is None
+
+
+def test_the_interval_is_students() -> None:
+    mean, margin = estimate([1.0, 2.0, 3.0, 4.0])
+    assert mean == 2.5
+    assert margin == pytest.approx(3.18245 * 1.29099 / 2, rel=1e-4)  # t of 3 degrees, deviation, root of 4
+    assert math.isnan(estimate([1.0]).margin)
+
+
+def test_ties_share_their_rank() -> None:
+    assert rank_correlation([1, 2, 3, 4], [5, 6, 6, 7]) == pytest.approx(3 / math.sqrt(10))
+
+
+def test_the_table_of_hand_made_runs() -> None:
+    runs = [
+        *(run("mine", seed, 0.5, 0.8 + seed / 100, 0.7) for seed in range(2)),
+        *(run("random", seed, 0.4, 0.4, 0.6, seconds=0.0) for seed in range(2)),
+        *(run("tpe", seed, 0.1, 0.7, 0.2) for seed in range(2)),
+    ]
+    text = markdown(runs, {"small": "exact: 3 models"}, ["rl: not installed (gym), left out."])
+    assert text.startswith("## small\n\nexact: 3 models.\n\n| strategy | best at 3 | top 5 at 3 | to random |")
+    rows = {row.split(" | ")[0][2:]: [cell.strip(" |") for cell in row.split(" | ")] for row in text.splitlines()}
+    # 12.7062 is t of one degree of freedom; the deviation over the root of two seeds is 0.005.
+    assert rows["mine"][1:] == [
+        "0.8050 ± 0.0635",
+        "0.6683 ± 0.0212",
+        "+0.2050 ± 0.0635",
+        "+0.1050 ± 0.0635 (tpe)",
+        "2 (0.67)",
+        "2.0",
+    ]
+    assert rows["random"][3:] == ["-", "-0.1000 ± 0.0000 (tpe)", "3 (1.00)", "0.0"]
+    assert rows["tpe"][4] == "+0.1000 ± 0.0000 (random)"
+    assert "Means over 2 seed(s)" in text and text.endswith("rl: not installed (gym), left out.\n")
+
+
+def test_without_random_or_peers_there_is_nothing_to_compare_with() -> None:
+    text = markdown([run("mine", 0, 0.5)], {"small": "exact"})
+    assert "| mine | 0.5000 | 0.5000 | - | - | - | 2.0 |" in text
+
+
+def test_figures_are_files_and_repeat_themselves(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    curves = {"random": generator.random((3, 45)), "mine": generator.random((3, 45))}
+    curves["mine"][1:, 30:] = NAN
+    files = draw(curves, "small", tmp_path)
+    assert sorted(file.name for file in files) == [
+        "best-small.png",
+        "best-small.svg",
+        "progress-small.png",
+        "progress-small.svg",
+    ]
+    first = [file.read_bytes() for file in files]
+    assert first[0].startswith(b"\x89PNG") and b"<svg" in first[1]
+    assert [file.read_bytes() for file in draw(curves, "small", tmp_path)] == first

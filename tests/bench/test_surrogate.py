@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_table import line, reward, uniform, write
+
+from autoad_nni.bench.forest import Forest
+from autoad_nni.bench.measures import MAX_MACS, measure
+from autoad_nni.bench.surrogate import Surrogate
+from autoad_nni.bench.tables import read_table
+from autoad_nni.errors import AutoADError
+from autoad_nni_search_spaces import AutoencoderSpace
+
+LARGE = {
+    **uniform(1)[0],
+    "layer1_channels": 256,
+    "layer1_kernel": 7,
+}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("tables") / "random.jsonl", uniform(120))
+
+
+@pytest.fixture(scope="module")
+def surrogate(path: Path) -> Surrogate:
+    return Surrogate(read_table(path))
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_multiply_adds_are_those_of_the_space(n_layers: int) -> None:
+    space = AutoencoderSpace(n_layers)
+    choices = {str(label): list(each.values) for label, each in space.simplify().items()}
+    generator = random.Random(n_layers)
+    for _ in range(20):
+        sample = {label: generator.choice(values) for label, values in choices.items()}
+        sizes = measure(sample)
+        with torch.device("meta"):
+            model = space.freeze(sample)
+            assert sizes.macs == sum(sizes.layer_macs) == model.macs(28, 28)
+            assert sizes.code == model(torch.zeros(1, 1, 28, 28)).code.shape[1]
+
+
+def test_what_is_over_the_limit_has_no_reward(surrogate: Surrogate) -> None:
+    assert measure(LARGE).macs > MAX_MACS
+    assert surrogate(LARGE) == 0.0
+
+
+def test_it_knows_good_models_from_bad_ones(surrogate: Surrogate) -> None:
+    assert surrogate.rank_correlation > 0.8
+    unseen = uniform(300)[120:]
+    assert all(0 <= surrogate(sample) <= 1 for sample in unseen)
+    error = sum(abs(surrogate(sample) - reward(sample)) for sample in unseen) / len(unseen)
+    assert error < 0.1
+
+
+def test_the_forest_is_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    features, targets, unseen = generator.random((80, 6)), generator.random(80), generator.random((50, 6))
+    forest = Forest(features, targets)
+    np.testing.assert_allclose(forest.predict(unseen), forest.model.predict(unseen), rtol=1e-12)
+    np.testing.assert_array_equal(forest.predict(unseen[:1]), forest.predict(unseen)[:1])
+
+
+def test_it_covers_the_whole_space(surrogate: Surrogate) -> None:
+    assert set(surrogate.search_space) == set(LARGE)
+    assert surrogate.search_space["layer1_channels"] == (3, 8, 16, 32, 64, 128, 256)
+
+
+def test_the_same_table_gives_the_same_answers(path: Path, surrogate: Surrogate) -> None:
+    again = Surrogate(read_table(path))
+    assert (again.digest, again.method, again.rank_correlation) == (
+        surrogate.digest,
+        surrogate.method,
+        surrogate.rank_correlation,
+    )
+    assert all(again(sample) == surrogate(sample) for sample in uniform(20, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("".join(line(sample) + "\n" for sample in uniform(9)), "has 9 lines. Expected 10 or more"),
+        (line({**LARGE, "layer1_kernel": 9}), "has layer1_kernel: 9. Expected one of 1, 3, 5, 7"),
+        (line({**LARGE, "layer7_kernel": 3}), "The label 'layer2_channels' is missing|Unknown label"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_named(tmp_path: Path, content: str, reason: str) -> None:
+    path = tmp_path / "random.jsonl"
+    path.write_text(content)
+    with pytest.raises(AutoADError, match=reason):
+        Surrogate(read_table(path))
