@@ -115,6 +115,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
         self._decisions = decisions_of(model_space)
         self._n_choices = [len(each.values) for each in self._decisions]
+        self._predictor = RewardPredictor(self._decisions)
         self._learner = Learner(self._n_choices, self.settings, self._generator)
         self._state = self._capture()
         return model_space
@@ -192,10 +193,18 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         known = {action: reward for action, reward in self._tried.items() if reward is not None}
         if len(candidates) <= self.settings.batch_size or len(known) < _LEAST_TO_PREDICT:
             return candidates
-        predictor = RewardPredictor(self._n_choices)
-        predictor.fit(list(known), list(known.values()))
-        improvement = predictor.expected_improvement(candidates, over=max(known.values()))
+        self._predictor.fit(list(known), list(known.values()))
+        candidates = candidates + self._variations(set(candidates))
+        improvement = self._predictor.expected_improvement(candidates)
         return [candidates[i] for i in improvement.argsort(descending=True, stable=True).tolist()]
+
+    def _variations(self, drawn: set[Action]) -> list[Action]:
+        """Lists the new and valid architectures that differ from a remembered one in one decision."""
+        varied: dict[Action, None] = {}
+        for action, _ in self._buffer.entries[: self.settings.varied]:
+            for t, n_choices in enumerate(self._n_choices):
+                varied.update(dict.fromkeys((*action[:t], choice, *action[t + 1 :]) for choice in range(n_choices)))
+        return [action for action in varied if action not in drawn and self._is_new(action)]
 
     def _imitate(self, results: Iterable[tuple[Action, float | None]]) -> None:
         """Takes the measured architectures into the buffer, and learns from it (lines 13 to 22 of Algorithm 1)."""
@@ -275,6 +284,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         state = copy.deepcopy(state_dict)
         self._learner.load_state_dict(state["learner"])
         self._gains.load_state_dict(state["gains"])
+        self._predictor.load_state_dict(state["predictor"])
         self._buffer.load_state_dict(state["buffer"])
         self._generator.set_state(state["generator"])
         self._baseline.load_state_dict(state["baseline"])
@@ -288,6 +298,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                 "decisions": [[each.label, len(each.values)] for each in self._decisions],
                 "learner": self._learner.state_dict(),
                 "gains": self._gains.state_dict(),
+                "predictor": self._predictor.state_dict(),
                 "buffer": self._buffer.state_dict(),
                 "generator": self._generator.get_state(),
                 "baseline": self._baseline.state_dict(),

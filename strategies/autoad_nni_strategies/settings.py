@@ -19,6 +19,8 @@ class Settings:
         batch_size: Candidates that are trained per iteration (n of Eq. 5; K of Fig. 1). Not given by the paper.
         candidates: Candidates that are drawn per iteration (M of Fig. 1); the filter keeps ``batch_size`` of them.
             Equal to ``batch_size``: no filter. Not given by the paper.
+        varied: Of the remembered architectures, how many of the best join the candidates of the filter, each in every
+            variant with one other choice; 0: none. Not in the paper.
         handed_on: Of the trained candidates, how many of the best hand the controller's output on to the next
             iteration (Fig. 1); 0: none. Not given by the paper.
         learning_rate: Adam's step size. The paper's 3.5e-4, meant for 500 epochs, hardly moves the policy within 100
@@ -39,11 +41,12 @@ class Settings:
     seed: int = 0
     batch_size: int = 5
     candidates: int = 100
+    varied: int = 10
     handed_on: int = 0
     learning_rate: float = 2e-2
     baseline_decay: float = 0.9
     normalize_advantage: bool = True
-    eta: float = 0.01
+    eta: float = 0.0
     buffer_size: int = 10
     replay_updates: int = 5
     bayesian: bool = True
@@ -89,6 +92,7 @@ _RULES: dict[str, _Rule] = {
     "seed": ("a whole number from 0 to 2^63 - 1", lambda seed: type(seed) is int and 0 <= seed < 2**63),
     "batch_size": _COUNT,
     "candidates": _COUNT,
+    "varied": _COUNT_OR_NONE,
     "handed_on": _COUNT_OR_NONE,
     "learning_rate": _POSITIVE,
     "baseline_decay": ("a number from 0 to below 1", lambda decay: _is_real(decay) and 0 <= decay < 1),
@@ -107,6 +111,7 @@ PRESETS = {
     "default": Settings(),
     "paper": Settings(
         candidates=5,
+        varied=0,
         handed_on=2,
         learning_rate=3.5e-4,
         baseline_decay=0.99,

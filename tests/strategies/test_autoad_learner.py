@@ -112,7 +112,8 @@ def best_at_the_ends(sample: Sample) -> float:
 
 SWITCHES: list[dict[str, Any]] = [
     {},
-    {"eta": 0},
+    {"eta": 0.1},
+    {"varied": 0},
     {"buffer_size": 0},
     {"bayesian": False},
     {"sharpening": False},

@@ -6,12 +6,18 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import norm, rankdata, spearmanr
 
-from autoad_nni_strategies.predictor import RewardPredictor
+from autoad_nni_strategies.predictor import RewardPredictor, normal_scores
+from autoad_nni_strategies.spaces import Decision
 
-SIZES = [4, 3, 3, 5]
-SPACE = list(itertools.product(*(range(n) for n in SIZES)))
+DECISIONS = [
+    Decision("colour", ("red", "green", "blue", "black")),
+    Decision("width", (16, 8, 32)),
+    Decision("bias", (True, False)),
+    Decision("kernel", (1, 3, 5, 7, 9)),
+]
+SPACE = list(itertools.product(*(range(len(decision.values)) for decision in DECISIONS)))
 
 
 def reward(action: tuple[int, ...]) -> float:
@@ -25,7 +31,7 @@ def drawn(n: int, seed: int = 0) -> list[tuple[int, ...]]:
 
 
 def fitted(n: int = 40) -> RewardPredictor:
-    predictor = RewardPredictor(SIZES)
+    predictor = RewardPredictor(DECISIONS)
     seen = drawn(n)
     predictor.fit(seen, [reward(action) for action in seen])
     return predictor
@@ -43,32 +49,45 @@ def test_doubt_is_small_where_it_was_measured() -> None:
     assert known.max() < unknown.mean()
 
 
+def naive_kernel(predictor: RewardPredictor) -> np.ndarray:
+    """Written out: numbers by their place in the order, everything else equal or not."""
+    order = {16: 1, 8: 0, 32: 2}
+    scales = predictor._log_scales.exp().numpy()
+    kernel = np.empty((len(SPACE), len(SPACE)))
+    for i, one in enumerate(SPACE):
+        for j, other in enumerate(SPACE):
+            widths = [order[DECISIONS[1].values[action[1]]] for action in (one, other)]
+            apart = [one[0] != other[0], abs(widths[0] - widths[1]) / 2, one[2] != other[2], abs(one[3] - other[3]) / 4]
+            kernel[i, j] = math.exp(-sum(scale * d for scale, d in zip(scales, apart, strict=True)))
+    return kernel
+
+
 def test_mean_and_deviation_are_those_of_the_textbook() -> None:
     predictor, seen = fitted(), drawn(40)
-
-    differs = predictor._differences(torch.tensor(SPACE), torch.tensor(SPACE)).numpy()
-    kernel = np.exp(predictor._log_correlation * differs)
-    index = [SPACE.index(action) for action in seen]
-    noise = (predictor._factor @ predictor._factor.mT).diagonal().mean().item() - 1
-    targets = np.array([reward(action) for action in seen])
-    scaled = (targets - targets.mean()) / targets.std()
-    gram = kernel[np.ix_(index, index)] + noise * np.eye(len(index))
-    weights = np.linalg.solve(gram, scaled)
+    kernel, index = naive_kernel(predictor), [SPACE.index(action) for action in drawn(40)]
+    rewards = np.array([reward(action) for action in seen])
+    targets = norm.ppf((rankdata(rewards) - 0.5) / len(rewards))
+    gram = kernel[np.ix_(index, index)] + predictor._log_noise.exp().item() * np.eye(len(index))
     variance = 1 - np.einsum("ij,ji->i", kernel[:, index], np.linalg.solve(gram, kernel[index]))
     mean, deviation = predictor.predict(SPACE)
-    np.testing.assert_allclose(mean, targets.mean() + targets.std() * kernel[:, index] @ weights, atol=1e-8)
-    np.testing.assert_allclose(deviation, targets.std() * np.sqrt(variance), atol=1e-6)
+    np.testing.assert_allclose(mean, kernel[:, index] @ np.linalg.solve(gram, targets), atol=1e-7)
+    np.testing.assert_allclose(deviation, np.sqrt(variance.clip(0)), atol=1e-6)
 
 
 def test_what_matters_is_found() -> None:
-    shares = fitted(60)._shares
-    assert shares.sum().item() == pytest.approx(1)
-    assert shares[:2].sum() > 3 * shares[2:].sum()
+    scales = fitted(100)._log_scales.exp()
+    assert scales[:2].min() > 2 * scales[2:].max()
+
+
+def test_normal_scores_go_by_ranks_and_share_ties() -> None:
+    values = torch.tensor([0.0, 0.7, 0.0, 0.71, 100.0, 0.0], dtype=torch.float64)
+    expected = norm.ppf((rankdata(values.numpy()) - 0.5) / 6)
+    np.testing.assert_allclose(normal_scores(values), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("rewards", [[0.5], [0.5, 0.5, 0.5], [0.0, 1.0, math.pi]])
 def test_few_or_equal_rewards(rewards: list[float]) -> None:
-    predictor = RewardPredictor(SIZES)
+    predictor = RewardPredictor(DECISIONS)
     predictor.fit(SPACE[: len(rewards)], rewards)
     mean, deviation = predictor.predict(SPACE)
     assert torch.isfinite(mean).all() and torch.isfinite(deviation).all()
@@ -78,7 +97,18 @@ def test_the_expected_improvement_is_that_of_draws() -> None:
     predictor = fitted()
     mean, deviation = predictor.predict(SPACE[:20])
     noise = torch.randn(200_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    drawn_improvement = (mean + deviation * noise - 0.4).clamp(min=0.0).mean(0)
-    given = predictor.expected_improvement(SPACE[:20], over=0.4)
-    np.testing.assert_allclose(given, drawn_improvement, atol=1e-3)
+    rewards = [reward(action) for action in drawn(40)]
+    best = norm.ppf((rankdata(rewards).max() - 0.5) / 40)
+    expected = (mean + deviation * noise - best).clamp(min=0.0).mean(0)
+    given = predictor.expected_improvement(SPACE[:20])
+    np.testing.assert_allclose(given, expected, atol=5e-3)
     assert (given >= 0).all()
+
+
+def test_a_later_fit_starts_where_the_last_one_ended() -> None:
+    one, other = fitted(), RewardPredictor(DECISIONS)
+    other.load_state_dict(one.state_dict())
+    more = drawn(60, seed=1)
+    for predictor in (one, other):
+        predictor.fit(more, [reward(action) for action in more])
+    assert torch.equal(one.predict(SPACE)[0], other.predict(SPACE)[0])

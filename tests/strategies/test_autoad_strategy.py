@@ -315,7 +315,7 @@ def assert_same(one: Any, other: Any) -> None:
 def test_diagnostics_of_the_first_iterations() -> None:
     seen: list[dict[str, float]] = []
     space = grid_space(*SIZES)
-    _, samples = play(bump, 10, space, on_iteration=seen.append)
+    _, samples = play(bump, 10, space, eta=0.01, on_iteration=seen.append)
     rewards = [bump(sample) for sample in samples]
     first, second = sum(rewards[:5]) / 5, sum(rewards[5:]) / 5
     names = "iteration trials failed reward best baseline entropy intrinsic imitated kl_prior kl_sharpening"
