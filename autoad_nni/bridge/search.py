@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from nni.nas.execution import ExecutionEngine
 
 from autoad_nni import __version__
-from autoad_nni.bridge.journal import Journal
+from autoad_nni.bridge.journal import Journal, append_line, read_lines
 from autoad_nni.bridge.plugins import plugins_of_search
 from autoad_nni.bridge.spaces import SampleSpace, SearchSpace, declare, narrow
 from autoad_nni.errors import AutoADError
@@ -68,8 +69,25 @@ class Search:
             "version": __version__,
             "plugins": plugins_of_search(search_space, strategy=strategy, space=space),
         }
+        self.on_iteration: Callable[[dict[str, float]], None] = lambda figures: None
+        """Called with what a strategy tells of each new iteration, if it tells anything; not for replayed ones."""
         if journal_path is not None:
             self.journal = Journal(journal_path, self.identity)
+            if hasattr(self.strategy, "on_iteration"):
+                self.strategy.on_iteration = self._keep_iterations(journal_path.with_name("iterations.jsonl"))
+
+    def _keep_iterations(self, path: Path) -> Callable[[dict[str, float]], None]:
+        """Has the figures of each iteration appended to a file, beside the journal."""
+        n_written = len(read_lines(path))
+
+        def keep(figures: dict[str, float]) -> None:
+            if figures["iteration"] <= n_written:
+                return  # replayed after a resume
+            known = {name: value for name, value in figures.items() if math.isfinite(value)}
+            append_line(path, known)
+            self.on_iteration(known)
+
+        return keep
 
     def run(self, engine: ExecutionEngine, evaluate: Callable[[SampleSpace], None] | None = None) -> None:
         """Runs the strategy to its end."""

@@ -90,7 +90,7 @@ def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         "history.jsonl", "best.json", "best.safetensors", "state", "tensorboard"
     }  # fmt: skip
-    assert [path.name for path in (finished / "state").iterdir()] == ["journal.jsonl"]
+    assert [path.name for path in (finished / "state").iterdir()] == ["iterations.jsonl", "journal.jsonl"]
 
 
 def test_the_journal_has_every_submission_and_every_end(finished: Path) -> None:
@@ -109,13 +109,25 @@ def scalars_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def test_tensorboard_shows_the_search_and_each_trial(finished: Path) -> None:
     rewards = [line["metrics"]["default"] for line in history(finished)]
     search = scalars_of(finished / "tensorboard" / "search")
-    assert set(search) == {"reward", "best"}
+    assert {tag for tag in search if "/" not in tag} == {"reward", "best"}
     assert search["reward"] == [(i, pytest.approx(reward)) for i, reward in enumerate(rewards, 1)]
     assert search["best"] == [(i, pytest.approx(max(rewards[:i]))) for i in range(1, TRIALS + 1)]
     for trial, reward in enumerate(rewards):
         scalars = scalars_of(finished / "tensorboard" / f"trial-{trial:04d}")
         assert set(scalars) == {"loss/train", "validation/auroc", "validation/aupr_in", "validation/aupr_out"}
         assert scalars["validation/auroc"] == [(1, pytest.approx(reward))]
+
+
+def test_what_the_strategy_tells_is_kept_and_shown(finished: Path, run: Path, file: Path) -> None:
+    kept = [json.loads(line) for line in (finished / "state" / "iterations.jsonl").read_text().splitlines()]
+    assert [row["iteration"] for row in kept] == [1, 2]  # batches of five: of eight trials, two
+    assert {"reward", "best", "baseline", "entropy", "intrinsic", "kl_prior", "kl_sharpening"} <= set(kept[0])
+    search = scalars_of(finished / "tensorboard" / "search")
+    assert [value for _, value in search["strategy/reward"]] == pytest.approx([row["reward"] for row in kept])
+    # A replayed iteration is not written again.
+    before = (run / "state" / "iterations.jsonl").read_bytes()
+    assert command("search", file, "--output", run, "--resume").code == 0
+    assert (run / "state" / "iterations.jsonl").read_bytes() == before
 
 
 def test_the_screen_shows_progress_the_best_model_and_where_it_is(finished: Path) -> None:
@@ -213,7 +225,7 @@ def test_a_kill_between_the_journal_and_the_rest_loses_nothing(run: Path, finish
     assert command("search", file, "--output", run, "--resume").code == 0
     assert history(run) == history(finished) and best_of(run) == best_of(finished)
     assert (run / "best.safetensors").read_bytes() == (finished / "best.safetensors").read_bytes()
-    assert [path.name for path in (run / "state").iterdir()] == ["journal.jsonl"]
+    assert sorted(path.name for path in (run / "state").iterdir()) == ["iterations.jsonl", "journal.jsonl"]
 
 
 def test_a_kill_before_the_first_line_does_not_block_the_folder(file: Path, tmp_path: Path) -> None:
