@@ -66,7 +66,7 @@ class TrialSettings:
             raise AutoADError(f"--device is {self.device!r}. Expected auto, cpu or cuda. Give one of these.")
         limits = (("--max-macs", self.max_macs), ("--max-seconds", self.max_seconds), ("--threads", self.threads))
         for name, value in limits:
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:  # nan too
                 raise AutoADError(f"{name} is {value}. Expected more than 0. Raise it, or leave it out for no limit.")
         if not 0 <= self.seed < 2**63:
             raise AutoADError(f"--seed is {self.seed}. Expected 0 to 2^63 - 1. Give --seed 0.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -68,7 +68,7 @@ class Registry:
     ) -> None:
         self.group = group
         self.noun = noun
-        self._entry_points = entry_points or (lambda: metadata.entry_points(group=group))
+        self._entry_points = entry_points or (lambda: _installed(group))
 
     def names(self) -> tuple[str, ...]:
         """The registered names, sorted, broken ones included; imports nothing."""
@@ -94,7 +94,7 @@ class Registry:
         entry_point = self._find(name)
         try:
             return entry_point.load()
-        except Exception as error:  # a plugin's module may raise anything
+        except (Exception, SystemExit) as error:  # a plugin's module may raise anything
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise AutoADError(
                 f"The {self.noun} '{name}' of {_distribution(entry_point)} is broken: {entry_point.value} gave "
@@ -137,6 +137,17 @@ class Registry:
         near = difflib.get_close_matches(str(name).lower().replace("-", "_"), self.names(), n=1, cutoff=0.5)
         advice = f"Did you mean '{near[0]}'?" if near else "Use one of these, or install the distribution that has it."
         return f"Unknown {self.noun} '{name}'. Installed: {', '.join(self.names())}. {advice}"
+
+
+def _installed(group: str) -> Iterator[metadata.EntryPoint]:
+    """The entry points of every distribution whose metadata can be read; a damaged one harms no other."""
+    for distribution in metadata.distributions():
+        try:
+            named = distribution.metadata is not None and bool(distribution.name)
+            found = list(distribution.entry_points.select(group=group)) if named else []
+        except Exception:  # a file that is missing, not UTF-8, or no list of names
+            continue
+        yield from found
 
 
 def _distribution(entry_point: metadata.EntryPoint) -> str:

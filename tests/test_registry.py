@@ -129,3 +129,34 @@ def test_listing_imports_neither_torch_nor_nni_nor_a_plugin() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_plugin_that_exits_when_it_is_imported_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "exits_at_once.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    things = Registry("things", entry_points=lambda: [EntryPoint("pi", "exits_at_once:Pi", "things")])
+    with pytest.raises(AutoADError, match="is broken: exits_at_once:Pi gave SystemExit: 0"):
+        things.load("pi")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "entry_points"),
+    [
+        (None, b"[autoad_nni.losses]\ndamaged = x:Y\n"),
+        (b"Metadata-Version: 2.1\nVersion: 1.0\n", b"[autoad_nni.losses]\ndamaged = x:Y\n"),
+        (b"Metadata-Version: 2.1\nName: damaged\nVersion: 1.0\n", b"[autoad_nni.losses]\nno equals sign\n"),
+        (b"Metadata-Version: 2.1\nName: damaged\nVersion: 1.0\n", b"\xff\xfe\x00"),
+    ],
+)
+def test_a_damaged_distribution_harms_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metadata: bytes | None, entry_points: bytes
+) -> None:
+    info = tmp_path / "damaged-1.0.dist-info"
+    info.mkdir()
+    if metadata is not None:
+        (info / "METADATA").write_bytes(metadata)
+    (info / "entry_points.txt").write_bytes(entry_points)
+    monkeypatch.syspath_prepend(tmp_path)
+    losses = Registry("autoad_nni.losses", noun="distance")
+    assert {"l1", "l2", "l21", "ssim"} <= set(losses.names())
+    assert losses.load("l1").__name__ == "L1Distance"

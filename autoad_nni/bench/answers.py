@@ -89,6 +89,7 @@ def load_answers(folder: Path) -> list[Answers]:
     if not paths:
         raise AutoADError(
             f"{folder} has no table. Expected small.jsonl.gz or random.jsonl.gz. "
-            "Give --tables benchmarks/strategies, or record one with: python benchmarks/strategies/record.py"
+            "Give --tables with the folder benchmarks/strategies of a clone of the repository, or record one with: "
+            "python benchmarks/strategies/record.py"
         )
     return [_KINDS[name](read_table(path)) for name, path in paths.items()]

@@ -28,13 +28,13 @@ class Spec(NamedTuple):
 SPECS: Final[dict[str, Spec]] = {
     "autoad": Spec("autoad", {}),
     "autoad paper": Spec("autoad", {"preset": "paper"}),
-    "autoad, eta 0.01": Spec("autoad", {"eta": 0.01}),
-    "autoad, eta 0.1": Spec("autoad", {"eta": 0.1}),
-    "autoad, no buffer": Spec("autoad", {"buffer_size": 0}),
-    "autoad, buffer 5": Spec("autoad", {"buffer_size": 5}),
-    "autoad, no filter": Spec("autoad", {"candidates": 5}),
-    "autoad, not Bayesian": Spec("autoad", {"bayesian": False}),
-    "autoad, no sharpening": Spec("autoad", {"sharpening": False}),
+    "autoad eta 0.01": Spec("autoad", {"eta": 0.01}),
+    "autoad eta 0.1": Spec("autoad", {"eta": 0.1}),
+    "autoad no buffer": Spec("autoad", {"buffer_size": 0}),
+    "autoad buffer 5": Spec("autoad", {"buffer_size": 5}),
+    "autoad no filter": Spec("autoad", {"candidates": 5}),
+    "autoad not Bayesian": Spec("autoad", {"bayesian": False}),
+    "autoad no sharpening": Spec("autoad", {"sharpening": False}),
     RANDOM: Spec("random", {}),
     # Chosen by benchmarks/strategies/tune_evolution.py, where what was tried is written down.
     "regularized evolution": Spec(

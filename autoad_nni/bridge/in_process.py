@@ -16,7 +16,7 @@ from autoad_nni.bridge.preflight import preflight
 from autoad_nni.bridge.replay import JournalMiddleware
 from autoad_nni.bridge.run_folder import RunFolder
 from autoad_nni.bridge.scalars import ScalarWriter
-from autoad_nni.bridge.search import Search
+from autoad_nni.bridge.search import Search, check_recorded_plugins
 from autoad_nni.bridge.spaces import SampleSpace, build_autoencoder
 from autoad_nni.bridge.trial import run_sample
 from autoad_nni.bridge.trial_request import TrialRequest
@@ -62,6 +62,9 @@ class InProcessSearch:
                 f"{experiment.path}: the search has no end. Expected maxTrialNumber or maxExperimentDuration. "
                 "Add one, or give --trials."
             )
+        if resume:
+            # First: a plugin that is missing would be an unknown value, with the advice to drop it.
+            check_recorded_plugins(output / "state" / "journal.jsonl")
         # All that can be wrong is found before the run folder is made.
         self._task: Task = preflight(experiment, request, arguments)
         self._request = request
@@ -73,7 +76,11 @@ class InProcessSearch:
             images=self._task.digest(),
             **arguments,
         )
-        self._setting = {"experiment": experiment.path.name, "seed": arguments["seed"]}
+        self._setting = {
+            "experiment": experiment.path.name,
+            "strategy": arguments["strategy"],
+            "seed": arguments["seed"],
+        }
         self._max_seconds = experiment.max_seconds
         self._scalars = ScalarWriter(output / "tensorboard" / "search")
         self._search.on_iteration = lambda figures: self._scalars.add(
@@ -131,9 +138,10 @@ class InProcessSearch:
                 scalars=ScalarWriter(folder),
                 report=nni.report_intermediate_result,
             )
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._details[model.trial_id] = f"{type(error).__name__}: {error}"
-            raise
+            # A plugin that exits ends its trial, not the search: NNI's engine takes any Exception for a crash.
+            raise RuntimeError(self._details[model.trial_id]) from error
         self._details[model.trial_id] = result.detail
         if result.detector is not None and self.folder.improves(float(result.metrics["default"])):
             # Before the journal knows of the trial: a kill here repeats it.

@@ -11,7 +11,14 @@ from autoad_nni.registry import DATASETS, HYPOTHESES, LOSSES, REGISTRIES, SEARCH
 if TYPE_CHECKING:  # it imports torch, and the advisor has ten seconds to start
     from autoad_nni.bridge.trial_request import TrialRequest
 
-__all__ = ["PluginVersions", "check_plugins", "plugins_of_sample", "plugins_of_search", "plugins_of_trial"]
+__all__ = [
+    "PluginVersions",
+    "check_components",
+    "check_plugins",
+    "plugins_of_sample",
+    "plugins_of_search",
+    "plugins_of_trial",
+]
 
 PluginVersions = dict[str, str]
 """``{"hypothesis density": "autoad-nni 0.1.0", ...}``: kind and name to distribution and version."""
@@ -53,6 +60,34 @@ def plugins_of_search(search_space: Mapping[str, Any], *, strategy: str, space: 
 def _versions(plugins: Iterable[tuple[Registry, str]]) -> PluginVersions:
     origins = ((f"{registry.noun} {name}", registry.origin(name)) for registry, name in plugins)
     return {key: f"{origin.distribution} {origin.version}" for key, origin in origins}
+
+
+def check_components(search_space: Mapping[str, Any]) -> None:
+    """Raises unless every hypothesis and distance that a search space names can be imported and made.
+
+    Raises:
+        AutoADError: For the first that cannot, or is something else.
+    """
+    from autoad_nni.hypotheses.base import Hypothesis
+    from autoad_nni.losses.base import Distance
+
+    for label, role in (("hypothesis", Hypothesis), ("distance", Distance)):
+        registry = _LABELS[label]
+        for name in search_space.get(label, {}).get("_value", []):
+            factory = registry.load(name)
+            try:
+                made = factory()
+            except (Exception, SystemExit) as error:
+                got = " ".join(f"{type(error).__name__}: {error}".split())
+            else:
+                if isinstance(made, role):
+                    continue
+                got = f"a {type(made).__name__}"
+            raise AutoADError(
+                f"The {registry.noun} '{name}' of {registry.origin(name).distribution}, called without arguments, gave "
+                f"{got}. Expected a {role.__name__}. Run 'autoad-nni plugins check {name}', or drop it from the search "
+                "space."
+            )
 
 
 def check_plugins(recorded: Mapping[str, str]) -> None:

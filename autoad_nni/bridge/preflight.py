@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoad_nni.bridge.experiment_file import ExperimentFile
+from autoad_nni.bridge.plugins import check_components
 from autoad_nni.bridge.search import Search
 from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task, load_task
@@ -36,5 +37,6 @@ def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapp
                 "Expected the same in both. Correct one of them."
             )
         Search(search_space=experiment.search_space, journal_path=None, **arguments)
+    check_components(experiment.search_space)
     pick_device(request.settings.device)
     return load_task(request.task)

@@ -11,12 +11,18 @@ from nni.nas.execution import ExecutionEngine
 
 from autoad_nni import __version__
 from autoad_nni.bridge.journal import Journal, append_line, read_lines
-from autoad_nni.bridge.plugins import plugins_of_search
+from autoad_nni.bridge.plugins import check_plugins, plugins_of_search
 from autoad_nni.bridge.spaces import SampleSpace, SearchSpace, declare, narrow
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
 
-__all__ = ["Search"]
+__all__ = ["Search", "check_recorded_plugins"]
+
+
+def check_recorded_plugins(journal_path: Path) -> None:
+    """Raises unless the plugins that a journal names are installed as they were; a missing journal names none."""
+    lines = read_lines(journal_path)
+    check_plugins(lines[0].get("plugins", {}) if lines else {})
 
 
 class Search:
@@ -48,6 +54,8 @@ class Search:
         trial_arguments: Sequence[str] = (),
         images: str = "",
     ) -> None:
+        if journal_path is not None:
+            check_recorded_plugins(journal_path)
         self.mutables = narrow(declare(space, search_space), search_space)
         factory = STRATEGIES.load(strategy)
         try:

@@ -71,10 +71,15 @@ class TrialSummary:
     def lines(self) -> list[str]:
         """Returns the summary as a table to print."""
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.verdicts.items()))
-        lines = [f"{self.verdicts.total()} trials: {verdicts}", f"{'':<23}{'trials':>7}{'ok':>7}{'best reward':>13}"]
+        names = [f"{label} {value}" for label, records in self.choices.items() for value in records]
+        width = max([23, *(len(name) + 1 for name in names)])
+        lines = [
+            f"{self.verdicts.total()} trials: {verdicts}",
+            f"{'':<{width}}{'trials':>7}{'ok':>7}{'best reward':>13}",
+        ]
         for label, records in self.choices.items():
             for value in sorted(records):
                 record = records[value]
                 best = "-" if record.best is None else f"{record.best:.4f}"
-                lines.append(f"{f'{label} {value}':<23}{record.trials:>7}{record.ok:>7}{best:>13}")
+                lines.append(f"{f'{label} {value}':<{width}}{record.trials:>7}{record.ok:>7}{best:>13}")
         return lines

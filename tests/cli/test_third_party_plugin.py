@@ -73,3 +73,33 @@ def test_it_is_listed_with_its_distribution(site: Path) -> None:
     lines = run("plugins", "list", python_path=site).out.splitlines()
     assert f"  {'exploding':<22} third-party 1.2" in lines
     assert any(line.startswith("  l1 ") and "autoad-nni" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "message"),
+    [
+        ("absent", None, "The hypothesis 'absent' of wrong-1 is broken: wrong_absent:Wrong gave ModuleNotFoundError"),
+        ("number", "Wrong = 5", "The hypothesis 'number' of wrong-1, called without arguments, gave TypeError"),
+        ("other", "Wrong = dict", "gave a dict. Expected a Hypothesis. Run 'autoad-nni plugins check other'"),
+        ("exits", "import sys\ndef Wrong():\n    sys.exit(3)", "called without arguments, gave SystemExit: 3"),
+    ],
+)
+def test_a_plugin_that_cannot_be_made_is_refused_before_anything_runs(
+    tmp_path: Path, name: str, body: str | None, message: str
+) -> None:
+    info = tmp_path / "wrong_1-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong-1\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[autoad_nni.hypotheses]\n{name} = wrong_{name}:Wrong\n")
+    if body is not None:
+        (tmp_path / f"wrong_{name}.py").write_text(body + "\n")
+    file = write(tmp_path / "x.yml", searchSpace=space(hypothesis=["reconstruction", name]))
+    ended = run("search", file, "--output", tmp_path / "run", python_path=tmp_path)
+    assert ended.code == 2 and message in ended.err and ended.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_search_is_not_resumed_without_its_plugins(searched: tuple[Ended, Path]) -> None:
+    ended = run("search", searched[1].parent / "x.yml", "--output", searched[1], "--resume")
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert "The distance 'exploding' is not installed. Expected third-party 1.2" in ended.err
