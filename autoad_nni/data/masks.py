@@ -1,0 +1,58 @@
+"""Masks of defects: where they lie in the MVTec-AD layout, and how they are read and resized."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+__all__ = ["mask_path", "read_mask", "resize_mask"]
+
+
+def mask_path(root: Path, image: Path) -> Path:
+    """Returns where the mask of ``root/test/DEFECT/NAME.EXT`` belongs: ``root/ground_truth/DEFECT/NAME_mask.png``.
+
+    Example:
+        >>> mask_path(Path("bottle"), Path("bottle/test/broken/000.png")).as_posix()
+        'bottle/ground_truth/broken/000_mask.png'
+    """
+    return root / "ground_truth" / image.relative_to(root / "test").with_name(f"{image.stem}_mask.png")
+
+
+def read_mask(path: Path) -> npt.NDArray[np.bool_]:
+    """Reads a mask: every pixel that is not 0 belongs to the defect, whether masks are 0/255, 0/1, grey or RGB.
+
+    Shape:
+        ``(height, width)``.
+
+    Raises:
+        OSError: The file is missing or no image; or what else Pillow raises for a garbled file.
+    """
+    with Image.open(path) as image:
+        # A palette's numbers say nothing of its colours; alpha is no defect.
+        pixels = np.asarray(image.convert("RGB") if image.mode in ("P", "RGBA", "LA", "PA") else image)
+    return np.any(pixels != 0, axis=2) if pixels.ndim == 3 else pixels != 0
+
+
+def resize_mask(mask: npt.NDArray[np.bool_], height: int, width: int) -> Tensor:
+    """Resizes a mask by the nearest pixel; a defect too small to be hit keeps every pixel that it touches.
+
+    Shape:
+        ``(height, width)`` bool.
+
+    Example:
+        >>> mask = np.zeros((64, 64), bool)
+        >>> mask[1, 1] = True
+        >>> int(resize_mask(mask, 8, 8).sum())
+        1
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None, None]
+    resized = F.interpolate(pixels, (height, width), mode="nearest-exact")
+    if mask.any() and not resized.any():
+        resized = F.adaptive_max_pool2d(pixels, (height, width))
+    return resized[0, 0] > 0
