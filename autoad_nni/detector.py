@@ -74,16 +74,24 @@ class Detector(nn.Module):
         return score
 
     def score_map(self, images: Tensor) -> Tensor:
-        """Return the distance per pixel, ``(batch, 1, height, width)``; a hypothesis knows no pixels."""
-        reconstruction, _ = self.autoencoder(images)
-        return self.distance.map(reconstruction, images)
+        """Return the score per pixel, ``(batch, 1, height, width)``, whose mean over an image is the image's score.
+
+        The distance tells pixels apart; a hypothesis, which knows no pixels, lifts all of an image alike.
+        """
+        reconstruction, codes = self._reconstruct(images)
+        lift = self.hypothesis.score(codes) / self.hypothesis_scale
+        return self.distance.map(reconstruction, images) / self.distance_scale + lift[:, None, None, None]
 
     def terms(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return distance per image, ``(batch,)``, and the codes that the hypothesis sees, ``(batch, d)``."""
+        reconstruction, codes = self._reconstruct(images)
+        return self.distance(reconstruction, images), codes
+
+    def _reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
         reconstruction, codes = self.autoencoder(images)
         if self.hypothesis.needs_codes and codes.shape[1] > self.hypothesis.max_code_size:
             codes = F.adaptive_avg_pool1d(codes[:, None], self.hypothesis.max_code_size)[:, 0]
-        return self.distance(reconstruction, images), codes
+        return reconstruction, codes
 
     @torch.no_grad()
     def calibrate(self, distances: Tensor, codes: Tensor) -> None:

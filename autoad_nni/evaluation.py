@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from autoad_nni.data import LabelledImages, Task
+from autoad_nni.data import Task
+from autoad_nni.data.form import MIN_SIDE
 from autoad_nni.detector import Detector, count_macs
 from autoad_nni.diagnosis import check_alive
 from autoad_nni.errors import AutoADError
-from autoad_nni.metrics import aupr_in, aupr_out, auroc
+from autoad_nni.judging import MAP_METRICS, REWARDS, evaluate
+from autoad_nni.memory import bytes_per_image
+from autoad_nni.patches import cut_patches
 from autoad_nni.registry import HYPOTHESES, LOSSES
-from autoad_nni.training import TrainingSettings, fit, score_images
+from autoad_nni.scoring import Scorer, ScoringSettings
+from autoad_nni.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["REWARDS", "TrialResult", "TrialSettings", "evaluate", "make_detector", "pick_device", "run_trial"]
-
-REWARDS = {"auroc": auroc, "aupr_in": aupr_in, "aupr_out": aupr_out}
-"""The metrics that can be the reward; all lie in [0, 1], higher is better."""
+__all__ = ["TrialResult", "TrialSettings", "check_task", "make_detector", "pick_device", "run_trial", "score_test"]
 
 EpochListener = Callable[[int, float, dict[str, float]], None]
 """Called with (epoch from 1, training loss, validation metrics)."""
 
 REJECTED_REWARD = 0.0
 """Reward of a trial with a verdict other than ok: the lowest value that any reward can take."""
+
+# Batch normalization and the statistics of hypotheses want more than a few images at a time.
+_LEAST_BATCH = 8
+_SCORING_BATCH = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +42,13 @@ class TrialSettings:
 
     Args:
         training: How to train.
-        reward: A key of `REWARDS`.
+        scoring: Whether the model sees whole images or patches, and how maps are smoothed.
+        reward: One of `autoad_nni.judging.REWARDS`.
         max_macs: Refuse models with more multiply-adds for one image; None for no limit.
         max_seconds: Stop training or scoring that would take longer; None for no limit. This limit depends on the
             machine, so near it two runs can differ.
+        max_memory: Megabytes for what training keeps of a batch; the batch is made smaller to fit, and a model is
+            refused if not even 8 images do.
         device: ``auto`` takes CUDA when there is one.
         threads: CPU threads of torch; None for torch's choice, all cores. Trials that run side by side on all cores
             each slow one another down many times over: give cores / trials.
@@ -52,9 +59,11 @@ class TrialSettings:
     """
 
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    scoring: ScoringSettings = field(default_factory=ScoringSettings)
     reward: str = "auroc"
     max_macs: int | None = None
     max_seconds: float | None = None
+    max_memory: int = 4000
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
     seed: int = 0
@@ -64,7 +73,12 @@ class TrialSettings:
             raise AutoADError(f"--reward is {self.reward!r}. Expected one of {', '.join(REWARDS)}. Give one of these.")
         if self.device not in ("auto", "cpu", "cuda"):
             raise AutoADError(f"--device is {self.device!r}. Expected auto, cpu or cuda. Give one of these.")
-        limits = (("--max-macs", self.max_macs), ("--max-seconds", self.max_seconds), ("--threads", self.threads))
+        limits = (
+            ("--max-macs", self.max_macs),
+            ("--max-seconds", self.max_seconds),
+            ("--threads", self.threads),
+            ("--max-memory", self.max_memory),
+        )
         for name, value in limits:
             if value is not None and not value > 0:  # nan too
                 raise AutoADError(f"{name} is {value}. Expected more than 0. Raise it, or leave it out for no limit.")
@@ -112,19 +126,24 @@ def make_detector(autoencoder: Any, device: torch.device | None = None) -> Detec
     return detector if device is not None and device.type != "cpu" else detector.to(memory_format=torch.channels_last)
 
 
-def evaluate(detector: Detector, images: LabelledImages, *, max_seconds: float | None = None) -> dict[str, float]:
-    """Scores labelled images and returns every instance-level metric.
+def check_task(task: Task, settings: TrialSettings) -> None:
+    """Raises AutoADError unless the images have what the settings ask for: masks for the reward, room for patches."""
+    if settings.reward in MAP_METRICS and task.validation.masks is None:
+        raise AutoADError(
+            f"--reward is {settings.reward}, and {task.name} has no masks of defects. Expected a ground_truth folder "
+            "with a mask for each image with a defect. Add it, or give --reward auroc."
+        )
+    patch = settings.scoring.patch
+    if patch is not None and not MIN_SIDE <= patch <= min(task.height, task.width):
+        raise AutoADError(
+            f"--patch is {patch}, the images are {task.width} x {task.height}. Expected {MIN_SIDE} pixels up to the "
+            "shorter side. Give for instance --patch 32, or leave it out to train on whole images."
+        )
 
-    Raises:
-        RejectedTrial: If scores are not finite or all equal, or scoring takes longer than ``max_seconds``.
-    """
-    scores = score_images(detector, images.images, max_seconds=max_seconds).numpy()
-    if not np.isfinite(scores).all():
-        raise RejectedTrial(Verdict.NON_FINITE, f"{np.count_nonzero(~np.isfinite(scores))} scores are not finite")
-    if scores.min() == scores.max():
-        raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(scores)} images score {scores[0]:.6g}")
-    labels = images.labels.numpy()
-    return {name: metric(labels, scores) for name, metric in REWARDS.items()}
+
+def score_test(detector: Detector, task: Task, settings: TrialSettings) -> dict[str, float]:
+    """Scores the test set. It is read once, for the model that is kept; its thresholds are those of validation."""
+    return evaluate(Scorer(detector, settings.scoring), task.test, normal=task.validation.normal)
 
 
 def run_trial(
@@ -160,8 +179,9 @@ def run_trial(
         # Training is inside too: a plug-in's dropout draws from the global state.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(settings.seed)
-            detector = _build(build_autoencoder, task, settings, metrics, device)
-            validation = _fit_and_validate(detector, task, settings, seconds_left, on_epoch)
+            images = _training_images(task, settings)
+            detector = _build(build_autoencoder, images, settings, metrics, device)
+            validation = _fit_and_validate(detector, images, task, settings, seconds_left, on_epoch)
         metrics.update(validation)
         metrics.update(default=validation[settings.reward], verdict=Verdict.OK.value)
         result = TrialResult(metrics, detector)
@@ -172,15 +192,20 @@ def run_trial(
     return result
 
 
+def _training_images(task: Task, settings: TrialSettings) -> Tensor:
+    side = settings.scoring.patch
+    return task.train if side is None else cut_patches(task.train, side, seed=settings.seed)
+
+
 def _build(
     build_autoencoder: Callable[[], nn.Module],
-    task: Task,
+    images: Tensor,
     settings: TrialSettings,
     metrics: dict[str, float | int | str],
     device: torch.device,
 ) -> Detector:
     autoencoder = build_autoencoder()
-    macs = count_macs(autoencoder, task.channels, task.height, task.width)
+    macs = count_macs(autoencoder, *images.shape[1:])
     metrics["macs"] = macs
     metrics["parameters"] = sum(parameter.numel() for parameter in autoencoder.parameters())
     if settings.max_macs is not None and macs > settings.max_macs:
@@ -190,36 +215,45 @@ def _build(
     return make_detector(autoencoder, device)
 
 
+def _batch_that_fits(detector: Detector, image: Tensor, settings: TrialSettings) -> int:
+    """The most images of which training can keep what it needs at a time."""
+    needed = bytes_per_image(detector, image)
+    batch = settings.max_memory * 10**6 // max(needed, 1)
+    if batch < min(_LEAST_BATCH, settings.training.batch_size):
+        raise RejectedTrial(
+            Verdict.OVER_MEMORY,
+            f"{needed / 1e6:,.0f} MB for one image, --max-memory is {settings.max_memory:,} MB for {_LEAST_BATCH}",
+        )
+    return batch
+
+
 def _fit_and_validate(
     detector: Detector,
+    images: Tensor,
     task: Task,
     settings: TrialSettings,
     seconds_left: Callable[[], float | None],
     on_epoch: EpochListener | None,
 ) -> dict[str, float]:
     losses: list[float] = []
+    batch = _batch_that_fits(detector, images[0], settings)
+    training = replace(settings.training, batch_size=min(settings.training.batch_size, batch))
+    scorer = Scorer(detector, settings.scoring, batch_size=min(_SCORING_BATCH, batch))
 
     def after_epoch(epoch: int, loss: float) -> None:
         losses.append(loss)
-        if on_epoch is None or epoch == settings.training.epochs:
+        if on_epoch is None or epoch == training.epochs:
             return
         try:
-            on_epoch(epoch, loss, evaluate(detector, task.validation, max_seconds=seconds_left()))
+            on_epoch(epoch, loss, evaluate(scorer, task.validation, max_seconds=seconds_left()))
         except RejectedTrial as rejection:
             # The last epoch decides: scores that are all equal now can come apart later.
             if rejection.verdict is Verdict.OVER_TIME:
                 raise
 
-    fit(
-        detector,
-        task.train,
-        settings=settings.training,
-        seed=settings.seed,
-        max_seconds=seconds_left(),
-        on_epoch=after_epoch,
-    )
-    check_alive(detector, task.train)
-    validation = evaluate(detector, task.validation, max_seconds=seconds_left())
+    fit(detector, images, settings=training, seed=settings.seed, max_seconds=seconds_left(), on_epoch=after_epoch)
+    check_alive(detector, images[:batch])
+    validation = evaluate(scorer, task.validation, max_seconds=seconds_left())
     if on_epoch is not None:
-        on_epoch(settings.training.epochs, losses[-1], validation)
+        on_epoch(training.epochs, losses[-1], validation)
     return validation

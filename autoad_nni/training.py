@@ -1,9 +1,8 @@
-"""Trains a detector on normal images, and scores images with it."""
+"""Trains a detector on normal images."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,14 +12,13 @@ from torch.optim.adam import adam
 
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
+from autoad_nni.stopwatch import Stopwatch
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["TrainingSettings", "fit", "score_images"]
+__all__ = ["TrainingSettings", "fit"]
 
 # Reading a loss waits for the device, so it is not done every step. A diverged run costs this many steps more.
 _FINITE_CHECK_EVERY = 50
-# The share of the time limit after which a run is stopped if it is on the way to this multiple of the limit.
-_PROJECT_AFTER, _PROJECTED_EXCESS = 0.1, 2.0
 # Statistics of a hypothesis between epochs need no more; the last ones are those of all images.
 _CODES_WHILE_TRAINING = 4096
 
@@ -110,7 +108,7 @@ def fit(
     """
     if len(images) == 0:
         raise AutoADError("The training set has 0 images. Expected at least 1. Give more normal images.")
-    watch = _Stopwatch(max_seconds)
+    watch = Stopwatch(max_seconds)
     device = _device(detector)
     images = _move_if_it_fits(images, device)
     optimizer = _Adam(detector, settings)
@@ -139,42 +137,6 @@ def fit(
         if on_epoch is not None:
             on_epoch(epoch, mean_loss)
     detector.eval()
-
-
-def score_images(
-    detector: Detector, images: Tensor, *, batch_size: int = 256, max_seconds: float | None = None
-) -> Tensor:
-    """Score images in evaluation mode, batch by batch; the detector's mode is left as it was.
-
-    Args:
-        detector: Scores on the device of its parameters.
-        images: On any device.
-        batch_size: Images at a time; does not change the scores.
-        max_seconds: Scoring is stopped when it takes longer, as in :func:`fit`.
-
-    Shape:
-        - images: ``(n, channels, height, width)``; scores: ``(n,)``, float32 on the CPU, higher is more anomalous
-
-    Raises:
-        RejectedTrial: ``OVER_TIME``, or ``NON_FINITE`` for an infinite or undefined score.
-    """
-    watch = _Stopwatch(max_seconds)
-    device = _device(detector)
-    batches = torch.split(images, batch_size)
-    scores = torch.empty(len(images), dtype=torch.float32)
-    was_training = detector.training
-    detector.eval()
-    try:
-        with torch.inference_mode():
-            for i, batch in enumerate(batches):
-                scores[i * batch_size : (i + 1) * batch_size] = detector.score(batch.to(device))
-                watch.check(i + 1, len(batches))
-    finally:
-        detector.train(was_training)
-    n_wrong = int((~torch.isfinite(scores)).sum())
-    if n_wrong:
-        raise RejectedTrial(Verdict.NON_FINITE, f"{n_wrong} of {len(scores)} scores are infinite or undefined.")
-    return scores
 
 
 class _Adam:
@@ -213,36 +175,6 @@ class _Adam:
         )
         for parameter in self._parameters:
             parameter.grad = None
-
-
-class _Stopwatch:
-    """Stops work that takes too long, or is on the way to it."""
-
-    def __init__(self, max_seconds: float | None) -> None:
-        self._limit = max_seconds
-        self._started = time.perf_counter()
-        self._first: tuple[int, float] | None = None
-
-    def check(self, done: int, total: int) -> None:
-        """Raise if ``done`` of ``total`` steps took too long; the first one, which warms up, sets no pace."""
-        if self._limit is None:
-            return
-        elapsed = time.perf_counter() - self._started
-        if elapsed > self._limit:
-            raise RejectedTrial(
-                Verdict.OVER_TIME, f"{elapsed:.1f} s after {done} of {total} steps; the limit is {self._limit:g} s."
-            )
-        if self._first is None:
-            self._first = (done, elapsed)
-            return
-        if done < total and elapsed >= _PROJECT_AFTER * self._limit:
-            first, first_elapsed = self._first
-            projected = elapsed + (elapsed - first_elapsed) / (done - first) * (total - done)
-            if projected > _PROJECTED_EXCESS * self._limit:
-                raise RejectedTrial(
-                    Verdict.OVER_TIME,
-                    f"{projected:.0f} s expected after {done} of {total} steps; the limit is {self._limit:g} s.",
-                )
 
 
 def _device(detector: Detector) -> torch.device:

@@ -13,6 +13,8 @@ class Verdict(str, Enum):
     OK = "ok"
     OVER_MACS = "over_macs"
     """Refused before training: more multiply-adds per image than ``--max-macs``."""
+    OVER_MEMORY = "over_memory"
+    """Refused before training: not even a small batch fits into ``--max-memory``."""
     OVER_TIME = "over_time"
     """Stopped: training and scoring would take longer than ``--max-seconds``."""
     NON_FINITE = "non_finite"

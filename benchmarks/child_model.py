@@ -28,7 +28,8 @@ from torch import Tensor, nn
 
 from autoad_nni.detector import Detector, count_macs
 from autoad_nni.registry import HYPOTHESES, LOSSES
-from autoad_nni.training import TrainingSettings, fit, score_images
+from autoad_nni.scoring import score_images
+from autoad_nni.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial
 from autoad_nni_search_spaces import AutoencoderSpace, Reconstruction
 

@@ -30,7 +30,8 @@ from autoad_nni.detector import Detector
 from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.losses.l2 import L2Distance
 from autoad_nni.metrics import auroc
-from autoad_nni.training import TrainingSettings, fit, score_images
+from autoad_nni.scoring import score_images
+from autoad_nni.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial
 from autoad_nni_search_spaces import AutoencoderSpace
 

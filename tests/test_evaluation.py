@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import REWARDS, TrialSettings, evaluate, make_detector, pick_device, run_trial
+from autoad_nni.evaluation import TrialSettings, make_detector, pick_device, run_trial
+from autoad_nni.judging import IMAGE_METRICS, evaluate
 from autoad_nni.training import TrainingSettings
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -111,15 +112,15 @@ def test_a_good_trial_has_all_metrics_a_trained_detector_and_no_detail(task: Tas
     assert isinstance(result.metrics["seconds"], float) and result.metrics["seconds"] >= 0
     assert result.detector is not None and not result.detector.training
     again = evaluate(result.detector, task.validation)
-    assert again == {name: result.metrics[name] for name in REWARDS}
+    assert again == {name: result.metrics[name] for name in IMAGE_METRICS}
     assert 0.6 < again["auroc"] < 1, "bright images are hard to reconstruct for who saw dark ones only"
 
 
-@pytest.mark.parametrize("reward", sorted(REWARDS))
+@pytest.mark.parametrize("reward", sorted(IMAGE_METRICS))
 def test_the_reward_is_the_chosen_metric(task: Task, reward: str) -> None:
     metrics = run_trial(Conv, task, replace(SETTINGS, reward=reward)).metrics
     assert metrics["default"] == metrics[reward]
-    assert len({metrics[name] for name in REWARDS}) == len(REWARDS), "or the test proves nothing"
+    assert len({metrics[name] for name in IMAGE_METRICS}) == len(IMAGE_METRICS), "or the test proves nothing"
 
 
 @pytest.mark.parametrize("build", [Conv, lambda: Conv(dropout=0.5)], ids=["plain", "dropout"])
@@ -149,8 +150,8 @@ def test_every_epoch_is_reported_once_with_its_metrics(task: Task) -> None:
     epochs: list[tuple[int, float, dict[str, float]]] = []
     result = run_trial(Conv, task, SETTINGS, on_epoch=lambda *figures: epochs.append(figures))
     assert [epoch for epoch, _, _ in epochs] == list(range(1, EPOCHS + 1))
-    assert all(set(validation) == set(REWARDS) for _, _, validation in epochs)
-    assert epochs[-1][2] == {name: result.metrics[name] for name in REWARDS}
+    assert all(set(validation) == set(IMAGE_METRICS) for _, _, validation in epochs)
+    assert epochs[-1][2] == {name: result.metrics[name] for name in IMAGE_METRICS}
     losses = [loss for _, loss, _ in epochs]
     assert losses == sorted(losses, reverse=True) and losses[0] > losses[-1]
 

@@ -13,7 +13,8 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.hypotheses.base import Hypothesis
 from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.losses.l2 import L2Distance
-from autoad_nni.training import TrainingSettings, fit, score_images
+from autoad_nni.scoring import score_images
+from autoad_nni.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 

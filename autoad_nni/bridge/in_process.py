@@ -22,7 +22,7 @@ from autoad_nni.bridge.trial import run_sample
 from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import evaluate, make_detector
+from autoad_nni.evaluation import make_detector, score_test
 
 __all__ = ["InProcessSearch"]
 
@@ -172,6 +172,6 @@ class InProcessSearch:
         autoencoder = build_autoencoder(self._request.space, best["sample"], channels=self._task.channels)
         detector = make_detector(autoencoder)
         self.folder.load_weights(detector)
-        test = evaluate(detector, self._task.test)
+        test = score_test(detector, self._task, self._request.settings)
         self.folder.write_best(test, self._setting)
         return {**best, "test": test}

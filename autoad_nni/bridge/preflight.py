@@ -11,7 +11,7 @@ from autoad_nni.bridge.search import Search
 from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import pick_device
+from autoad_nni.evaluation import check_task, pick_device
 
 __all__ = ["preflight"]
 
@@ -39,4 +39,6 @@ def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapp
         Search(search_space=experiment.search_space, journal_path=None, **arguments)
     check_components(experiment.search_space)
     pick_device(request.settings.device)
-    return load_task(request.task)
+    task = load_task(request.task)
+    check_task(task, request.settings)
+    return task

@@ -15,7 +15,7 @@ from autoad_nni.bridge.spaces import build_autoencoder
 from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import TrialResult, evaluate, run_trial
+from autoad_nni.evaluation import TrialResult, check_task, run_trial, score_test
 
 __all__ = ["read_sample", "run_alone", "run_sample", "run_under_nni", "under_nni"]
 
@@ -29,6 +29,7 @@ def run_sample(
     report: Callable[[dict[str, float]], None],
 ) -> TrialResult:
     """Trains and validates ``sample``; every epoch goes to TensorBoard and to ``report``."""
+    check_task(task, request.settings)
 
     def on_epoch(epoch: int, loss: float, validation: dict[str, float]) -> None:
         scalars.add(epoch, {"loss/train": loss, **{f"validation/{k}": v for k, v in validation.items()}})
@@ -100,7 +101,7 @@ def run_alone(
     if result.detail:
         metrics["detail"] = result.detail
     if test and result.detector is not None:
-        metrics["test"] = evaluate(result.detector, task.test)
+        metrics["test"] = score_test(result.detector, task, request.settings)
     return metrics
 
 

@@ -28,13 +28,27 @@ def trial(
     download: Annotated[bool, typer.Option("--download", help="Download missing files of --data.")] = False,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 5,
     preset: Annotated[str, typer.Option(help="Training settings: default, or paper (the article's).")] = "default",
-    reward: Annotated[str, typer.Option(help="auroc, aupr_in or aupr_out, on the validation images.")] = "auroc",
+    patch: Annotated[
+        int | None, typer.Option(help="Train and score on windows of N x N pixels: textures, small defects.")
+    ] = None,
+    smoothing: Annotated[
+        float | None, typer.Option(help="Gaussian that maps are smoothed with, in pixels; default: side / 56.")
+    ] = None,
+    reward: Annotated[
+        str,
+        typer.Option(
+            help="On the validation images: auroc, aupr_in, aupr_out; with masks pixel_auroc, aupro, rpro, image_auroc."
+        ),
+    ] = "auroc",
     max_macs: Annotated[
         int | None, typer.Option(help="Refuse models with more multiply-adds for one image; reward 0.")
     ] = None,
     max_seconds: Annotated[
         float | None, typer.Option(help="Stop a trial that takes longer to train and score; reward 0.")
     ] = None,
+    max_memory: Annotated[
+        int, typer.Option(help="Megabytes for what training keeps of a batch, which is made smaller to fit.")
+    ] = 4000,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split, the weights and the shuffling.")] = 0,
@@ -75,9 +89,12 @@ def _request(
     download: bool,
     epochs: int,
     preset: str,
+    patch: int | None,
+    smoothing: float | None,
     reward: str,
     max_macs: int | None,
     max_seconds: float | None,
+    max_memory: int,
     device: Any,
     threads: int | None,
     seed: int,
@@ -86,6 +103,7 @@ def _request(
     from autoad_nni.bridge.trial_request import TrialRequest
     from autoad_nni.data import TaskOptions
     from autoad_nni.evaluation import TrialSettings
+    from autoad_nni.scoring import ScoringSettings
     from autoad_nni.training import TrainingSettings
 
     if preset not in ("default", "paper"):
@@ -105,9 +123,11 @@ def _request(
     )
     settings = TrialSettings(
         training=training,
+        scoring=ScoringSettings(patch=patch, smoothing=smoothing),
         reward=reward,
         max_macs=max_macs,
         max_seconds=max_seconds,
+        max_memory=max_memory,
         device=device,
         threads=threads,
         seed=seed,

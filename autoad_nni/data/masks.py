@@ -15,13 +15,18 @@ __all__ = ["mask_path", "read_mask", "resize_mask"]
 
 
 def mask_path(root: Path, image: Path) -> Path:
-    """Returns where the mask of ``root/test/DEFECT/NAME.EXT`` belongs: ``root/ground_truth/DEFECT/NAME_mask.png``.
+    """Returns where the mask of an image with a defect belongs: ``root/ground_truth/DEFECT/NAME_mask.png``.
+
+    Args:
+        root: The folder of one category.
+        image: ``root/test/DEFECT/NAME.EXT``, or ``root/DEFECT/NAME.EXT`` in the plain layout.
 
     Example:
         >>> mask_path(Path("bottle"), Path("bottle/test/broken/000.png")).as_posix()
         'bottle/ground_truth/broken/000_mask.png'
     """
-    return root / "ground_truth" / image.relative_to(root / "test").with_name(f"{image.stem}_mask.png")
+    parts = image.relative_to(root).with_name(f"{image.stem}_mask.png").parts
+    return root.joinpath("ground_truth", *(parts[1:] if parts[0] == "test" else parts))
 
 
 def read_mask(path: Path) -> npt.NDArray[np.bool_]:
@@ -36,7 +41,8 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     with Image.open(path) as image:
         # A palette's numbers say nothing of its colours; alpha is no defect.
         pixels = np.asarray(image.convert("RGB") if image.mode in ("P", "RGBA", "LA", "PA") else image)
-    return np.any(pixels != 0, axis=2) if pixels.ndim == 3 else pixels != 0
+    found: npt.NDArray[np.bool_] = np.any(pixels != 0, axis=2) if pixels.ndim == 3 else pixels != 0
+    return found
 
 
 def resize_mask(mask: npt.NDArray[np.bool_], height: int, width: int) -> Tensor:

@@ -42,7 +42,7 @@ class Catalogue:
     Args:
         n_images: How many images there are; they are numbered from 0.
         groups: For each image a number; images with the same number (patches that may share pixels, say) go into the
-            same one of train, validation and test. None: each image is a group of its own.
+            same one of train, validation and test, those with a defect too. None: each image is a group of its own.
         held_out: For each image whether it must not be trained on. Given: train is exactly the rest, and the held-out
             normal images are halved into validation and test. None: 6:2:2.
         defects: For each image the name of its defect, or "" when it is normal. None: all are normal.
@@ -120,3 +120,22 @@ class ImageSource(ABC):
         Raises:
             AutoADError: A file cannot be read; names it.
         """
+
+    def masks(self, indices: IntArray, form: Form) -> Tensor | None:
+        """Reads the masks of defects; None, as here, for a set that has none.
+
+        Args:
+            indices: As for :meth:`read`.
+            form: As for :meth:`read`; its channels do not matter.
+
+        Shape:
+            ``(len(indices), height, width)`` bool, True where the defect is; all False for a normal image.
+
+        Raises:
+            AutoADError: A mask is missing or cannot be read; names it.
+        """
+        return None
+
+    def names(self, indices: IntArray) -> list[str]:
+        """Names images, for pictures of them and lists; a path with ``/`` where there are files."""
+        return [f"{index:06d}" for index in indices]

@@ -9,7 +9,7 @@ import numpy as np
 
 from autoad_nni.data.source import Catalogue, IntArray
 
-__all__ = ["contaminate", "cut", "generator", "halve_defects", "limited", "shares", "split_normal"]
+__all__ = ["contaminate", "cut", "follow_groups", "generator", "halve_defects", "limited", "shares", "split_normal"]
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
@@ -95,6 +95,27 @@ def halve_defects(defects: Sequence[str], rng: np.random.Generator) -> tuple[Int
     # Dealt in turn over the types one after the other: each type, and the whole, differs by one image at most.
     dealt = np.concatenate([np.empty(0, np.int64), *by_type])
     return dealt[0::2], dealt[1::2]
+
+
+def follow_groups(defects: Sequence[str], groups: IntArray, validation: IntArray) -> tuple[IntArray, IntArray]:
+    """Sends the images with a defect where the normal images of their group went.
+
+    Args:
+        defects: For each image of a source the name of its defect, "" for a normal one.
+        groups: For each image its group.
+        validation: The normal images in validation.
+
+    Returns:
+        Images with a defect in validation, and those in test: all whose group has no normal image in validation.
+
+    Example:
+        >>> validation, test = follow_groups(("", "", "dent", "dent"), np.array([0, 1, 1, 0]), np.array([1]))
+        >>> validation.tolist(), test.tolist()
+        ([2], [3])
+    """
+    defective = np.flatnonzero(np.array(defects) != "")
+    follows = np.isin(groups[defective], groups[validation])
+    return defective[follows], defective[~follows]
 
 
 def contaminate(n_normal: int, n_abnormal: int, contamination: float) -> tuple[int, int]:

@@ -13,7 +13,16 @@ from torch import Tensor
 from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form
 from autoad_nni.data.options import MIN_NORMAL, TaskOptions
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
-from autoad_nni.data.split import contaminate, cut, generator, halve_defects, limited, shares, split_normal
+from autoad_nni.data.split import (
+    contaminate,
+    cut,
+    follow_groups,
+    generator,
+    halve_defects,
+    limited,
+    shares,
+    split_normal,
+)
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import DATASETS
 
@@ -24,12 +33,24 @@ __all__ = ["HeldOut", "LabelledImages", "Plan", "Task", "load_task", "plan_task"
 class LabelledImages:
     """Images and what they are; the normal ones come first.
 
+    Attributes:
+        masks: Where the defects are; None when the set says nothing of that.
+        names: A name for each image; empty when nobody needs them.
+
     Shape:
-        ``images`` ``(n, channels, height, width)`` float32 in [0, 1]; ``labels`` ``(n,)`` uint8, 1 = anomalous.
+        ``images`` ``(n, channels, height, width)`` float32 in [0, 1]; ``labels`` ``(n,)`` uint8, 1 = anomalous;
+        ``masks`` ``(n, height, width)`` bool.
     """
 
     images: Tensor
     labels: Tensor
+    masks: Tensor | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def normal(self) -> Tensor:
+        """The normal images among them."""
+        return self.images[self.labels == 0]
 
 
 @dataclass(frozen=True)
@@ -61,8 +82,10 @@ class Task:
         return self.train.shape[3]
 
     def digest(self) -> str:
-        """A hash of all pixels and labels: equal for equal images in an equal split."""
-        parts = (self.train, self.validation.images, self.validation.labels, self.test.images, self.test.labels)
+        """A hash of all pixels, labels and masks: equal for equal images in an equal split."""
+        parts = [self.train]
+        for held in (self.validation, self.test):
+            parts += [held.images, held.labels, *([] if held.masks is None else [held.masks])]
         total = hashlib.sha256()
         for part in parts:
             total.update(part.contiguous().numpy().tobytes())
@@ -139,7 +162,10 @@ def plan_task(options: TaskOptions) -> Plan:
     train, validation, test = _split(catalogue, options)
     if catalogue.defects is not None and any(catalogue.defects):
         _refuse_abnormal_beside_defects(options)
-        first, second = halve_defects(catalogue.defects, generator(options.seed, "defects"))
+        if catalogue.groups is None:
+            first, second = halve_defects(catalogue.defects, generator(options.seed, "defects"))
+        else:
+            first, second = follow_groups(catalogue.defects, catalogue.groups, validation)
         if not len(second):
             raise AutoADError(
                 f"--data {options.data} has {len(first)} image with a defect. Expected 2 or more: one for validation, "
@@ -240,11 +266,17 @@ def _contaminated(normal: IntArray, abnormal: Sequence[IntArray], options: TaskO
 
 
 def _labelled(plan: Plan, held: HeldOut) -> LabelledImages:
-    images = [_read(plan.normal, held.normal, plan.form)]
-    images += [_read(source, indices, plan.form) for source, indices in zip(plan.abnormal, held.abnormal, strict=True)]
-    labels = torch.ones(sum(map(len, images)), dtype=torch.uint8)
+    parts = [(plan.normal, held.normal), *zip(plan.abnormal, held.abnormal, strict=True)]
+    labels = torch.ones(sum(len(indices) for _, indices in parts), dtype=torch.uint8)
     labels[: len(held.normal)] = 0
-    return LabelledImages(torch.cat(images), labels)
+    masks = [source.masks(indices, plan.form) for source, indices in parts]
+    return LabelledImages(
+        torch.cat([_read(source, indices, plan.form) for source, indices in parts]),
+        labels,
+        # Strangers from a set without masks are wholly anomalous: nothing can be said of their pixels.
+        None if any(mask is None for mask in masks) else torch.cat([mask for mask in masks if mask is not None]),
+        tuple(name for source, indices in parts for name in source.names(indices)),
+    )
 
 
 def _read(source: ImageSource, indices: IntArray, form: Form) -> Tensor:

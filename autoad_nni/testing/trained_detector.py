@@ -15,8 +15,9 @@ from autoad_nni.data.sources.digits import Digits
 from autoad_nni.detector import Detector
 from autoad_nni.hypotheses.base import Hypothesis
 from autoad_nni.losses.base import Distance
+from autoad_nni.scoring import score_images
 from autoad_nni.testing.checking import expect
-from autoad_nni.training import TrainingSettings, fit, score_images
+from autoad_nni.training import TrainingSettings, fit
 
 __all__ = ["digits", "expect_training"]
 

@@ -15,7 +15,8 @@ from autoad_nni.bridge.experiment_file import read_experiment
 from autoad_nni.bridge.spaces import build_autoencoder
 from autoad_nni.cli.trial import parse_request
 from autoad_nni.data import load_task
-from autoad_nni.evaluation import evaluate, make_detector
+from autoad_nni.evaluation import make_detector
+from autoad_nni.judging import evaluate
 
 TRIALS = 8
 

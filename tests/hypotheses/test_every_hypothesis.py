@@ -17,7 +17,8 @@ from autoad_nni.hypotheses.base import Hypothesis
 from autoad_nni.hypotheses.cluster import ClusterHypothesis
 from autoad_nni.hypotheses.density import DensityHypothesis
 from autoad_nni.registry import HYPOTHESES, LOSSES
-from autoad_nni.training import TrainingSettings, fit, score_images
+from autoad_nni.scoring import score_images
+from autoad_nni.training import TrainingSettings, fit
 from autoad_nni_search_spaces import AutoencoderSpace
 
 NAMES = ("density", "cluster", "centroid", "reconstruction")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from autoad_nni.detector import Detector, count_macs
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import HYPOTHESES, LOSSES
-from autoad_nni.training import TrainingSettings, fit, score_images
+from autoad_nni.scoring import score_images
+from autoad_nni.training import TrainingSettings, fit
 from autoad_nni_search_spaces import AutoencoderSpace, Reconstruction
 
 # Multiply-adds of one training step that a test may spend on one sample; what costs more is checked by shape.

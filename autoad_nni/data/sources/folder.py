@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import os
-import struct
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
+from autoad_nni.data.decode import EXTENSIONS, form_of, read_images, read_masks
+from autoad_nni.data.form import Form
+from autoad_nni.data.masks import mask_path
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.errors import AutoADError
 
-__all__ = ["EXTENSIONS", "Folder"]
-
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-
-_GREY_MODES = ("1", "L", "LA", "La", "I", "F")
-# What Pillow raises for files that are cut off, garbled, or no image at all.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+__all__ = ["Folder"]
 
 
 class _Item(NamedTuple):
@@ -46,20 +37,24 @@ class Folder(ImageSource):
     The defects are all used, whatever the contamination: they are few. Without any, ``--abnormal`` must name a set;
     with some, it must not, as the many strangers would drown the few defects.
 
-    Images are png, jpg, bmp or tif, of any size and mode, also in sub-folders; hidden files and ``ground_truth`` are
-    left out. Grey images of 16 bits are divided by 65535, float images must lie in [0, 1]; alpha is dropped; an EXIF
+    Masks are in ``ground_truth/DEFECT/NAME_mask.png`` beside ``train`` and ``test`` (plain layout: beside ``good``):
+    one for each image with a defect, or no such folder at all.
+
+    Images are png, jpg, bmp or tif, of any size and mode, also in sub-folders; hidden files are left out. Grey images of 16 bits are divided by 65535, float images must lie in [0, 1]; alpha is dropped; an EXIF
     orientation is applied. Without ``--image-size`` the first normal image by name decides the form: its channels, and
     its size, shrunk to fit into 224 x 224 in proportion.
     """
 
     can_be_abnormal: ClassVar[bool] = False
 
+    where: Path
+
     def __init__(self, options: SourceOptions) -> None:
         if options.root is None:
             raise AutoADError("--data folder without --root. Expected the folder of your images. Give --root DIR.")
         self.where = options.root if options.category is None else options.root / options.category
         self._items = _list(self.where)
-        self.form = _form_of(self._items[0].path)
+        self.form = form_of(self._items[0].path)
 
     def catalogue(self, form: Form) -> Catalogue:
         """All images; those below ``test`` are held out when there is a ``test/good``."""
@@ -76,12 +71,20 @@ class Folder(ImageSource):
         return [self._items[index].path for index in indices]
 
     def read(self, indices: IntArray, form: Form) -> Tensor:
-        """Decodes the files, a few at a time in parallel, and converts each."""
-        out = torch.empty(len(indices), *form)
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            for row, image in zip(out, pool.map(lambda path: _read(path, form), self.paths(indices)), strict=True):
-                row.copy_(image[0])
-        return out
+        """Decodes and converts the files, or takes them from the cache."""
+        return read_images(self.paths(indices), form)
+
+    def masks(self, indices: IntArray, form: Form) -> Tensor | None:
+        """Reads the masks; None when the folder has no ``ground_truth``."""
+        if not (self.where / "ground_truth").is_dir():
+            return None
+        items = [self._items[index] for index in indices]
+        paths = [mask_path(self.where, item.path) if item.defect else None for item in items]
+        return read_masks(self.paths(indices), paths, form)
+
+    def names(self, indices: IntArray) -> list[str]:
+        """The files' paths below the folder."""
+        return [path.relative_to(self.where).as_posix() for path in self.paths(indices)]
 
 
 def _list(root: Path) -> list[_Item]:
@@ -144,53 +147,3 @@ def _no_layout(root: Path) -> AutoADError:
         f"{root} has neither good nor train/good; its sub-folders: {names}. Expected good/ and optional folders of "
         f"defects, or the MVTec layout. {advice}"
     )
-
-
-def _unreadable(path: Path, error: Exception) -> AutoADError:
-    reason = " ".join(str(error).split())
-    return AutoADError(f"cannot read the image {path}: {reason}. Expected an image file. Replace or remove it.")
-
-
-def _is_grey(image: Image.Image) -> bool:
-    return image.mode in _GREY_MODES or image.mode.startswith("I;16")
-
-
-def _form_of(path: Path) -> Form:
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:
-                width, height = height, width
-            channels = 1 if _is_grey(image) else 3
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-    scale = min(1.0, MAX_SIDE / max(width, height))
-    return Form(channels, *(max(MIN_SIDE, round(side * scale)) for side in (height, width)))
-
-
-def _read(path: Path, form: Form) -> Tensor:
-    try:
-        with Image.open(path) as image:
-            # JPEG only: decodes at a half, a quarter or an eighth, but never below the wanted size.
-            image.draft(None, (max(form[1:]), max(form[1:])))
-            pixels = _pixels(ImageOps.exif_transpose(image))
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-    return to_form(torch.from_numpy(pixels), form)
-
-
-def _pixels(image: Image.Image) -> npt.NDArray[np.generic]:
-    """``(1, 1 or 3, height, width)``."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.float32)
-        # Pillow opens 16-bit grey as "I" in old versions, as "I;16" in new ones.
-        scaled = values if image.mode == "F" else values / 65535
-        if not (scaled.min() >= 0 and scaled.max() <= 1):
-            limit = 1 if image.mode == "F" else 65535
-            raise ValueError(f"values from {values.min():g} to {values.max():g}, not from 0 to {limit}")
-        return scaled[None, None]
-    if _is_grey(image):
-        return np.array(image.convert("L"))[None, None]
-    # By way of RGBA: palettes with transparency warn otherwise.
-    rgb = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
-    return np.ascontiguousarray(np.asarray(rgb).transpose(2, 0, 1))[None]

@@ -1,0 +1,108 @@
+"""Decoded and resized images, kept between trials, so that no trial decodes large files again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoad_nni.data.form import Form
+from autoad_nni.errors import AutoADError
+
+__all__ = ["ImageCache", "cache_folder"]
+
+# Part of every key: raised when decoding or resizing changes.
+_VERSION = 1
+_DEFAULT_MB = 4096
+
+
+def cache_folder() -> Path:
+    """Returns ``$AUTOAD_NNI_CACHE``, or ``autoad-nni`` in the user's cache folder."""
+    own = os.environ.get("AUTOAD_NNI_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoad-nni"
+
+
+def _limit_from_environment() -> int:
+    value = os.environ.get("AUTOAD_NNI_CACHE_MB", str(_DEFAULT_MB))
+    if not value.isdecimal():
+        raise AutoADError(
+            f"AUTOAD_NNI_CACHE_MB is {value!r}. Expected a whole number of megabytes, 0 for no cache. Correct it."
+        )
+    return int(value) * 2**20
+
+
+class ImageCache:
+    """A folder of images in their final form, one file each.
+
+    An entry's name is a hash of the file's content and of the form, so an image that was changed, or is wanted in
+    another size, is another entry. Entries are written to a temporary file and renamed: parallel trials see a whole
+    entry or none. The folder is kept below a size by removing what was not used for longest. A cache that cannot be
+    written (no space, no permission) is none: images are then decoded each time.
+
+    Args:
+        folder: Where entries are; made when the first one is written. Default: ``images`` in `cache_folder`.
+        max_bytes: Size to keep below; 0 for no cache. Default: ``$AUTOAD_NNI_CACHE_MB`` megabytes, or 4,096.
+
+    Raises:
+        AutoADError: ``$AUTOAD_NNI_CACHE_MB`` is no number.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cache, form = ImageCache(Path(folder), max_bytes=2**20), Form(1, 8, 8)
+        ...     cache.put(b"content of a file", form, torch.ones(form))
+        ...     cache.get(b"content of a file", form).sum(), cache.get(b"another", form)
+        (tensor(64.), None)
+    """
+
+    def __init__(self, folder: Path | None = None, *, max_bytes: int | None = None) -> None:
+        self._folder = folder or cache_folder() / "images"
+        self._max_bytes = _limit_from_environment() if max_bytes is None else max_bytes
+
+    def get(self, content: bytes, form: Form) -> Tensor | None:
+        """Returns the image of a file with this content, ``form``, or None."""
+        if not self._max_bytes:
+            return None
+        path = self._path(content, form)
+        try:
+            pixels = np.fromfile(path, np.float32)
+            os.utime(path)
+        except OSError:
+            return None
+        return torch.from_numpy(pixels).view(*form) if pixels.size == np.prod(form) else None
+
+    def put(self, content: bytes, form: Form, image: Tensor) -> None:
+        """Keeps an image, ``form`` float32."""
+        path = self._path(content, form)
+        if not self._max_bytes:
+            return
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+                try:
+                    file.write(image.contiguous().numpy().tobytes())
+                    file.close()
+                    os.replace(file.name, path)
+                finally:
+                    Path(file.name).unlink(missing_ok=True)
+
+    def trim(self) -> None:
+        """Removes the entries that were not used for longest, until the folder is below its size."""
+        with contextlib.suppress(OSError):
+            entries = [(entry.stat(), entry.path) for entry in os.scandir(self._folder)]
+            excess = sum(stat.st_size for stat, _ in entries) - self._max_bytes
+            for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime):
+                if excess <= 0:
+                    return
+                Path(path).unlink(missing_ok=True)
+                excess -= stat.st_size
+
+    def _path(self, content: bytes, form: Form) -> Path:
+        key = hashlib.sha256(f"{_VERSION} {tuple(form)} ".encode())
+        key.update(content)
+        return self._folder / key.hexdigest()

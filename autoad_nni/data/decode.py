@@ -1,0 +1,161 @@
+"""Image files: what form they have, and their pixels in a wanted form."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import ExifTags, Image, ImageOps
+from torch import Tensor
+
+from autoad_nni.data.cache import ImageCache
+from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
+from autoad_nni.data.masks import read_mask, resize_mask
+from autoad_nni.errors import AutoADError
+
+__all__ = ["EXTENSIONS", "UNREADABLE", "form_of", "read_images", "read_masks"]
+
+EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises for files that are cut off, garbled, or no image at all."""
+
+_GREY_MODES = ("1", "L", "LA", "La", "I", "F")
+
+
+def form_of(path: Path) -> Form:
+    """Returns the form of an image file: its channels, and its size, shrunk to fit into 224 x 224 in proportion.
+
+    Raises:
+        AutoADError: The file is no image.
+    """
+    channels, height, width = _full_form(path)
+    scale = min(1.0, MAX_SIDE / max(width, height))
+    return Form(channels, *(max(MIN_SIDE, round(side * scale)) for side in (height, width)))
+
+
+def read_images(paths: Sequence[Path], form: Form) -> Tensor:
+    """Decodes files, a few at a time in parallel, and converts each; or takes them from the cache.
+
+    Shape:
+        ``(len(paths), *form)``, float32 in [0, 1].
+
+    Raises:
+        AutoADError: A file is no image; names it.
+    """
+    cache = ImageCache()
+    out = torch.empty(len(paths), *form)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        decoded = pool.map(lambda row, path: _read_into(row, path, form, cache), out, paths)
+        n_decoded = sum(decoded)
+    if n_decoded:
+        cache.trim()
+    return out
+
+
+def read_masks(images: Sequence[Path], masks: Sequence[Path | None], form: Form) -> Tensor:
+    """Reads the masks of images; None stands for an image without a defect.
+
+    Shape:
+        ``(len(images), height, width)``, bool.
+
+    Raises:
+        AutoADError: A file is missing, no image, of another size than its image, or shows no defect; names it.
+    """
+    out = torch.zeros(len(images), form.height, form.width, dtype=torch.bool)
+    for row, image, path in zip(out, images, masks, strict=True):
+        if path is not None:
+            row.copy_(resize_mask(_mask(path, image), form.height, form.width))
+    return out
+
+
+def _mask(path: Path, image: Path) -> npt.NDArray[np.bool_]:
+    try:
+        mask = read_mask(path)
+    except FileNotFoundError:
+        raise AutoADError(
+            f"There is no mask {path}. Expected one for every image with a defect, or no ground_truth folder. "
+            "'autoad-nni data check' lists what is missing."
+        ) from None
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+    size = _full_form(image)[1:]
+    if mask.shape != size:
+        raise AutoADError(
+            f"the mask {path} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {size[1]} x {size[0]}. "
+            "Expected the same size. Correct the mask."
+        )
+    if not mask.any():
+        raise AutoADError(f"the mask {path} is empty. Expected pixels other than 0 where the defect is. Correct it.")
+    return mask
+
+
+def _full_form(path: Path) -> Form:
+    """Channels and size as a viewer shows the image."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:
+                width, height = height, width
+            return Form(1 if _is_grey(image) else 3, height, width)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_into(out: Tensor, path: Path, form: Form, cache: ImageCache) -> bool:
+    """Writes an image to ``out``; returns whether it was decoded."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    kept = cache.get(content, form)
+    if kept is not None:
+        out.copy_(kept)
+        return False
+    out.copy_(_decode(content, path, form))
+    cache.put(content, form, out)
+    return True
+
+
+def _decode(content: bytes, path: Path, form: Form) -> Tensor:
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            # JPEG only: decodes at a half, a quarter or an eighth, but never below the wanted size.
+            image.draft(None, (max(form[1:]), max(form[1:])))
+            pixels = _pixels(ImageOps.exif_transpose(image))
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+    return to_form(torch.from_numpy(pixels), form)[0]
+
+
+def _unreadable(path: Path, error: Exception) -> AutoADError:
+    reason = " ".join(str(error).split())
+    return AutoADError(f"cannot read the image {path}: {reason}. Expected an image file. Replace or remove it.")
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in _GREY_MODES or image.mode.startswith("I;16")
+
+
+def _pixels(image: Image.Image) -> npt.NDArray[np.generic]:
+    """``(1, 1 or 3, height, width)``."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.float32)
+        # Pillow opens 16-bit grey as "I" in old versions, as "I;16" in new ones.
+        scaled = values if image.mode == "F" else values / 65535
+        if not (scaled.min() >= 0 and scaled.max() <= 1):
+            limit = 1 if image.mode == "F" else 65535
+            raise ValueError(f"values from {values.min():g} to {values.max():g}, not from 0 to {limit}")
+        return scaled[None, None]
+    if _is_grey(image):
+        return np.array(image.convert("L"))[None, None]
+    # By way of RGBA: palettes with transparency warn otherwise.
+    rgb = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
+    return np.ascontiguousarray(np.asarray(rgb).transpose(2, 0, 1))[None]

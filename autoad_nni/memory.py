@@ -1,0 +1,60 @@
+"""How much memory training takes, measured before it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoad_nni.detector import Detector
+
+__all__ = ["bytes_per_image"]
+
+
+def bytes_per_image(detector: Detector, image: Tensor) -> int:
+    """Measures what torch keeps of one image for the way back: nearly all that a training step takes.
+
+    One forward pass in evaluation mode; every tensor that autograd saves is counted once. Gradients and the
+    intermediate results of single operations come on top: a training step of 64 images took 1.0 to 1.6 times 64 of
+    these.
+
+    Args:
+        detector: On any device.
+        image: ``(channels, height, width)``.
+
+    Example:
+        >>> from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
+        >>> from autoad_nni.losses.l2 import L2Distance
+        >>> class Scaled(torch.nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.factor = torch.nn.Parameter(torch.ones(()))
+        ...     def forward(self, images):
+        ...         return images * self.factor, images.flatten(1)
+        >>> bytes_per_image(Detector(Scaled(), ReconstructionHypothesis(), L2Distance()), torch.zeros(1, 10, 10))
+        800
+    """
+    saved: dict[int, int] = {}
+    own = {parameter.data_ptr() for parameter in detector.parameters()}
+    device = next((parameter.device for parameter in detector.parameters()), image.device)
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    def give_back(tensor: Any) -> Any:
+        return tensor
+
+    was_training = detector.training
+    detector.eval()  # statistics of normalizations stay as they are
+    try:
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, give_back):
+            distances, _ = detector.terms(image[None].to(device))
+            total = distances.sum()
+    finally:
+        detector.train(was_training)
+    del total
+    return sum(saved.values())
