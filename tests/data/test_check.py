@@ -124,14 +124,14 @@ def test_masks_of_good_images_are_empty(mvtec: Path) -> None:
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_an_anomaly_among_good_images(mvtec: Path, plain: Path, mode: str) -> None:
     """Also when it was saved in another way."""
-    for root, good, defect in (
-        (mvtec, "train/good/099.bmp", "test/crack/001.png"),
-        (plain, "good/a.tif", "bent/1.png"),
+    for twin, defect in (
+        (mvtec / "train" / "good" / "099.bmp", mvtec / "test" / "crack" / "001.png"),
+        (plain / "good" / "a.tif", plain / "bent" / "001.png"),
     ):
-        source = root / defect if root == mvtec else root / "bent" / "001.png"
-        with Image.open(source) as image:
-            image.convert(mode).save(root / good)
-        only_problem(root, f"{root / good} is the same picture as {source}", "no defect among the good images")
+        with Image.open(defect) as image:
+            image.convert(mode).save(twin)
+        root = mvtec if mvtec in twin.parents else plain
+        only_problem(root, f"{twin} is the same picture as {defect}", "no defect among the good images")
 
 
 def test_the_same_picture_in_training_and_in_test(mvtec: Path, plain: Path) -> None:
