@@ -12,7 +12,7 @@ import warnings
 import typer
 
 from autoad_nni import __version__
-from autoad_nni.cli import bench, launch, plugins, search, space, trial
+from autoad_nni.cli import bench, data, launch, plugins, search, space, trial
 from autoad_nni.cli.usage import UsageFault, one_line
 from autoad_nni.errors import AutoADError
 
@@ -31,6 +31,7 @@ app.command("launch")(launch.launch)
 app.command("space")(space.space)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(bench.app, name="bench")
+app.add_typer(data.app, name="data")
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,46 @@
+"""``autoad-nni data``: sets of images, made and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Sets of images: make one, check one.", no_args_is_help=True)
+
+
+@app.command("textures")
+def textures(
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    seed: Annotated[int, typer.Option(min=0, help="Decides the crops and the defects.")] = 0,
+) -> None:
+    """Writes brick, grass and gravel in the MVTec layout: real photographs, planted defects, exact masks.
+
+    Nothing is downloaded: the photographs come with scikit-image.
+    """
+    from autoad_nni.data.textures import KINDS, TEXTURES, write_textures
+
+    write_textures(out, seed=seed)
+    typer.echo(f"written to {out}: {', '.join(TEXTURES)}, each with the defects {', '.join(KINDS)}")
+
+
+@app.command("check")
+def check(path: Annotated[Path, typer.Argument(help="A category, or a folder of categories.")]) -> None:
+    """Names every wrong file in a folder of images, in the MVTec or the plain layout.
+
+    Ends with 2 when there are any.
+    """
+    from autoad_nni.data.check import check_layout
+
+    report = check_layout(path)
+    for problem in report.problems:
+        typer.echo(problem)
+    if report.problems:
+        raise typer.Exit(2)
+    typer.echo(
+        f"nothing wrong in {path}: categories {report.n_categories}, images {report.n_images}, "
+        f"kinds of defects {len(report.kinds)}, masks {report.n_masks}"
+    )

@@ -1,0 +1,126 @@
+"""What can be wrong with one category of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoad_nni.data.check.reading import ImageFacts, image_files, read_all, read_image, read_mask_facts, sub_folders
+from autoad_nni.data.masks import mask_path
+from autoad_nni.data.options import MIN_NORMAL
+
+__all__ = ["Category", "find_problems"]
+
+
+@dataclass(frozen=True)
+class Category:
+    """The files of one category by what they are; ``train`` is all good images where they are split 6:2:2."""
+
+    root: Path
+    is_mvtec: bool
+    train: list[Path]
+    held_out: list[Path]
+    defects: dict[str, list[Path]]
+    masks: list[Path]
+
+    @property
+    def defective(self) -> list[Path]:
+        """All images with a defect."""
+        return [path for paths in self.defects.values() for path in paths]
+
+
+def find_problems(category: Category) -> Iterator[str]:
+    """Gives a line for each problem; decodes every image and mask."""
+    yield from _places(category)
+    yield from _numbers(category)
+    images = read_all(read_image, [*category.train, *category.held_out, *category.defective])
+    for path, image in images.items():
+        if image.fault:
+            yield f"cannot read the image {path}: {image.fault}. Expected an image file. Replace or remove it."
+    yield from _twins(category, images)
+    if (category.root / "ground_truth").is_dir() and category.is_mvtec:
+        yield from _masks(category, images)
+
+
+def _places(category: Category) -> Iterator[str]:
+    """Images where no data set looks for them."""
+    root = category.root
+    for folder in sub_folders(root / "train") if category.is_mvtec else ():
+        if folder.name != "good":
+            yield (
+                f"{folder} is beside train/good. Expected nothing but good below train. "
+                f"Move images with a defect to {root / 'test' / folder.name}, good ones to train/good."
+            )
+    for folder in (root / "train", root / "test") if category.is_mvtec else (root,):
+        for path in image_files(folder):
+            if path.parent == folder:
+                yield f"{path} is in no sub-folder. Expected it in good or in the folder of its defect. Move it there."
+
+
+def _numbers(category: Category) -> Iterator[str]:
+    """Folders without images, and fewer images than the data set takes."""
+    root, n_defective = category.root, len(category.defective)
+    n_good = len(category.train) + len(category.held_out)
+    train = root / "train" / "good" if category.is_mvtec else root / "good"
+    folders = {train: category.train}
+    if category.is_mvtec and (root / "test" / "good").is_dir():
+        folders[root / "test" / "good"] = category.held_out
+    tested = root / "test" if category.is_mvtec else root
+    folders |= {tested / kind: paths for kind, paths in category.defects.items()}
+    for folder, paths in folders.items():
+        if not paths:
+            advice = "Add images." if folder == train else "Add images or remove the folder."
+            yield f"{folder} has no images. Expected 1 or more. {advice}"
+    if len(category.held_out) == 1:
+        yield f"{root / 'test' / 'good'} has 1 image. Expected 2 or more: one for validation, one for test. Add images."
+    if 0 < n_good < MIN_NORMAL:
+        yield f"{root} has {n_good} good images. Expected {MIN_NORMAL} or more. Add images."
+    if n_defective == 1:
+        yield f"{root} has 1 image with a defect. Expected 2 or more: one for validation, one for test. Add images."
+
+
+def _twins(category: Category, images: dict[Path, ImageFacts]) -> Iterator[str]:
+    """The same picture twice where one of the two must be wrong."""
+    parts = {path: "train" for path in category.train}
+    parts |= dict.fromkeys(category.held_out, "held out") | dict.fromkeys(category.defective, "defect")
+    first: dict[bytes, Path] = {}
+    for path, image in images.items():
+        twin = first.setdefault(image.digest, path)
+        if image.fault or twin is path:
+            continue
+        pair = (parts[twin], parts[path])
+        if pair == ("train", "train") and category.held_out:
+            continue  # both are trained on; that harms nobody
+        if pair[0] != "defect" and pair[1] == "defect":
+            yield f"{twin} is the same picture as {path}. Expected no defect among the good images. Remove one of them."
+        else:
+            yield (
+                f"{path} is the same picture as {twin}. Expected each once, as the two may be in training, validation "
+                "or test. Remove one of them."
+            )
+
+
+def _masks(category: Category, images: dict[Path, ImageFacts]) -> Iterator[str]:
+    masks = read_all(read_mask_facts, category.masks)
+    expected = {mask_path(category.root, path): path for path in category.defective}
+    good = {mask_path(category.root, path): path for path in category.held_out}
+    for place, path in expected.items():
+        if place not in masks:
+            yield f"{path} has no mask. Expected {place}. Add it."
+    for place, mask in masks.items():
+        owner = expected.get(place) or good.get(place)
+        image = images[owner] if owner else ImageFacts()
+        if mask.fault:
+            yield f"cannot read the mask {place}: {mask.fault}. Expected an image file. Replace or remove it."
+        elif owner is None:
+            yield f"{place} has no image. Expected one below test, its mask named NAME_mask.png. Rename or remove it."
+        elif not image.fault and (mask.height, mask.width) != (image.height, image.width):
+            yield (
+                f"{place} is {mask.width} x {mask.height}. Expected {image.width} x {image.height} as {owner}. "
+                "Make it again."
+            )
+        elif place in expected and mask.empty:
+            yield f"{place} is empty. Expected pixels other than 0 where the defect is. Make it again."
+        elif place in good and not mask.empty:
+            yield f"{place} marks a defect in a good image. Expected none. Remove it or move {owner}."

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from run_command import command, run, start
+
+
+def test_a_set_is_written_and_has_nothing_wrong(tmp_path: Path) -> None:
+    out = tmp_path / "textures"
+    written = run("data", "textures", out, "--seed", 5)
+    assert (written.code, written.err) == (0, "")
+    assert written.out.startswith(f"written to {out}: brick, grass, gravel, each with the defects blob,")
+    line = f"nothing wrong in {out}: categories 3, images 516, kinds of defects 6, masks 144\n"
+    assert command("data", "check", out) == (0, line, "")
+    brick = f"nothing wrong in {out / 'brick'}: categories 1, images 172, kinds of defects 6, masks 48\n"
+    assert command("data", "check", out / "brick") == (0, brick, "")
+
+    again = command("data", "textures", out)
+    assert (again.code, again.out) == (2, "")
+    assert again.err == f"autoad-nni: {out} holds files. Expected a new or empty folder. Give another one.\n"
+
+    (out / "brick/ground_truth/blob/a_001_mask.png").unlink()
+    (out / "gravel/train/good/007.png").write_bytes(b"")
+    wrong = command("data", "check", out)
+    assert (wrong.code, wrong.err) == (2, "")
+    mask, image = wrong.out.splitlines()
+    assert mask.startswith(f"{out / 'brick/test/blob/a_001.png'} has no mask. Expected {out / 'brick/ground_truth'}")
+    assert image.startswith(f"cannot read the image {out / 'gravel/train/good/007.png'}: ")
+
+
+def test_two_writers_of_one_place(tmp_path: Path) -> None:
+    writers = [start("data", "textures", tmp_path / "set") for _ in range(2)]
+    ended = [(writer.communicate(timeout=120)[1], writer.returncode) for writer in writers]
+    assert sorted(code for _, code in ended) == [0, 2]
+    for message, code in ended:
+        assert message.startswith(f"autoad-nni: {tmp_path / 'set'} ") if code else message == ""
+        assert message.count("\n") == (1 if code else 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert command("data", "check", tmp_path / "set").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["textures"], "Missing argument"),
+        (["textures", "out", "--seed", "-1"], "--seed"),
+        (["check"], "Missing argument"),
+        (["check", "none"], "none is no folder. Expected a folder of images. Correct the path."),
+        (["chekc"], "No such command 'chekc'"),
+    ],
+)
+def test_faults_in_the_words(words: list[str], part: str) -> None:
+    ended = command("data", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("autoad-nni: ") and ended.err.count("\n") == 1 and part in ended.err

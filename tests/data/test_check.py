@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autoad_nni.data import TaskOptions, load_task
+from autoad_nni.data.check import LayoutReport, check_layout
+
+Write = Callable[..., None]
+
+
+def write_masks(folder: Path, n: int) -> None:
+    folder.mkdir(parents=True)
+    mask = np.zeros((10, 12), np.uint8)
+    mask[3, 4] = 255
+    for i in range(n):
+        Image.fromarray(mask).save(folder / f"{i:03}_mask.png")
+
+
+@pytest.fixture
+def mvtec(tmp_path: Path, write_images: Write) -> Path:
+    """A category with nothing wrong."""
+    root = tmp_path / "bottle"
+    write_images(root / "train" / "good", 12, first=0)
+    write_images(root / "test" / "good", 4, first=20)
+    write_images(root / "test" / "crack", 3, first=30)
+    write_images(root / "test" / "dent" / "deep", 2, first=40)
+    write_masks(root / "ground_truth" / "crack", 3)
+    write_masks(root / "ground_truth" / "dent" / "deep", 2)
+    return root
+
+
+@pytest.fixture
+def plain(tmp_path: Path, write_images: Write) -> Path:
+    """A plain folder with nothing wrong."""
+    write_images(tmp_path / "screws" / "good", 12, first=0)
+    write_images(tmp_path / "screws" / "bent", 3, first=50)
+    return tmp_path / "screws"
+
+
+def only_problem(path: Path, *words: str) -> None:
+    """There is one problem; it holds the words, names what was expected and what to do."""
+    (problem,) = check_layout(path).problems
+    assert "\n" not in problem
+    assert "Expected" in problem and problem.endswith(".")
+    for word in words:
+        assert word in problem, problem
+
+
+def test_nothing_wrong(mvtec: Path, plain: Path, tmp_path: Path) -> None:
+    (mvtec / "license.txt").write_text("words")
+    write_masks(tmp_path / ".hidden" / "good", 1)
+    assert check_layout(mvtec) == LayoutReport((), 1, 21, ("crack", "dent"), 5)
+    assert check_layout(plain) == LayoutReport((), 1, 15, ("bent",), 0)
+    assert check_layout(tmp_path) == LayoutReport((), 2, 36, ("bent", "crack", "dent"), 5)
+    for root in (mvtec, plain):
+        load_task(TaskOptions(data="folder", root=root))
+
+
+def test_no_layout_no_images_no_folder(tmp_path: Path, plain: Path, fails: Any, write_images: Write) -> None:
+    with fails("none is no folder", "Correct the path"):
+        check_layout(tmp_path / "none")
+    write_images(tmp_path / "nuts" / "ok", 3)
+    only_problem(tmp_path / "nuts", str(tmp_path / "nuts"), "neither good nor train/good")
+    only_problem(tmp_path, str(tmp_path / "nuts"), "neither good nor train/good")
+    (tmp_path / "void").mkdir()
+    only_problem(tmp_path / "void", "neither good nor train/good")
+
+
+@pytest.mark.parametrize("name", ["train/good/003.png", "test/good/001.png", "test/crack/000.png"])
+@pytest.mark.parametrize("damage", [lambda raw: b"no image", lambda raw: raw[:-30], lambda raw: b""])
+def test_unreadable_images(mvtec: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    (mvtec / name).write_bytes(damage((mvtec / name).read_bytes()))
+    only_problem(mvtec, f"cannot read the image {mvtec / name}", "Replace or remove it.")
+
+
+def test_images_that_the_data_set_refuses(plain: Path) -> None:
+    Image.fromarray(np.full((9, 9), 3.0, np.float32)).save(plain / "good" / "a.tif")
+    only_problem(plain, f"cannot read the image {plain / 'good' / 'a.tif'}", "not from 0 to 1")
+
+
+def test_a_missing_mask_and_a_set_without_any(mvtec: Path) -> None:
+    place = mvtec / "ground_truth" / "dent" / "deep" / "001_mask.png"
+    place.unlink()
+    only_problem(mvtec, f"{mvtec / 'test/dent/deep/001.png'} has no mask", f"Expected {place}")
+    for path in [*(mvtec / "ground_truth").rglob("*.png")]:
+        path.unlink()
+    assert len(check_layout(mvtec).problems) == 5
+    for folder in ("dent/deep", "dent", "crack", ""):
+        (mvtec / "ground_truth" / folder).rmdir()
+    assert check_layout(mvtec).problems == ()
+
+
+def test_wrong_masks(mvtec: Path) -> None:
+    place = mvtec / "ground_truth" / "crack" / "002_mask.png"
+    Image.new("L", (12, 11), 255).save(place)
+    only_problem(mvtec, f"{place} is 12 x 11", "Expected 12 x 10", str(mvtec / "test/crack/002.png"))
+    Image.new("L", (12, 10)).save(place)
+    only_problem(mvtec, f"{place} is empty", "Make it again")
+    place.write_bytes(b"no image")
+    only_problem(mvtec, f"cannot read the mask {place}", "Replace or remove")
+
+
+def test_masks_without_an_image(mvtec: Path) -> None:
+    place = mvtec / "ground_truth" / "crack" / "009_mask.png"
+    Image.new("L", (12, 10), 1).save(place)
+    only_problem(mvtec, f"{place} has no image", "NAME_mask.png")
+
+
+def test_masks_of_good_images_are_empty(mvtec: Path) -> None:
+    place = mvtec / "ground_truth" / "good" / "001_mask.png"
+    place.parent.mkdir()
+    Image.new("L", (12, 10)).save(place)
+    assert check_layout(mvtec).problems == ()
+    Image.new("L", (12, 10), 1).save(place)
+    only_problem(mvtec, f"{place} marks a defect in a good image")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_an_anomaly_among_good_images(mvtec: Path, plain: Path, mode: str) -> None:
+    """Also when it was saved in another way."""
+    for twin, defect in (
+        (mvtec / "train" / "good" / "099.bmp", mvtec / "test" / "crack" / "001.png"),
+        (plain / "good" / "a.tif", plain / "bent" / "001.png"),
+    ):
+        with Image.open(defect) as image:
+            image.convert(mode).save(twin)
+        root = mvtec if mvtec in twin.parents else plain
+        only_problem(root, f"{twin} is the same picture as {defect}", "no defect among the good images")
+
+
+def test_the_same_picture_in_training_and_in_test(mvtec: Path, plain: Path) -> None:
+    twin = mvtec / "test" / "good" / "copy.png"
+    twin.write_bytes((mvtec / "train" / "good" / "004.png").read_bytes())
+    only_problem(mvtec, f"{twin} is the same picture as {mvtec / 'train/good/004.png'}", "Remove one")
+    twin.rename(mvtec / "train" / "good" / "copy.png")
+    assert check_layout(mvtec).problems == ()
+    (plain / "good" / "copy.png").write_bytes((plain / "good" / "004.png").read_bytes())
+    only_problem(plain, f"{plain / 'good' / 'copy.png'} is the same picture as {plain / 'good' / '004.png'}")
+
+
+def test_images_where_nobody_looks(mvtec: Path, plain: Path, write_images: Write) -> None:
+    write_images(mvtec / "train" / "bad", 1, first=90)
+    only_problem(mvtec, f"{mvtec / 'train/bad'} is beside train/good", f"to {mvtec / 'test/bad'}")
+    (mvtec / "train" / "bad" / "000.png").rename(mvtec / "test" / "x.png")
+    (mvtec / "train" / "bad").rmdir()
+    only_problem(mvtec, f"{mvtec / 'test' / 'x.png'} is in no sub-folder")
+    (mvtec / "test" / "x.png").rename(plain / "x.png")
+    only_problem(plain, f"{plain / 'x.png'} is in no sub-folder")
+
+
+@pytest.mark.parametrize(("folder", "advice"), [("train/good", "Add images."), ("test/dent", "or remove the folder.")])
+def test_empty_folders(tmp_path: Path, write_images: Write, folder: str, advice: str) -> None:
+    for i, name in enumerate(("train/good", "test/good", "test/crack", "test/dent")):
+        write_images(tmp_path / name, 0 if name == folder else 12, first=20 * i)
+    only_problem(tmp_path, f"{tmp_path / folder} has no images", advice)
+
+
+def test_train_without_good(tmp_path: Path, write_images: Write) -> None:
+    write_images(tmp_path / "train" / "ok", 12)
+    write_images(tmp_path / "test" / "crack", 2, first=50)
+    beside, empty = check_layout(tmp_path).problems
+    assert f"{tmp_path / 'train/ok'} is beside train/good" in beside
+    assert f"{tmp_path / 'train/good'} has no images" in empty
+
+
+def test_fewer_images_than_needed(mvtec: Path, plain: Path) -> None:
+    for i in range(3):
+        (plain / "good" / f"{i:03}.png").unlink()
+    only_problem(plain, f"{plain} has 9 good images", "10 or more")
+    for i in range(1, 4):
+        (mvtec / "test" / "good" / f"{i:03}.png").unlink()
+    only_problem(mvtec, f"{mvtec / 'test/good'} has 1 image", "2 or more")
+
+
+def test_a_single_defect(plain: Path) -> None:
+    for i in range(2):
+        (plain / "bent" / f"{i:03}.png").unlink()
+    only_problem(plain, f"{plain} has 1 image with a defect", "2 or more")
