@@ -21,7 +21,7 @@ from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
 from autoad_nni.data.masks import read_mask, resize_mask
 from autoad_nni.errors import AutoADError
 
-__all__ = ["EXTENSIONS", "UNREADABLE", "form_of", "read_images", "read_masks"]
+__all__ = ["EXTENSIONS", "UNREADABLE", "form_of", "pixels_of", "read_images", "read_masks"]
 
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -129,7 +129,7 @@ def _decode(content: bytes, path: Path, form: Form) -> Tensor:
         with Image.open(io.BytesIO(content)) as image:
             # JPEG only: decodes at a half, a quarter or an eighth, but never below the wanted size.
             image.draft(None, (max(form[1:]), max(form[1:])))
-            pixels = _pixels(ImageOps.exif_transpose(image))
+            pixels = pixels_of(ImageOps.exif_transpose(image))
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
     return to_form(torch.from_numpy(pixels), form)[0]
@@ -144,8 +144,8 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in _GREY_MODES or image.mode.startswith("I;16")
 
 
-def _pixels(image: Image.Image) -> npt.NDArray[np.generic]:
-    """``(1, 1 or 3, height, width)``."""
+def pixels_of(image: Image.Image) -> npt.NDArray[np.generic]:
+    """Returns the pixels of an upright image, ``(1, 1 or 3, height, width)``; ValueError for values out of range."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.float32)
         # Pillow opens 16-bit grey as "I" in old versions, as "I;16" in new ones.

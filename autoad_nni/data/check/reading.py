@@ -12,10 +12,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from autoad_nni.data.masks import read_mask
-
 # One truth: what the folder data set can read is what is readable here.
-from autoad_nni.data.sources.folder import _UNREADABLE, EXTENSIONS, _pixels
+from autoad_nni.data.decode import EXTENSIONS, UNREADABLE, pixels_of
+from autoad_nni.data.masks import read_mask
 
 __all__ = ["ImageFacts", "MaskFacts", "image_files", "read_all", "read_image", "read_mask_facts", "sub_folders"]
 
@@ -52,8 +51,8 @@ def read_image(path: Path) -> ImageFacts:
     """Decodes an image completely, as the folder data set does."""
     try:
         with Image.open(path) as image:
-            pixels = _pixels(ImageOps.exif_transpose(image))[0]
-    except _UNREADABLE as error:
+            pixels = pixels_of(ImageOps.exif_transpose(image))[0]
+    except UNREADABLE as error:
         return ImageFacts(fault=_reason(error))
     # The same grey picture, saved as grey and as RGB.
     if len(pixels) == 3 and np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[0], pixels[2]):
@@ -67,7 +66,7 @@ def read_mask_facts(path: Path) -> MaskFacts:
     """Decodes a mask completely."""
     try:
         mask = read_mask(path)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return MaskFacts(fault=_reason(error))
     return MaskFacts(mask.shape[0], mask.shape[1], not mask.any())
 

@@ -40,9 +40,10 @@ class Folder(ImageSource):
     Masks are in ``ground_truth/DEFECT/NAME_mask.png`` beside ``train`` and ``test`` (plain layout: beside ``good``):
     one for each image with a defect, or no such folder at all.
 
-    Images are png, jpg, bmp or tif, of any size and mode, also in sub-folders; hidden files are left out. Grey images of 16 bits are divided by 65535, float images must lie in [0, 1]; alpha is dropped; an EXIF
-    orientation is applied. Without ``--image-size`` the first normal image by name decides the form: its channels, and
-    its size, shrunk to fit into 224 x 224 in proportion.
+    Images are png, jpg, bmp or tif, of any size and mode, also in sub-folders; hidden files are left out. Grey images
+    of 16 bits are divided by 65535, float images must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
+    Without ``--image-size`` the first normal image by name decides the form: its channels, and its size, shrunk to fit
+    into 224 x 224 in proportion.
     """
 
     can_be_abnormal: ClassVar[bool] = False
