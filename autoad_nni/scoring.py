@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.stopwatch import Stopwatch
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["Scorer", "ScoringSettings", "map_images", "score_images", "smooth"]
+__all__ = ["Scorer", "ScoringSettings", "map_images", "reconstruct_images", "score_images", "smooth"]
 
 # Of the longer side: 4 pixels at 224, what the field uses there.
 _DEFAULT_SMOOTHING = 1 / 56
@@ -77,7 +78,9 @@ class Scorer(nn.Module):
     def score_map(self, images: Tensor) -> Tensor:
         """Return the smoothed map, ``(batch, 1, height, width)``."""
         side = self.settings.patch
-        maps = self.detector.score_map(images) if side is None else self._map_in_windows(images, side)
+        maps = (
+            self.detector.score_map(images) if side is None else self._in_windows(images, side, self.detector.score_map)
+        )
         smoothing = self.settings.smoothing
         return smooth(maps, max(images.shape[-2:]) * _DEFAULT_SMOOTHING if smoothing is None else smoothing)
 
@@ -88,14 +91,24 @@ class Scorer(nn.Module):
             return self.batch_size
         return max(1, self.batch_size // (len(_starts(height, side)) * len(_starts(width, side))))
 
-    def _map_in_windows(self, images: Tensor, side: int) -> Tensor:
+    def reconstruction(self, images: Tensor) -> Tensor:
+        """Return what the autoencoder makes of images, ``(batch, channels, height, width)``; windows as in the map."""
+        side = self.settings.patch
+        autoencoder = self.detector.autoencoder
+        if side is None:
+            whole: Tensor = autoencoder(images)[0]
+            return whole
+        return self._in_windows(images, side, lambda windows: autoencoder(windows)[0])
+
+    def _in_windows(self, images: Tensor, side: int, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Applies a function to all windows, and joins what it makes of them."""
         n, _, height, width = images.shape
         corners = [(top, left) for top in _starts(height, side) for left in _starts(width, side)]
         windows = torch.cat([images[:, :, top : top + side, left : left + side] for top, left in corners])
-        maps = torch.cat([self.detector.score_map(batch) for batch in torch.split(windows, self.batch_size)])
-        weight = _pyramid(side, maps)
-        total, weights = maps.new_zeros(n, 1, height, width), maps.new_zeros(height, width)
-        for (top, left), part in zip(corners, torch.split(maps, n), strict=True):
+        made = torch.cat([function(batch) for batch in torch.split(windows, self.batch_size)])
+        weight = _pyramid(side, made)
+        total, weights = made.new_zeros(n, made.shape[1], height, width), made.new_zeros(height, width)
+        for (top, left), part in zip(corners, torch.split(made, n), strict=True):
             total[:, :, top : top + side, left : left + side] += weight * part
             weights[top : top + side, left : left + side] += weight
         return total / weights
@@ -142,9 +155,7 @@ def score_images(
     Raises:
         RejectedTrial: ``OVER_TIME``, or ``NON_FINITE`` for an infinite or undefined score.
     """
-    out = torch.empty(len(images), dtype=torch.float32)
-    _fill(out, scorer, images, batch_size, max_seconds, maps=False)
-    return out
+    return _finite(_in_batches(scorer, scorer.score, images, batch_size, max_seconds), "scores")
 
 
 def map_images(
@@ -158,34 +169,44 @@ def map_images(
     Raises:
         RejectedTrial: ``OVER_TIME``, or ``NON_FINITE`` for an infinite or undefined value.
     """
-    out = torch.empty(len(images), *images.shape[-2:], dtype=torch.float32)
-    _fill(out, scorer, images, batch_size, max_seconds, maps=True)
-    return out
+    return _finite(_in_batches(scorer, scorer.score_map, images, batch_size, max_seconds)[:, 0], "maps")
 
 
-def _fill(
-    out: Tensor, scorer: Detector | Scorer, images: Tensor, batch_size: int, max_seconds: float | None, *, maps: bool
-) -> None:
+def reconstruct_images(scorer: Scorer, images: Tensor, *, batch_size: int = 256) -> Tensor:
+    """Reconstruct images as :func:`score_images` scores them, ``(n, channels, height, width)``, on the CPU."""
+    return _in_batches(scorer, scorer.reconstruction, images, batch_size, None)
+
+
+def _in_batches(
+    scorer: Detector | Scorer,
+    function: Callable[[Tensor], Tensor],
+    images: Tensor,
+    batch_size: int,
+    max_seconds: float | None,
+) -> Tensor:
     watch = Stopwatch(max_seconds)
     device = next((parameter.device for parameter in scorer.parameters()), torch.device("cpu"))
     if isinstance(scorer, Scorer):
         batch_size = min(batch_size, scorer.images_at_a_time(*images.shape[-2:]))
     batches = torch.split(images, batch_size)
+    parts = []
     was_training = scorer.training
     scorer.eval()
     try:
         with torch.inference_mode():
             for i, batch in enumerate(batches):
-                batch = batch.to(device)
-                rows = out[i * batch_size : (i + 1) * batch_size]
-                rows.copy_(scorer.score_map(batch)[:, 0] if maps else scorer.score(batch))
+                parts.append(function(batch.to(device)).float().cpu())
                 watch.check(i + 1, len(batches))
     finally:
         scorer.train(was_training)
-    n_wrong = int((~torch.isfinite(out)).flatten(1).any(1).sum()) if maps else int((~torch.isfinite(out)).sum())
+    return torch.cat(parts)
+
+
+def _finite(values: Tensor, what: str) -> Tensor:
+    n_wrong = int((~torch.isfinite(values)).flatten(1).any(1).sum() if values.ndim > 1 else (~values.isfinite()).sum())
     if n_wrong:
-        what = "maps have infinite or undefined values" if maps else "scores are infinite or undefined"
-        raise RejectedTrial(Verdict.NON_FINITE, f"{n_wrong} of {len(out)} {what}.")
+        raise RejectedTrial(Verdict.NON_FINITE, f"{n_wrong} of {len(values)} {what} are infinite or undefined.")
+    return values
 
 
 def _starts(size: int, side: int) -> list[int]:

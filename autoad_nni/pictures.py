@@ -1,0 +1,127 @@
+"""Pictures of what a model sees: image, reconstruction, map and overlay side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageDraw
+
+from autoad_nni.data import LabelledImages
+from autoad_nni.scoring import Scorer, map_images, reconstruct_images
+
+__all__ = ["contact_sheet", "heat", "side_by_side", "write_pictures"]
+
+Pixels = npt.NDArray[np.uint8]
+
+_LEAST_TILE = 128
+_GAP, _TEXT_HEIGHT, _SHEET_COLUMNS = 4, 14, 2
+_MAX_ON_SHEET = 48
+_CONTOUR = (64, 255, 64)
+# Black, violet, orange, yellow: brightness rises evenly, so that the order shows in grey too.
+_COLOURS: Final = np.array([(0, 0, 8), (84, 16, 108), (188, 54, 84), (248, 142, 8), (252, 254, 164)], np.float64)
+
+
+def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, title: str = "") -> Path:
+    """Writes a PNG for each image into a folder, and a contact sheet of up to 48 of them beside it.
+
+    Colours of the maps have one scale for all images: black at the median of the normal images' pixels, yellow at the
+    99.5th percentile of the maps' highest values.
+
+    Args:
+        folder: Made when missing; files are called as the images, with ``_`` for ``/``.
+        scorer: The model.
+        images: Test images; those with a mask get its contour.
+        title: First line of the contact sheet.
+
+    Returns:
+        The contact sheet, ``FOLDER.png``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    maps = map_images(scorer, images.images).numpy()
+    reconstructions = reconstruct_images(scorer, images.images)
+    low = float(np.median(maps[images.labels.numpy() == 0]))
+    high = max(float(np.quantile(maps.max((1, 2)), 0.995)), low + 1e-12)
+    names = images.names or tuple(f"{i:06d}" for i in range(len(maps)))
+    tiles = []
+    for i, name in enumerate(names):
+        mask = None if images.masks is None else images.masks[i].numpy()
+        picture = side_by_side(
+            _pixels(images.images[i]), _pixels(reconstructions[i]), heat(maps[i], low=low, high=high), mask
+        )
+        picture.save(folder / (Path(name).with_suffix("").as_posix().replace("/", "_") + ".png"))
+        tiles.append((name, picture))
+    sheet = folder.with_name(folder.name + ".png")
+    contact_sheet(_spread(tiles), title=title).save(sheet)
+    return sheet
+
+
+def side_by_side(image: Pixels, reconstruction: Pixels, colours: Pixels, mask: npt.NDArray[np.bool_] | None) -> Any:
+    """Returns one picture: image, reconstruction, map, and the map over the image with the mask's contour.
+
+    Args:
+        image: ``(height, width, 3)``.
+        reconstruction: As the image.
+        colours: The map in colours, as the image.
+        mask: ``(height, width)``, or None.
+    """
+    overlay = (0.5 * image + 0.5 * colours).astype(np.uint8)
+    scale = -(-_LEAST_TILE // min(image.shape[:2]))  # a whole number: pixels stay squares
+    tiles = [np.kron(tile, np.ones((scale, scale, 1), np.uint8)) for tile in (image, reconstruction, colours, overlay)]
+    if mask is not None and mask.any():
+        tiles[3][_contour(np.kron(mask, np.ones((scale, scale), bool)))] = _CONTOUR
+    gap = np.full((tiles[0].shape[0], _GAP, 3), 255, np.uint8)
+    row = [part for tile in tiles for part in (tile, gap)][:-1]
+    return Image.fromarray(np.concatenate(row, 1))
+
+
+def contact_sheet(pictures: Sequence[tuple[str, Any]], *, title: str = "") -> Any:
+    """Returns pictures of one size on one sheet, two in a row, their names above them."""
+    width, height = pictures[0][1].size
+    n_rows = -(-len(pictures) // _SHEET_COLUMNS)
+    cell = (width + 4 * _GAP, height + _TEXT_HEIGHT + _GAP)
+    sheet = Image.new("RGB", (cell[0] * min(_SHEET_COLUMNS, len(pictures)), cell[1] * n_rows + _TEXT_HEIGHT), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((2, 1), f"{title}  image | reconstruction | map | map over image, contour of the mask", fill="black")
+    for i, (name, picture) in enumerate(pictures):
+        x, y = cell[0] * (i % _SHEET_COLUMNS), cell[1] * (i // _SHEET_COLUMNS) + _TEXT_HEIGHT
+        draw.text((x + 2, y + 1), name, fill="black")
+        sheet.paste(picture, (x, y + _TEXT_HEIGHT))
+    return sheet
+
+
+def heat(values: npt.NDArray[np.floating[Any]], *, low: float, high: float) -> Pixels:
+    """Colours a map, ``(height, width)`` to ``(height, width, 3)``: black up to ``low``, yellow from ``high`` on.
+
+    Example:
+        >>> heat(np.array([[0.0, 1.0]]), low=0.0, high=1.0).tolist()
+        [[[0, 0, 8], [252, 254, 164]]]
+    """
+    place = np.clip((values - low) / (high - low), 0, 1) * (len(_COLOURS) - 1)
+    channels = [np.interp(place, np.arange(len(_COLOURS)), channel) for channel in _COLOURS.T]
+    return np.stack(channels, -1).round().astype(np.uint8)
+
+
+def _pixels(image: torch.Tensor) -> Pixels:
+    """``(1 or 3, height, width)`` in [0, 1] to ``(height, width, 3)``."""
+    pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).expand(3, -1, -1)
+    return pixels.permute(1, 2, 0).numpy()
+
+
+def _contour(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The pixels of a mask that touch its outside, at the image's border too."""
+    around = np.pad(mask, 1)
+    inside = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
+    contour: npt.NDArray[np.bool_] = mask & ~inside
+    return contour
+
+
+def _spread(tiles: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """At most `_MAX_ON_SHEET`, evenly over all, so that every kind of defect is seen."""
+    if len(tiles) <= _MAX_ON_SHEET:
+        return tiles
+    return [tiles[i] for i in np.linspace(0, len(tiles) - 1, _MAX_ON_SHEET).round().astype(int)]
