@@ -17,6 +17,7 @@ from autoad_nni.diagnosis import check_alive
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics import aupr_in, aupr_out, auroc
 from autoad_nni.registry import HYPOTHESES, LOSSES
+from autoad_nni.shared_weights import SharedWeights
 from autoad_nni.training import TrainingSettings, fit, score_images
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -133,6 +134,7 @@ def run_trial(
     settings: TrialSettings,
     *,
     on_epoch: EpochListener | None = None,
+    shared: SharedWeights | None = None,
 ) -> TrialResult:
     """Trains and validates one model.
 
@@ -143,6 +145,7 @@ def run_trial(
         task: Only its training and validation images are read.
         settings: Limits, training, reward, seed.
         on_epoch: Called after each epoch.
+        shared: Weights to start from, and to write back if the verdict is ok; None to start fresh.
 
     Returns:
         The result; a model that is too costly or fails gets its verdict and the reward 0.0, not an exception.
@@ -161,7 +164,11 @@ def run_trial(
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(settings.seed)
             detector = _build(build_autoencoder, task, settings, metrics, device)
+            if shared is not None:
+                shared.load_into(detector.autoencoder)
             validation = _fit_and_validate(detector, task, settings, seconds_left, on_epoch)
+        if shared is not None:
+            shared.store(detector.autoencoder)
         metrics.update(validation)
         metrics.update(default=validation[settings.reward], verdict=Verdict.OK.value)
         result = TrialResult(metrics, detector)
