@@ -20,6 +20,7 @@ from autoad_nni.memory import bytes_per_image
 from autoad_nni.patches import cut_patches
 from autoad_nni.registry import HYPOTHESES, LOSSES
 from autoad_nni.scoring import Scorer, ScoringSettings
+from autoad_nni.shared_weights import SharedWeights
 from autoad_nni.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -152,6 +153,7 @@ def run_trial(
     settings: TrialSettings,
     *,
     on_epoch: EpochListener | None = None,
+    shared: SharedWeights | None = None,
 ) -> TrialResult:
     """Trains and validates one model.
 
@@ -162,6 +164,7 @@ def run_trial(
         task: Only its training and validation images are read.
         settings: Limits, training, reward, seed.
         on_epoch: Called after each epoch.
+        shared: Weights to start from, and to write back if the verdict is ok; None to start fresh.
 
     Returns:
         The result; a model that is too costly or fails gets its verdict and the reward 0.0, not an exception.
@@ -181,7 +184,11 @@ def run_trial(
             torch.manual_seed(settings.seed)
             images = _training_images(task, settings)
             detector = _build(build_autoencoder, images, settings, metrics, device)
+            if shared is not None:
+                shared.load_into(detector.autoencoder)
             validation = _fit_and_validate(detector, images, task, settings, seconds_left, on_epoch)
+        if shared is not None:
+            shared.store(detector.autoencoder)
         metrics.update(validation)
         metrics.update(default=validation[settings.reward], verdict=Verdict.OK.value)
         result = TrialResult(metrics, detector)

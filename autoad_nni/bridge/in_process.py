@@ -23,6 +23,7 @@ from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
 from autoad_nni.evaluation import make_detector, score_test
+from autoad_nni.shared_weights import SharedWeights
 
 __all__ = ["InProcessSearch"]
 
@@ -137,6 +138,7 @@ class InProcessSearch:
                 self._request,
                 scalars=ScalarWriter(folder),
                 report=nni.report_intermediate_result,
+                shared=SharedWeights(self.folder.shared_weights, str(model.trial_id)),
             )
         except (Exception, SystemExit) as error:
             self._details[model.trial_id] = f"{type(error).__name__}: {error}"

@@ -29,6 +29,7 @@ class RunFolder:
     def __init__(self, path: Path, *, resume: bool) -> None:
         self.path = path
         self.journal = path / "state" / "journal.jsonl"
+        self.shared_weights = path / "state" / "shared_weights"
         if path.exists() and not path.is_dir():
             raise AutoADError(f"--output {path} is a file. Expected a folder. Give another --output.")
         if self.journal.exists() and not resume:

@@ -6,7 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ScalarWriter", "nni_scalar_folder"]
+__all__ = ["ScalarWriter", "nni_experiment_folder", "nni_scalar_folder"]
+
+
+def nni_experiment_folder() -> Path:
+    """Returns the folder of the experiment that the running trial belongs to; all its trials see the same."""
+    return Path(os.environ["NNI_OUTPUT_DIR"]).parents[3]
 
 
 def nni_scalar_folder() -> Path:
@@ -14,8 +19,7 @@ def nni_scalar_folder() -> Path:
 
     It is not below ``$NNI_OUTPUT_DIR``, which belongs to the environment that the trial runs in.
     """
-    experiment = Path(os.environ["NNI_OUTPUT_DIR"]).parents[3]
-    return experiment / "trials" / os.environ["NNI_TRIAL_JOB_ID"] / "output" / "tensorboard"
+    return nni_experiment_folder() / "trials" / os.environ["NNI_TRIAL_JOB_ID"] / "output" / "tensorboard"
 
 
 class ScalarWriter:

@@ -10,12 +10,13 @@ from typing import Any
 
 from autoad_nni.bridge.manager import own_parameters
 from autoad_nni.bridge.plugins import PluginVersions, check_plugins, plugins_of_trial
-from autoad_nni.bridge.scalars import ScalarWriter, nni_scalar_folder
+from autoad_nni.bridge.scalars import ScalarWriter, nni_experiment_folder, nni_scalar_folder
 from autoad_nni.bridge.spaces import build_autoencoder
 from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
 from autoad_nni.evaluation import TrialResult, check_task, run_trial, score_test
+from autoad_nni.shared_weights import SharedWeights
 
 __all__ = ["read_sample", "run_alone", "run_sample", "run_under_nni", "under_nni"]
 
@@ -27,8 +28,12 @@ def run_sample(
     *,
     scalars: ScalarWriter,
     report: Callable[[dict[str, float]], None],
+    shared: SharedWeights | None = None,
 ) -> TrialResult:
-    """Trains and validates ``sample``; every epoch goes to TensorBoard and to ``report``."""
+    """Trains and validates ``sample``; every epoch goes to TensorBoard and to ``report``.
+
+    ``shared`` is used if the request asks for weight sharing.
+    """
     check_task(task, request.settings)
 
     def on_epoch(epoch: int, loss: float, validation: dict[str, float]) -> None:
@@ -41,6 +46,7 @@ def run_sample(
             task,
             request.settings,
             on_epoch=on_epoch,
+            shared=shared if request.weight_sharing else None,
         )
     finally:
         scalars.close()
@@ -62,6 +68,7 @@ def run_under_nni(request: TrialRequest) -> TrialResult:
         request,
         scalars=ScalarWriter(nni_scalar_folder()),
         report=nni.report_intermediate_result,
+        shared=SharedWeights(nni_experiment_folder() / "shared_weights", str(nni.trial._params.get("parameter_id"))),
     )
     used = "; ".join(f"{plugin}: {version}" for plugin, version in plugins_of_trial(sample, request).items())
     result.metrics["plugins"] = used  # flat: the web UI shows no nested values
@@ -78,7 +85,7 @@ def run_alone(
     test: bool,
     report: Callable[[dict[str, float]], None],
 ) -> dict[str, Any]:
-    """Runs a sample by hand.
+    """Runs a sample by hand, from fresh weights.
 
     Args:
         request: Task and settings.

@@ -12,8 +12,12 @@ __all__ = ["TrialRequest"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRequest:
-    """What the words of a ``trialCommand`` say: which images, how to train, which space a sample is from."""
+    """What the words of a ``trialCommand`` say: which images, how to train, which space a sample is from.
+
+    ``weight_sharing``: the trials of a search start from one another's weights. A sample run by hand has no others.
+    """
 
     task: TaskOptions
     settings: TrialSettings = field(default_factory=TrialSettings)
     space: str = "autoencoder"
+    weight_sharing: bool = False

@@ -128,22 +128,23 @@ def _report(experiment_id: str) -> None:
     request = parse_request(trial_arguments(command, folder), started_in)
     content: dict[str, Any] = {"trial": best.number, "reward": best.metrics["default"], "sample": best.sample}
     content |= {"plugins": plugins_of_trial(best.sample, request), "validation": best.metrics, "test": None}
-    content["test"] = _test(best.sample, request)
+    alone = _train_alone(best.sample, request)
+    content["test"] = alone.get("test")
     content |= {"n_trials": len(finished), "verdicts": dict(summary.verdicts), "summary": summary.to_json()}
     from autoad_nni.bridge.journal import write_json_atomically
 
     write_json_atomically(folder / "best.json", content)
     print_best(content, str(folder / "best.json"))
+    if request.weight_sharing:
+        typer.echo(f"the test figures are of this model trained from fresh weights: reward {alone['default']:.4f}")
     typer.echo(f"open the web UI again: autoad-nni launch --view {experiment_id}")
 
 
-def _test(sample: dict[str, object], request: TrialRequest) -> dict[str, float] | None:
+def _train_alone(sample: dict[str, object], request: TrialRequest) -> dict[str, Any]:
     """Trains the best sample once more, same seed, and reads the test set for it."""
     import tempfile
 
     from autoad_nni.bridge.trial import run_alone
 
     with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
-        metrics = run_alone(request, sample, plugins={}, scalars=Path(scalars), test=True, report=lambda figures: None)
-    test: dict[str, float] | None = metrics.get("test")
-    return test
+        return run_alone(request, sample, plugins={}, scalars=Path(scalars), test=True, report=lambda figures: None)

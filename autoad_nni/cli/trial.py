@@ -51,6 +51,9 @@ def trial(
     ] = 4000,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    weight_sharing: Annotated[
+        bool, typer.Option("--weight-sharing", help="In a search: start from the weights of earlier trials.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the split, the weights and the shuffling.")] = 0,
     space: Annotated[str, typer.Option(help="Registered search space that the sample is from.")] = "autoencoder",
     sample: Annotated[Path | None, typer.Option(help="Run this sample (JSON) by hand.")] = None,
@@ -97,6 +100,7 @@ def _request(
     max_memory: int,
     device: Any,
     threads: int | None,
+    weight_sharing: bool,
     seed: int,
     space: str,
 ) -> TrialRequest:
@@ -132,7 +136,7 @@ def _request(
         threads=threads,
         seed=seed,
     )
-    return TrialRequest(task=task, settings=settings, space=space)
+    return TrialRequest(task=task, settings=settings, space=space, weight_sharing=weight_sharing)
 
 
 def parse_request(arguments: list[str], folder: Path = Path()) -> TrialRequest:

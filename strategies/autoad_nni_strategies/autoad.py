@@ -74,8 +74,9 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             categorical, ``run`` ValueError when the constraints leave nothing to submit.
         TypeError: If there is no such setting.
 
-    Differs from / not given by the paper: shared child weights (Eq. 3) are not here; everything that `Settings` says
-    is not given; candidates found by resampling or by the filter count as if the policy had drawn them at once.
+    Differs from / not given by the paper: shared child weights (Eq. 3) are a matter of the trials, not of the
+    strategy; everything that `Settings` says is not given; candidates found by resampling or by the filter count as if
+    the policy had drawn them at once.
 
     Reference: "AutoAD", IEEE TNNLS 2022, Eq. 4 to 19, Algorithm 1, Section V-C; Williams 1992.
 

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from nnictl.experiment import SPACE, TINY_TRIAL, TRIAL, Experiment, rewards_by_sample, write_experiment
+from safetensors.torch import load_file
 
 from autoad_nni import __version__
 
@@ -135,6 +136,31 @@ def test_launch_resumes_a_stopped_experiment(tmp_path: Path, expected: list[tupl
         assert rewards_by_sample(experiment.journal()) == expected[:3]
         assert "test (read once, for this model): auroc" in done.stdout
         assert experiment.manager() is None
+
+
+def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
+    """One at a time, or the order in which they end decides."""
+    command = f"{TRIAL} --epochs 6 --weight-sharing"
+    narrowed = {**SPACE, "layer1_channels": [3], "layer1_kernel": [3]}  # so that any two have something in common
+    space = {label: {"_type": "choice", "_value": values} for label, values in narrowed.items()}
+    file = write_experiment(tmp_path, trialCommand=command, searchSpace=space, trialConcurrency=1, maxTrialNumber=2)
+    done = subprocess.run(
+        [sys.executable, "-m", "autoad_nni", "launch", str(file)],
+        env={**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the test figures are of this model trained from fresh weights: reward 0." in done.stdout
+    folder = tmp_path / "nni-experiments" / done.stdout.split("autoad-nni launch --view ")[1].split()[0]
+    events = [json.loads(line) for line in (folder / "checkpoint" / "journal.jsonl").read_text().splitlines()]
+    assert rewards_by_sample(events) == search_in_process(file, tmp_path / "run")
+    shared = {path.name: load_file(path) for path in (tmp_path / "run" / "state" / "shared_weights").iterdir()}
+    assert any(name.startswith("before/") for tensors in shared.values() for name in tensors), "or nothing was shared"
+    assert {path.name for path in (folder / "shared_weights").iterdir()} == set(shared)
+    for name, tensors in shared.items():
+        found = load_file(folder / "shared_weights" / name)
+        assert {key: tensor.tolist() for key, tensor in found.items()} == {
+            key: tensor.tolist() for key, tensor in tensors.items()
+        }
 
 
 @pytest.mark.parametrize("tuner", ["TPE", "Random"])

@@ -1,0 +1,159 @@
+"""Weights that the trials of one search hand on to one another (Eq. 3 of the paper), as files in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from autoad_nni.errors import AutoADError
+
+__all__ = ["SharedWeights"]
+
+_State = dict[str, Tensor]
+
+
+class SharedWeights:
+    r"""The shared :math:`\omega`: one safetensors file per operation that learns. Trials read first and write last.
+
+    An operation is a module with learnable parameters of its own (a convolution, a normalization). Children share it
+    when it is the same one at the same place: equal path in the autoencoder (side and number of the layer), class,
+    settings as its ``extra_repr`` tells them (channels, kernel, ...) and shapes. So any torch module works, and a space
+    keeps two operations apart by giving them different paths or settings. What no earlier trial had starts fresh.
+    Buffers of such a module, the running statistics of batch normalization, go with it.
+
+    Files are replaced whole: trials side by side read old or new, never half of each, and the last writer of a file
+    wins. A file also keeps what its writer started from, so a trial that is run again, since it was killed anywhere
+    before its end was recorded, starts from where it started first and gives the same result again.
+
+    Args:
+        folder: Belongs to one search; made at the first `store`.
+        trial: Which trial of the search this is; the same again when it is repeated.
+
+    Differs from the paper, which trains shared weights batch by batch, also in its self-imitation (Algorithm 1, lines
+    9 and 20): here each trial trains them for its epochs, since a strategy trains nothing.
+
+    Reference:
+        Li et al., TNNLS 2022, Eq. 3; Pham et al., "Efficient Neural Architecture Search via Parameters Sharing",
+        ICML 2018.
+
+    Example:
+        >>> import tempfile
+        >>> first, second = nn.Sequential(nn.Conv2d(1, 8, 3)), nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     SharedWeights(Path(folder), "0").store(first)
+        ...     n_taken = SharedWeights(Path(folder), "1").load_into(second)
+        >>> torch.equal(first[0].weight, second[0].weight)
+        True
+    """
+
+    def __init__(self, folder: Path, trial: str) -> None:
+        self._folder = folder
+        self._trial = trial
+
+    @torch.no_grad()
+    def load_into(self, autoencoder: nn.Module) -> int:
+        """Replaces fresh weights in place by shared ones where there are any.
+
+        Returns:
+            How many operations took shared weights.
+
+        Raises:
+            AutoADError: If a file cannot be read, or holds something else.
+        """
+        n_taken = 0
+        for operation in _operations(autoencoder):
+            start = self._start(operation)
+            for name, tensor in operation.state.items():
+                if start:
+                    tensor.copy_(start[name])
+            n_taken += bool(start)
+        return n_taken
+
+    def store(self, autoencoder: nn.Module) -> None:
+        """Writes the weights of a trained autoencoder for those that come after.
+
+        Raises:
+            AutoADError: If a file cannot be written, or one that is there cannot be read.
+        """
+        from safetensors.torch import save
+
+        for operation in _operations(autoencoder):
+            now = {name: tensor.detach().cpu().contiguous() for name, tensor in operation.state.items()}
+            parts = {"now": now, "before": self._start(operation)}
+            tensors = {f"{part}/{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
+            path = self._folder / operation.file_name
+            try:
+                _replace(path, save(tensors, metadata={"operation": operation.key, "trial": self._trial}))
+            except OSError as error:
+                raise AutoADError(
+                    f"{path} cannot be written: {error.strerror or error}. Expected to keep shared weights there. "
+                    "Make room or give write access, or drop --weight-sharing."
+                ) from None
+
+    def _start(self, operation: _Operation) -> _State:
+        """What this trial starts from, also when it has written already; empty for fresh weights."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self._folder / operation.file_name
+        if not path.exists():
+            return {}
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                part = "before/" if metadata.get("trial") == self._trial else "now/"
+                names = [name for name in file.keys() if name.startswith(part)]  # noqa: SIM118  # no mapping
+                state = {name.removeprefix(part): file.get_tensor(name) for name in names}
+        except (OSError, SafetensorError) as error:
+            raise _foreign(path, f"cannot be read: {' '.join(str(error).split()).rstrip('.')}") from None
+        shapes = {name: tensor.shape for name, tensor in operation.state.items()}
+        found = {name: tensor.shape for name, tensor in state.items()}
+        if metadata.get("operation") != operation.key or (found != shapes and (found or part == "now/")):
+            raise _foreign(path, f"does not hold weights of {operation.key}")
+        return state
+
+
+class _Operation:
+    """A module that learns, with its own parameters and buffers by name."""
+
+    def __init__(self, path: str, module: nn.Module) -> None:
+        persistent = module.state_dict(keep_vars=True)
+        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        self.state: _State = {name: tensor for name, tensor in own if name in persistent}
+        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in self.state.items())
+        self.key = f"{path or 'autoencoder'}: {type(module).__qualname__}({module.extra_repr()}) with {shapes}"
+        readable = re.sub(r"[^\w.-]", "_", f"{path or 'autoencoder'}-{type(module).__name__}", flags=re.ASCII)
+        self.file_name = f"{readable[-80:]}-{hashlib.sha256(self.key.encode()).hexdigest()[:16]}.safetensors"
+
+
+def _operations(autoencoder: nn.Module) -> Iterator[_Operation]:
+    for path, module in autoencoder.named_modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            yield _Operation(path, module)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader, also after a kill or a power cut, sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _foreign(path: Path, got: str) -> AutoADError:
+    return AutoADError(
+        f"{path} {got}. Expected what a trial with --weight-sharing wrote. "
+        "Delete that file: the operation then starts fresh."
+    )
