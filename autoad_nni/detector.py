@@ -57,9 +57,13 @@ class Detector(nn.Module):
         self.distance = distance
         self.register_buffer("distance_scale", torch.ones(()))
         self.register_buffer("hypothesis_scale", torch.ones(()))
+        self.register_buffer("distance_centre", torch.zeros(()))
+        self.register_buffer("hypothesis_centre", torch.zeros(()))
 
     distance_scale: Tensor
     hypothesis_scale: Tensor
+    distance_centre: Tensor
+    hypothesis_centre: Tensor
 
     def loss(self, images: Tensor) -> Tensor:
         """Return the training loss of a batch: mean distance plus the hypothesis's regularizer, a scalar."""
@@ -72,6 +76,21 @@ class Detector(nn.Module):
         distances, codes = self.terms(images)
         score: Tensor = distances / self.distance_scale + self.hypothesis.score(codes) / self.hypothesis_scale
         return score
+
+    def deviation(self, images: Tensor) -> Tensor:
+        r"""Return how far both terms are from those of the training images, either way, ``(batch,)``.
+
+        .. math:: |\mathrm{DIST} - \mu_D| / \sigma_D + |\mathrm{DEFINEREG} - \mu_H| / \sigma_H
+
+        An image that is reconstructed better than normal ones, or is more probable than they are, is not normal
+        either: smooth spots in a rough texture are both. The means are set by :meth:`calibrate`, and 0 before.
+
+        Differs from the paper, whose score takes less than normal for normal. Reference for probabilities: Nalisnick et
+        al., "Detecting Out-of-Distribution Inputs to Deep Generative Models Using Typicality", 2019.
+        """
+        distances, codes = self.terms(images)
+        score: Tensor = (distances - self.distance_centre).abs() / self.distance_scale
+        return score + (self.hypothesis.score(codes) - self.hypothesis_centre).abs() / self.hypothesis_scale
 
     def score_map(self, images: Tensor) -> Tensor:
         """Return the score per pixel, ``(batch, 1, height, width)``, whose mean over an image is the image's score.
@@ -95,15 +114,15 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, distances: Tensor, codes: Tensor) -> None:
-        """Set the scales of both terms of the score.
+        """Set the scales of both terms of the score, and their means.
 
         Args:
             distances: Distance of each training image, ``(n,)``.
             codes: Code of each, ``(n, d)``, in the order of ``distances``.
         """
         scores = torch.cat([self.hypothesis.score(part) for part in torch.split(codes, 4096)])
-        self.distance_scale = _deviation(distances)
-        self.hypothesis_scale = _deviation(scores)
+        self.distance_scale, self.distance_centre = _deviation(distances), distances.mean()
+        self.hypothesis_scale, self.hypothesis_centre = _deviation(scores), scores.mean()
 
 
 def _deviation(values: Tensor) -> Tensor:

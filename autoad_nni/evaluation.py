@@ -258,7 +258,15 @@ def _fit_and_validate(
             if rejection.verdict is Verdict.OVER_TIME:
                 raise
 
-    fit(detector, images, settings=training, seed=settings.seed, max_seconds=seconds_left(), on_epoch=after_epoch)
+    fit(
+        detector,
+        images,
+        settings=training,
+        seed=settings.seed,
+        calibrate=settings.scoring.two_sided,
+        max_seconds=seconds_left(),
+        on_epoch=after_epoch,
+    )
     check_alive(detector, images[:batch])
     validation = evaluate(scorer, task.validation, max_seconds=seconds_left())
     if on_epoch is not None:

@@ -28,17 +28,22 @@ class ScoringSettings:
     Args:
         patch: Side of the square windows in pixels, for a detector that was trained on patches of that side; None for
             one that was trained on whole images.
+        two_sided: Score a window by how far both terms are from those of normal ones, either way
+            (`autoad_nni.detector.Detector.deviation`); with ``patch`` only.
         smoothing: Standard deviation in pixels of the Gaussian that maps are smoothed with; 0 for none; None for 1/56
             of the longer side (4 at 224 pixels).
 
     Raises:
-        AutoADError: ``smoothing`` is out of its range.
+        AutoADError: ``smoothing`` is out of its range, or ``two_sided`` without ``patch``.
     """
 
     patch: int | None = None
+    two_sided: bool = False
     smoothing: float | None = None
 
     def __post_init__(self) -> None:
+        if self.two_sided and self.patch is None:
+            raise AutoADError("--two-sided without --patch. Expected windows to score. Give for instance --patch 16.")
         if self.smoothing is not None and not 0 <= self.smoothing < math.inf:
             raise AutoADError(
                 f"--smoothing is {self.smoothing}. Expected 0 pixels or more. Give --smoothing 4, or 0 for none."
@@ -53,7 +58,8 @@ class Scorer(nn.Module):
     *Windows.* Windows of the patch's side overlap by half, the last ones reach to the border. In a window, the map is
     the detector's; where windows overlap, it is their mean, weighted by a pyramid that falls off towards a window's
     border, so that windows leave no seams. So a hypothesis, which tells one number for a code, says where an anomaly
-    is, to half a window. The image's score is the highest value of its smoothed map: a defect is smaller than an image.
+    is, to half a window. With ``two_sided`` a window's map is one number, its deviation. The image's score is the
+    highest value of its smoothed map: a defect is smaller than an image.
 
     Args:
         detector: Trained on images, or on patches, of the form that it will see.
@@ -78,11 +84,14 @@ class Scorer(nn.Module):
     def score_map(self, images: Tensor) -> Tensor:
         """Return the smoothed map, ``(batch, 1, height, width)``."""
         side = self.settings.patch
-        maps = (
-            self.detector.score_map(images) if side is None else self._in_windows(images, side, self.detector.score_map)
-        )
+        maps = self.detector.score_map(images) if side is None else self._in_windows(images, side, self._map_of_windows)
         smoothing = self.settings.smoothing
         return smooth(maps, max(images.shape[-2:]) * _DEFAULT_SMOOTHING if smoothing is None else smoothing)
+
+    def _map_of_windows(self, windows: Tensor) -> Tensor:
+        if not self.settings.two_sided:
+            return self.detector.score_map(windows)
+        return self.detector.deviation(windows)[:, None, None, None].expand(-1, 1, *windows.shape[-2:])
 
     def images_at_a_time(self, height: int, width: int) -> int:
         """Return how many images of a size fit into a batch: all windows of one are scored together."""

@@ -79,6 +79,7 @@ def fit(
     *,
     settings: TrainingSettings,
     seed: int,
+    calibrate: bool = False,
     max_seconds: float | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> None:
@@ -95,6 +96,8 @@ def fit(
             less than half of its free memory, otherwise batch by batch.
         settings: Epochs, batch size, learning rate.
         seed: Of the order of the images.
+        calibrate: Set the scales of the score's terms for a hypothesis that needs no codes too; otherwise its score
+            stays the distance as it is.
         max_seconds: The run is stopped when it has taken longer; or already after a tenth of that time if, at its
             pace since the first step, it would take more than twice that time.
         on_epoch: Called after each epoch with its number, from 1, and its mean training loss.
@@ -133,7 +136,10 @@ def fit(
             watch.check(step, n_steps)
         mean_loss = _mean(total, len(starts))
         detector.eval()
-        (_fit_between if epoch < settings.epochs else _fit_last)(detector, images, settings.batch_size)
+        if epoch < settings.epochs:
+            _fit_between(detector, images, settings.batch_size)
+        else:
+            _fit_last(detector, images, settings.batch_size, calibrate)
         if on_epoch is not None:
             on_epoch(epoch, mean_loss)
     detector.eval()
@@ -223,9 +229,9 @@ def _fit_between(detector: Detector, images: Tensor, batch_size: int) -> None:
         detector.hypothesis.fit(_terms(detector, _part(images), batch_size)[1])
 
 
-def _fit_last(detector: Detector, images: Tensor, batch_size: int) -> None:
+def _fit_last(detector: Detector, images: Tensor, batch_size: int, calibrate: bool) -> None:
     """Give the hypothesis the statistics of all images, and the detector the scales of its score's terms."""
-    if detector.hypothesis.needs_codes:
+    if detector.hypothesis.needs_codes or calibrate:
         distances, codes = _terms(detector, images, batch_size)
         detector.hypothesis.fit(codes)
         detector.calibrate(distances, codes)

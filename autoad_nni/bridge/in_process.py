@@ -10,6 +10,7 @@ from typing import Any
 import nni
 from nni.nas.execution import SequentialExecutionEngine
 
+from autoad_nni.bridge.best import model_of, save_pictures
 from autoad_nni.bridge.experiment_file import ExperimentFile
 from autoad_nni.bridge.plugins import plugins_of_trial
 from autoad_nni.bridge.preflight import preflight
@@ -81,6 +82,7 @@ class InProcessSearch:
             "experiment": experiment.path.name,
             "strategy": arguments["strategy"],
             "seed": arguments["seed"],
+            "model": model_of(self._task, request),
         }
         self._max_seconds = experiment.max_seconds
         self._scalars = ScalarWriter(output / "tensorboard" / "search")
@@ -175,5 +177,6 @@ class InProcessSearch:
         detector = make_detector(autoencoder)
         self.folder.load_weights(detector)
         test = score_test(detector, self._task, self._request.settings)
+        save_pictures(self.folder.path, detector, self._task, self._request, best)
         self.folder.write_best(test, self._setting)
         return {**best, "test": test}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autoad_nni.bridge.best import WEIGHTS, load_weights, save_weights
 from autoad_nni.bridge.journal import append_line, read_lines, write_json_atomically
 from autoad_nni.bridge.summary import TrialSummary
 from autoad_nni.detector import Detector
@@ -17,6 +18,8 @@ __all__ = ["RunFolder"]
 
 class RunFolder:
     """``history.jsonl`` (a line per trial), ``best.json``, ``best.safetensors``, ``state/``, ``tensorboard/``.
+
+    A set with defects of its own adds ``pictures/`` and ``pictures.png``.
 
     Args:
         path: The folder; made when missing.
@@ -85,20 +88,15 @@ class RunFolder:
 
     def save_weights(self, trial: int, detector: Detector) -> None:
         """Keeps the weights of a trial that `improves`; they become the best ones when it is added."""
-        from safetensors.torch import save_file
-
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
-        save_file(state, self._candidate(trial))
+        save_weights(detector, self._candidate(trial))
 
     def load_weights(self, detector: Detector) -> None:
         """Loads the weights of the best trial."""
-        from safetensors.torch import load_file
-
-        detector.load_state_dict(load_file(self._weights))
+        load_weights(detector, self._weights)
 
     @property
     def _weights(self) -> Path:
-        return self.path / "best.safetensors"
+        return self.path / WEIGHTS
 
     def _candidate(self, trial: int) -> Path:
         return self.journal.with_name(f"trial-{trial:04d}.safetensors")

@@ -14,6 +14,7 @@ from autoad_nni.bridge.scalars import ScalarWriter, nni_experiment_folder, nni_s
 from autoad_nni.bridge.spaces import build_autoencoder
 from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task, load_task
+from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
 from autoad_nni.evaluation import TrialResult, check_task, run_trial, score_test
 from autoad_nni.shared_weights import SharedWeights
@@ -84,6 +85,7 @@ def run_alone(
     scalars: Path,
     test: bool,
     report: Callable[[dict[str, float]], None],
+    keep: Callable[[Detector, Task], None] = lambda detector, task: None,
 ) -> dict[str, Any]:
     """Runs a sample by hand, from fresh weights.
 
@@ -94,6 +96,7 @@ def run_alone(
         scalars: Folder for TensorBoard.
         test: Also score the test set. It is read once, for the model that is kept: not while choosing one.
         report: Takes the figures of each epoch.
+        keep: Takes the trained detector, if the verdict is ok.
 
     Returns:
         The metrics; with ``test`` those of the test set under the key ``test``.
@@ -107,8 +110,10 @@ def run_alone(
     metrics: dict[str, Any] = {**result.metrics, "plugins": plugins_of_trial(sample, request)}
     if result.detail:
         metrics["detail"] = result.detail
-    if test and result.detector is not None:
-        metrics["test"] = score_test(result.detector, task, request.settings)
+    if result.detector is not None:
+        keep(result.detector, task)
+        if test:
+            metrics["test"] = score_test(result.detector, task, request.settings)
     return metrics
 
 

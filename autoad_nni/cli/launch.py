@@ -128,7 +128,7 @@ def _report(experiment_id: str) -> None:
     request = parse_request(trial_arguments(command, folder), started_in)
     content: dict[str, Any] = {"trial": best.number, "reward": best.metrics["default"], "sample": best.sample}
     content |= {"plugins": plugins_of_trial(best.sample, request), "validation": best.metrics, "test": None}
-    alone = _train_alone(best.sample, request)
+    alone = _train_alone(content, request, folder)
     content["test"] = alone.get("test")
     content |= {"n_trials": len(finished), "verdicts": dict(summary.verdicts), "summary": summary.to_json()}
     from autoad_nni.bridge.journal import write_json_atomically
@@ -140,11 +140,25 @@ def _report(experiment_id: str) -> None:
     typer.echo(f"open the web UI again: autoad-nni launch --view {experiment_id}")
 
 
-def _train_alone(sample: dict[str, object], request: TrialRequest) -> dict[str, Any]:
-    """Trains the best sample once more, same seed, and reads the test set for it."""
+def _train_alone(content: dict[str, Any], request: TrialRequest, folder: Path) -> dict[str, Any]:
+    """Trains the best sample once more, same seed, reads the test set for it, and keeps weights and pictures."""
     import tempfile
 
+    from autoad_nni.bridge.best import WEIGHTS, model_of, save_pictures, save_weights
     from autoad_nni.bridge.trial import run_alone
 
+    def keep(detector: Any, task: Any) -> None:
+        content["model"] = model_of(task, request)
+        save_weights(detector, folder / WEIGHTS)
+        save_pictures(folder, detector, task, request, content)
+
     with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
-        return run_alone(request, sample, plugins={}, scalars=Path(scalars), test=True, report=lambda figures: None)
+        return run_alone(
+            request,
+            content["sample"],
+            plugins={},
+            scalars=Path(scalars),
+            test=True,
+            report=lambda figures: None,
+            keep=keep,
+        )

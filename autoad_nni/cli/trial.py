@@ -31,6 +31,9 @@ def trial(
     patch: Annotated[
         int | None, typer.Option(help="Train and score on windows of N x N pixels: textures, small defects.")
     ] = None,
+    two_sided: Annotated[
+        bool, typer.Option("--two-sided", help="With --patch: windows that are unusually easy are anomalous too.")
+    ] = False,
     smoothing: Annotated[
         float | None, typer.Option(help="Gaussian that maps are smoothed with, in pixels; default: side / 56.")
     ] = None,
@@ -93,6 +96,7 @@ def _request(
     epochs: int,
     preset: str,
     patch: int | None,
+    two_sided: bool,
     smoothing: float | None,
     reward: str,
     max_macs: int | None,
@@ -127,7 +131,7 @@ def _request(
     )
     settings = TrialSettings(
         training=training,
-        scoring=ScoringSettings(patch=patch, smoothing=smoothing),
+        scoring=ScoringSettings(patch=patch, two_sided=two_sided, smoothing=smoothing),
         reward=reward,
         max_macs=max_macs,
         max_seconds=max_seconds,

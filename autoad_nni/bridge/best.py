@@ -1,0 +1,119 @@
+"""What a search keeps of its best model: weights, how it is used, and pictures of it at work."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from autoad_nni.bridge.spaces import build_autoencoder
+from autoad_nni.bridge.trial_request import TrialRequest
+from autoad_nni.data import Form, Task
+from autoad_nni.detector import Detector
+from autoad_nni.errors import AutoADError
+from autoad_nni.evaluation import make_detector
+from autoad_nni.pictures import write_pictures
+from autoad_nni.scoring import Scorer, ScoringSettings, map_images
+
+__all__ = ["BestModel", "load_best", "load_weights", "model_of", "save_pictures", "save_weights"]
+
+WEIGHTS = "best.safetensors"
+
+
+@dataclass(frozen=True)
+class BestModel:
+    """The best model of a finished search.
+
+    Attributes:
+        form: Of the images that it takes.
+        scorer: The model.
+    """
+
+    form: Form
+    scorer: Scorer
+
+    def score_map(self, images: Tensor) -> Tensor:
+        """Returns the smoothed score per pixel: ``(n, *form)`` in [0, 1] to ``(n, 1, height, width)`` on the CPU."""
+        return map_images(self.scorer, images)[:, None]
+
+
+def model_of(task: Task, request: TrialRequest) -> dict[str, Any]:
+    """Returns what `load_best` needs to know beside the sample; stands in ``best.json`` as ``model``."""
+    scoring = request.settings.scoring
+    return {
+        "space": request.space,
+        "form": [task.channels, task.height, task.width],
+        "patch": scoring.patch,
+        "two_sided": scoring.two_sided,
+        "smoothing": scoring.smoothing,
+    }
+
+
+def load_best(run: Path) -> BestModel:
+    """Loads the best model of a search.
+
+    Args:
+        run: The run folder, or the folder of an NNI experiment that ``autoad-nni launch`` ended.
+
+    Raises:
+        AutoADError: If the folder holds no finished search, or one whose plugins are not installed.
+    """
+    try:
+        content = json.loads((run / "best.json").read_text(encoding="utf-8"))
+        sample, model = content["sample"], content["model"]
+        form = Form(*model["form"])
+        settings = ScoringSettings(**{name: model[name] for name in ("patch", "two_sided", "smoothing")})
+        space = model["space"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AutoADError(
+            f"{run} holds no finished search: best.json is missing or lacks something ({error}). Expected the --output "
+            "of 'autoad-nni search', or the folder of an experiment that 'autoad-nni launch' ended. Correct the path."
+        ) from None
+    detector = make_detector(build_autoencoder(space, sample, channels=form.channels))
+    load_weights(detector, run / WEIGHTS)
+    return BestModel(form, Scorer(detector.eval(), settings))
+
+
+def save_weights(detector: Detector, path: Path) -> None:
+    """Writes the state of a detector, atomically."""
+    from safetensors.torch import save_file
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(state, unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_weights(detector: Detector, path: Path) -> None:
+    """Reads the state of a detector.
+
+    Raises:
+        AutoADError: If the file is missing, or that of another model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        detector.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise AutoADError(
+            f"the weights {path} cannot be read: {reason}. Expected those of the best model. Restore the file, or "
+            "search again."
+        ) from None
+
+
+def save_pictures(folder: Path, detector: Detector, task: Task, request: TrialRequest, best: Mapping[str, Any]) -> None:
+    """Writes ``pictures/`` and ``pictures.png`` of the test images, for a set with defects of its own."""
+    if request.task.abnormal:
+        return  # thousands of small images with nothing to point at
+    title = f"{task.name}, trial {best['trial']}."
+    write_pictures(folder / "pictures", Scorer(detector, request.settings.scoring), task.test, title=title)
