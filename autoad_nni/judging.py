@@ -46,13 +46,19 @@ def evaluate(
         RejectedTrial: If scores are not finite or all equal, or scoring takes longer than ``max_seconds``.
     """
     labels = images.labels.numpy()
-    scores = score_images(scorer, images.images, max_seconds=max_seconds).numpy()
+    in_windows = isinstance(scorer, Scorer) and scorer.settings.patch is not None
+    maps = None
+    if images.masks is not None or in_windows:
+        maps = map_images(scorer, images.images, max_seconds=max_seconds).numpy()
+    if maps is not None and in_windows:
+        scores = maps.max((1, 2))  # what `Scorer.score` is then, without mapping twice
+    else:
+        scores = score_images(scorer, images.images, max_seconds=max_seconds).numpy()
     if scores.min() == scores.max():
         raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(scores)} images score {scores[0]:.6g}")
     figures = {name: metric(labels, scores) for name, metric in IMAGE_METRICS.items()}
-    if images.masks is None:
+    if images.masks is None or maps is None:
         return figures
-    maps = map_images(scorer, images.images, max_seconds=max_seconds).numpy()
     masks = images.masks.numpy()
     maps_of_normal = maps[labels == 0] if normal is None else map_images(scorer, normal).numpy()
     return {
