@@ -1,0 +1,85 @@
+"""The experiments on defects with masks, as a user runs them; shorter, so that they end in seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cli.run_command import command
+from mini_mvtec import write_mini_mvtec
+from PIL import Image
+
+from autoad_nni.bridge.best import load_best
+from autoad_nni.data import TaskOptions, load_task
+from autoad_nni.judging import MAP_METRICS
+from autoad_nni.map_metrics import aupro
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def shortened(name: str, folder: Path, *, trials: int, epochs: int = 1) -> Path:
+    text = (EXPERIMENTS / name).read_text()
+    text, n_trials = re.subn(r"(?m)^maxTrialNumber: \d+$", f"maxTrialNumber: {trials}", text)
+    text, n_epochs = re.subn(r"--epochs \d+", f"--epochs {epochs}", text)
+    assert (n_trials, n_epochs) == (1, 1)
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_mvtec_runs_on_a_miniature_set(tmp_path: Path) -> None:
+    write_mini_mvtec(tmp_path / "data" / "mvtec")
+    ended = command("search", shortened("mvtec.yml", tmp_path, trials=4), "--output", tmp_path / "run")
+    assert ended.code == 0, ended.err
+    best = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert best["model"]["form"] == [3, 224, 224]
+    assert all(0 <= best[part][name] <= 1 for part in ("validation", "test") for name in MAP_METRICS)
+    assert best["reward"] == best["validation"]["aupro"] > 0.3  # black and white squares on grey stripes
+
+    # One picture for each test image, and the sheet; a defect's overlay shows the contour of its mask.
+    names = sorted(path.name for path in (tmp_path / "run" / "pictures").iterdir())
+    assert len(names) == 6 and sum("good" in name for name in names) == 2
+    with Image.open(tmp_path / "run" / "pictures" / next(n for n in names if "broken" in n)) as picture:
+        assert picture.size == (4 * 224 + 3 * 4, 224)
+        assert (np.asarray(picture) == (64, 255, 64)).all(2).sum() > 4 * 40
+    with Image.open(tmp_path / "run" / "pictures.png") as sheet:
+        assert min(sheet.size) > 224
+
+    # What was kept is the model that was scored.
+    model = load_best(tmp_path / "run")
+    task = load_task(TaskOptions(data="mvtec", root=tmp_path / "data" / "mvtec", category="bottle", image_size=224))
+    assert task.test.masks is not None
+    assert aupro(task.test.masks.numpy(), model.score_map(task.test.images)[:, 0].numpy()) == best["test"]["aupro"]
+
+
+@pytest.mark.parametrize("name", ["mvtec.yml"])
+def test_a_missing_set_is_named_with_where_to_get_it(tmp_path: Path, name: str) -> None:
+    ended = command("search", shortened(name, tmp_path, trials=1), "--output", tmp_path / "run")
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert str(tmp_path / "data" / "mvtec") in ended.err and not (tmp_path / "run").exists()
+    (tmp_path / "data" / "mvtec").mkdir(parents=True)
+    ended = command("search", shortened(name, tmp_path, trials=1), "--output", tmp_path / "run")
+    assert ended.code == 2 and str(tmp_path / "data/mvtec/bottle/train/good") in ended.err and "mvtec.com" in ended.err
+
+
+def test_textures_run_under_nnictl_and_leave_a_model_and_pictures(tmp_path: Path) -> None:
+    file = shortened("textures.yml", tmp_path, trials=3)
+    done = subprocess.run(
+        [sys.executable, "-m", "autoad_nni", "launch", str(file)],
+        env={**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "nni-experiments" / done.stdout.split("autoad-nni launch --view ")[1].split()[0]
+    best = json.loads((folder / "best.json").read_text())
+    assert best["n_trials"] == 3 and best["test"]["aupro"] > 0.15  # chance
+    assert len(list((folder / "pictures").iterdir())) == 36 and (folder / "pictures.png").exists()
+    assert load_best(folder).score_map(torch.rand(1, 1, 128, 128)).shape == (1, 1, 128, 128)
+    shutil.rmtree(folder)
