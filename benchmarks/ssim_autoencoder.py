@@ -4,8 +4,9 @@
 
 RUN is the folder of a finished `autoad-nni search` on images with masks. Latent size 100, Adam 2e-4, weight decay 1e-5,
 batches of 32 (not 128: a training set of 100 images), images resized to the 128 pixels that the network is made for. It
-gets the seconds that the search's trials took together, on as many threads. Its maps are smoothed or not, and negated
-or not, whatever is better on validation; then both models are scored on the test images.
+gets the seconds that the search's trials took together, on one thread and counted in processor time, of which
+the trials had less when the machine was busy. Its maps are smoothed or not, and negated or not, whatever is better on validation; then both
+models are scored on the test images.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def train(images: Tensor, seconds: float) -> tuple[nn.Sequential, int, float]:
     torch.manual_seed(0)
     model, distance = network(images.shape[1]), SsimDistance()
     optimizer = torch.optim.Adam(model.parameters(), 2e-4, weight_decay=1e-5)
-    end, epochs, mean = time.monotonic() + seconds, 0, 0.0
-    while time.monotonic() < end:
+    end, epochs, mean = time.process_time() + seconds, 0, 0.0
+    while time.process_time() < end:
         losses = []
         for batch in torch.randperm(len(images)).split(32):
             loss = distance(model(images[batch]), images[batch]).mean()
@@ -88,7 +89,7 @@ def main() -> None:
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     seconds = sum(line["metrics"].get("seconds", 0.0) for line in history)
     request = parse_request(header["trial_arguments"])
-    torch.set_num_threads(request.settings.threads or 1)
+    torch.set_num_threads(1)
     task = load_task(request.task)
     model, epochs, loss = train(resized(task.train), seconds)
     variants = [(sign, deviation) for sign in (1, -1) for deviation in (0.0, SIDE / 56)]
