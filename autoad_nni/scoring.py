@@ -171,8 +171,10 @@ def _fill(
     if isinstance(scorer, Scorer):
         batch_size = min(batch_size, scorer.images_at_a_time(*images.shape[-2:]))
     batches = torch.split(images, batch_size)
-    was_training = scorer.training
-    scorer.eval()
+    # A Scorer has no mode of its own: it wraps a detector that is trained meanwhile.
+    detector = scorer.detector if isinstance(scorer, Scorer) else scorer
+    was_training = detector.training
+    detector.eval()
     try:
         with torch.inference_mode():
             for i, batch in enumerate(batches):
@@ -181,7 +183,7 @@ def _fill(
                 rows.copy_(scorer.score_map(batch)[:, 0] if maps else scorer.score(batch))
                 watch.check(i + 1, len(batches))
     finally:
-        scorer.train(was_training)
+        detector.train(was_training)
     n_wrong = int((~torch.isfinite(out)).flatten(1).any(1).sum()) if maps else int((~torch.isfinite(out)).sum())
     if n_wrong:
         what = "maps have infinite or undefined values" if maps else "scores are infinite or undefined"
