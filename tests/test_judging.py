@@ -143,7 +143,7 @@ def test_a_region_of_less_than_1_2000_of_the_image_sets_no_threshold(size: tuple
 def test_what_cannot_be_judged_is_rejected(patch: int | None) -> None:
     images = labelled()
     grey = LabelledImages(torch.full_like(images.images, 0.5), images.labels, images.masks)
-    with pytest.raises(RejectedTrial, match="constant_score: all 24 images score 0.5"):
+    with pytest.raises(RejectedTrial, match=r"constant_score: all 24 images score 0\.5"):
         evaluate(scorer(patch), grey)
     with pytest.raises(RejectedTrial, match="over_time"):
         evaluate(scorer(patch), images, max_seconds=1e-9)

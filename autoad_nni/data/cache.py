@@ -92,7 +92,7 @@ class ImageCache:
                     Path(file.name).unlink(missing_ok=True)
 
     def trim(self) -> None:
-        """Removes what was not used for longest, until the folder is below its size; 0, for no cache, removes nothing."""
+        """Removes what was not used for longest until the folder is below its size; nothing at 0, for no cache."""
         if not self._max_bytes:
             return
         with contextlib.suppress(OSError):
