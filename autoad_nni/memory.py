@@ -52,7 +52,8 @@ def bytes_per_image(detector: Detector, image: Tensor) -> int:
     detector.eval()  # statistics of normalizations stay as they are
     try:
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, give_back):
-            distances, _ = detector.terms(image[None].to(device))
+            # A copy: the image may be a view of all training images, whose storage would count as its own.
+            distances, _ = detector.terms(image[None].to(device, copy=True))
             total = distances.sum()
     finally:
         detector.train(was_training)

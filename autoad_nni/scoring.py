@@ -199,15 +199,17 @@ def _in_batches(
         batch_size = min(batch_size, scorer.images_at_a_time(*images.shape[-2:]))
     batches = torch.split(images, batch_size)
     parts = []
-    was_training = scorer.training
-    scorer.eval()
+    # A Scorer has no mode of its own: it wraps a detector that is trained meanwhile.
+    detector = scorer.detector if isinstance(scorer, Scorer) else scorer
+    was_training = detector.training
+    detector.eval()
     try:
         with torch.inference_mode():
             for i, batch in enumerate(batches):
                 parts.append(function(batch.to(device)).float().cpu())
                 watch.check(i + 1, len(batches))
     finally:
-        scorer.train(was_training)
+        detector.train(was_training)
     return torch.cat(parts)
 
 

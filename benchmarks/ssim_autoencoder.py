@@ -4,8 +4,8 @@
 
 RUN is the folder of a finished `autoad-nni search` on images with masks. Latent size 100, Adam 2e-4, weight decay 1e-5,
 batches of 32 (not 128: a training set of 100 images), images resized to the 128 pixels that the network is made for. It
-gets the seconds that the search's trials took together, on one thread and counted in processor time, of which the trials
-had less when the machine was busy. Its maps are smoothed or not, and negated or not, whatever is better on validation;
+gets the seconds that the search's trials took together, on one thread and counted in processor time; the trials had
+less when the machine was busy. Its maps are smoothed or not, and negated or not, whatever is better on validation;
 then both models are scored on the test images.
 """
 

@@ -246,7 +246,12 @@ def test_a_detector_is_made_of_what_the_autoencoder_names() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"reward": "auc"}, "--reward is 'auc'. Expected one of auroc, aupr_in, aupr_out. Give one of these."),
+        (
+            {"reward": "auc"},
+            "--reward is 'auc'. Expected one of auroc, aupr_in, aupr_out, pixel_auroc, aupro, rpro, image_auroc. "
+            "Give one of these.",
+        ),
+        ({"max_memory": 0}, "--max-memory is 0. Expected more than 0. Raise it, or leave it out for no limit."),
         ({"device": "tpu"}, "--device is 'tpu'. Expected auto, cpu or cuda. Give one of these."),
         ({"max_macs": 0}, "--max-macs is 0. Expected more than 0. Raise it, or leave it out for no limit."),
         ({"max_seconds": -1.5}, "--max-seconds is -1.5. Expected more than 0. Raise it, or leave it out for no limit."),

@@ -92,7 +92,9 @@ class ImageCache:
                     Path(file.name).unlink(missing_ok=True)
 
     def trim(self) -> None:
-        """Removes the entries that were not used for longest, until the folder is below its size."""
+        """Removes what was not used for longest until the folder is below its size; nothing at 0, for no cache."""
+        if not self._max_bytes:
+            return
         with contextlib.suppress(OSError):
             entries = [(entry.stat(), entry.path) for entry in os.scandir(self._folder)]
             excess = sum(stat.st_size for stat, _ in entries) - self._max_bytes

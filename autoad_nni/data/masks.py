@@ -39,8 +39,10 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
         OSError: The file is missing or no image; or what else Pillow raises for a garbled file.
     """
     with Image.open(path) as image:
-        # A palette's numbers say nothing of its colours; alpha is no defect.
-        pixels = np.asarray(image.convert("RGB") if image.mode in ("P", "RGBA", "LA", "PA") else image)
+        # A palette's numbers say nothing of its colours; alpha is no defect. By way of RGBA: palettes with transparency
+        # warn otherwise.
+        is_plain = image.mode not in ("P", "RGBA", "LA", "PA")
+        pixels = np.asarray(image if is_plain else image.convert("RGBA").convert("RGB"))
     found: npt.NDArray[np.bool_] = np.any(pixels != 0, axis=2) if pixels.ndim == 3 else pixels != 0
     return found
 

@@ -68,6 +68,7 @@ class ImageSource(ABC):
         can_be_abnormal: Whether the set may stand in ``--abnormal``.
         form: The form of the images as they are; for a set without one (noise), the form it has as normal set.
         where: Where the images come from, or None when they are made; two sets of a task with one place are refused.
+        checks_root: Whether ``__init__`` itself says what is wrong with a root that is no folder.
 
     Example:
         >>> import torch
@@ -84,6 +85,7 @@ class ImageSource(ABC):
     """
 
     can_be_abnormal: ClassVar[bool] = True
+    checks_root: ClassVar[bool] = False
     form: Form
     where: Path | None
 

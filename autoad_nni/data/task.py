@@ -182,11 +182,11 @@ def plan_task(options: TaskOptions) -> Plan:
 
 
 def _source(name: str, options: TaskOptions) -> ImageSource:
-    if options.root is not None and not options.root.is_dir():
+    kind: type[ImageSource] = DATASETS.load(name)
+    if not kind.checks_root and options.root is not None and not options.root.is_dir():
         raise AutoADError(
             f"--root {options.root} is no folder. Expected an existing folder of images. Correct the path."
         )
-    kind: type[ImageSource] = DATASETS.load(name)
     return kind(
         SourceOptions(root=options.root, category=options.category, download=options.download, seed=options.seed)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from autoad_nni.data.source import SourceOptions
 from autoad_nni.data.sources.folder import Folder
@@ -38,6 +38,8 @@ class Mvtec(Folder):
     Reference:
         Bergmann et al., "MVTec AD - A Comprehensive Real-World Dataset for Unsupervised Anomaly Detection", CVPR 2019.
     """
+
+    checks_root: ClassVar[bool] = True
 
     def __init__(self, options: SourceOptions) -> None:
         where_from = "MVTec-AD is to be had from its makers at mvtec.com/company/research/datasets/mvtec-ad"
