@@ -33,7 +33,7 @@ def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, titl
     99.5th percentile of the maps' highest values.
 
     Args:
-        folder: Made when missing; files are called as the images, with ``_`` for ``/``.
+        folder: Made when missing; files are called as the images, with ``_`` for ``/``, and end in ``.png``.
         scorer: The model.
         images: Test images; those with a mask get its contour.
         title: First line of the contact sheet.
@@ -53,7 +53,8 @@ def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, titl
         picture = side_by_side(
             _pixels(images.images[i]), _pixels(reconstructions[i]), heat(maps[i], low=low, high=high), mask
         )
-        picture.save(folder / (Path(name).with_suffix("").as_posix().replace("/", "_") + ".png"))
+        file = name.replace("/", "_")
+        picture.save(folder / (file if file.endswith(".png") else f"{file}.png"))
         tiles.append((name, picture))
     sheet = folder.with_name(folder.name + ".png")
     contact_sheet(_spread(tiles), title=title).save(sheet)

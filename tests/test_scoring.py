@@ -276,7 +276,7 @@ def test_what_is_not_finite_is_rejected(value: float, patch: int | None, was_tra
     scorer, images = Scorer(detector, ScoringSettings(patch=patch, smoothing=1)), noise(7, SIDE, SIDE)
     with pytest.raises(RejectedTrial, match=r"^non_finite: 3 of 7 scores are infinite or undefined"):
         score_images(scorer, images)
-    with pytest.raises(RejectedTrial, match=r"^non_finite: 3 of 7 maps have infinite or undefined values"):
+    with pytest.raises(RejectedTrial, match=r"^non_finite: 3 of 7 maps are infinite or undefined"):
         map_images(scorer, images)
     assert detector.training == was_training
 
@@ -288,3 +288,50 @@ def test_scoring_and_mapping_stop_at_the_limit(patch: int | None) -> None:
         with pytest.raises(RejectedTrial, match="over_time"):
             use(scorer, images, max_seconds=1e-9)
         assert len(use(scorer, images, max_seconds=60)) == 7
+
+
+def test_two_sided_windows_score_how_far_both_terms_are_from_normal_ones() -> None:
+    detector = blank(Brightness())
+    detector.distance_centre, detector.distance_scale = torch.tensor(0.4), torch.tensor(0.1)
+    detector.hypothesis_centre, detector.hypothesis_scale = torch.tensor(0.3), torch.tensor(0.2)
+    levels = torch.tensor([0.0, 0.4, 1.0])
+    images = levels[:, None, None, None].expand(-1, 1, SIDE, SIDE)
+    scorer = Scorer(detector, ScoringSettings(patch=SIDE, two_sided=True))
+    # |level - 0.4| / 0.1 + |level - 0.3| / 0.2
+    assert scorer.score(images).tolist() == pytest.approx([4 + 1.5, 0 + 0.5, 6 + 3.5])
+
+
+@pytest.mark.parametrize("hypothesis", ["reconstruction", "density"])
+def test_a_smooth_spot_in_a_rough_texture_is_found_by_two_sided_windows_only(hypothesis: str) -> None:
+    torch.manual_seed(0)
+    normal = torch.rand(64, 1, SIDE, SIDE)
+    detector = Detector(Autoencoder(), HYPOTHESES.load(hypothesis)(), L1Distance())
+    fit(detector, normal, settings=TrainingSettings(epochs=2), seed=0, calibrate=True)
+    image = torch.rand(1, 1, 32, 32)
+    image[..., 8:24, 8:24] = 0.5
+    spot, rest = torch.zeros(32, 32, dtype=torch.bool), torch.ones(32, 32, dtype=torch.bool)
+    spot[12:20, 12:20], rest[4:28, 4:28] = True, False
+    one, two = (
+        map_images(Scorer(detector, ScoringSettings(patch=SIDE, two_sided=two_sided, smoothing=2)), image)[0]
+        for two_sided in (False, True)
+    )
+    assert one[spot].mean() < one[rest].mean(), "or the test proves nothing"
+    assert two[spot].mean() > two[rest].mean() + 3 * two[rest].std()
+
+
+def test_statistics_of_a_distance_alone_are_set_on_request() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(40, 1, SIDE, SIDE)
+    detector = Detector(Autoencoder(), ReconstructionHypothesis(), L1Distance())
+    fit(detector, images, settings=TrainingSettings(epochs=1), seed=0)
+    assert (detector.distance_scale.item(), detector.distance_centre.item()) == (1.0, 0.0)
+    fit(detector, images, settings=TrainingSettings(epochs=1), seed=0, calibrate=True)
+    with torch.no_grad():
+        distances, _ = detector.terms(images)
+    assert detector.distance_centre.item() == pytest.approx(distances.mean().item(), rel=1e-5)
+    assert detector.distance_scale.item() == pytest.approx(distances.std(correction=0).item(), rel=1e-4)
+
+
+def test_two_sided_needs_windows() -> None:
+    with pytest.raises(AutoADError, match=r"--two-sided without --patch\. Expected"):
+        ScoringSettings(two_sided=True)
