@@ -304,7 +304,7 @@ def test_two_sided_windows_score_how_far_both_terms_are_from_normal_ones() -> No
 @pytest.mark.parametrize("hypothesis", ["reconstruction", "density"])
 def test_a_smooth_spot_in_a_rough_texture_is_found_by_two_sided_windows_only(hypothesis: str) -> None:
     torch.manual_seed(0)
-    normal = torch.rand(64, 1, SIDE, SIDE)
+    normal = torch.rand(2000, 1, SIDE, SIDE)
     detector = Detector(Autoencoder(), HYPOTHESES.load(hypothesis)(), L1Distance())
     fit(detector, normal, settings=TrainingSettings(epochs=2), seed=0, calibrate=True)
     image = torch.rand(1, 1, 32, 32)
