@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -91,14 +92,16 @@ def test_the_second_trial_decodes_nothing_but_the_first_form(
 
 
 def test_a_changed_file_and_another_form_are_other_entries(tmp_path: Path, own_cache: Path) -> None:
-    path = tmp_path / "a.png"
+    path = tmp_path / "a.bmp"
     Image.new("L", (20, 20), 100).save(path)
     stamp = path.stat()
     assert read_images([path], FORM).numpy() == pytest.approx(100 / 255)
-    Image.new("L", (20, 20), 200).save(path)
+    # The last byte is the top right pixel; size and time stay as they were.
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert path.stat().st_size == stamp.st_size, "or a key of time and size would pass too"
-    assert read_images([path], FORM).numpy() == pytest.approx(200 / 255)
+    assert path.stat().st_size == stamp.st_size
+    changed = read_images([path], FORM)[0, 0]
+    assert changed[0, -1] > 0.41 and changed[1:, :-1].numpy() == pytest.approx(100 / 255)
     # 1 x 4 x 16 has as many numbers as 1 x 8 x 8.
     for form in (Form(1, 4, 16), Form(3, 8, 8), Form(1, 16, 4)):
         assert read_images([path], form).shape == (1, *form)
@@ -246,6 +249,10 @@ def _read_and_write(folder: Path, number: int, until: float) -> str:
             return f"wanted {value}, got {found.unique().tolist()}"
         else:
             hits += 1
+        for entry in entries(folder):
+            with contextlib.suppress(FileNotFoundError):
+                if not entry.name.startswith(".") and entry.stat().st_size != N_BYTES:
+                    return f"{entry.name} is torn"
     return "" if hits else "no hit"
 
 
