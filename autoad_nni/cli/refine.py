@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autoad_nni.data import Form
     from autoad_nni.refinement import Classifier, Segmenter
 
-__all__ = ["Maps", "refine", "refine_files"]
+__all__ = ["Maps", "names_of", "refine", "refine_files"]
 
 
 class Maps(Protocol):
@@ -69,7 +69,7 @@ def refine(
         raise AutoADError(f"--device is {device!r}. Expected auto, cpu or cuda. Give one of these.")
     where = pick_device(device)
     # Before the networks are loaded, and before minutes of work.
-    names = _names(images)
+    names = names_of(images)
     _check_output(output)
     from autoad_nni.bridge.best import load_best
 
@@ -79,7 +79,7 @@ def refine(
     refine_files(
         model, names, output, classifier=classifier, segmenter=segmenter, target=target, object_name=object_name
     )
-    typer.echo(f"{len(names)} images refined, written to {output}")
+    typer.echo(f"{len(names)} image{'s' if len(names) > 1 else ''} refined, written to {output}")
 
 
 def refine_files(
@@ -110,7 +110,7 @@ def refine_files(
 
     from autoad_nni.data.decode import read_images
     from autoad_nni.refinement import refine as refine_maps
-    from autoad_nni.refinement.picture import draw, panels_of
+    from autoad_nni.refinement.picture import picture
 
     with _all_or_nothing(output) as folder:
         for path, name in names.items():
@@ -124,7 +124,7 @@ def refine_files(
                 object_name=object_name,
             )
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            draw([panels_of(image, refinement)], folder / f"{name}.png")
+            picture(image, refinement).save(folder / f"{name}.png")
             np.save(folder / f"{name}.npy", refinement.refined[0, 0].cpu().numpy().astype(np.float32))
 
 
@@ -138,12 +138,18 @@ def _fine_form(path: Path, side: int) -> Form:
     return Form(3, round(height * scale), round(width * scale))
 
 
-def _names(images: Sequence[Path]) -> dict[Path, Path]:
-    """The images' names without endings; from several folders, with what of their paths differs."""
+def names_of(images: Sequence[Path]) -> dict[Path, Path]:
+    """Returns the images' names without endings; from several folders, with what of their paths differs.
+
+    Raises:
+        AutoADError: There is no such file, or two would have one name.
+    """
     for path in images:
         if not path.is_file():
             what = "a folder" if path.is_dir() else "no file"
-            raise AutoADError(f"the image {path} is {what}. Expected image files. Give for instance {path.parent}/*.png.")
+            raise AutoADError(
+                f"the image {path} is {what}. Expected image files. Give for instance {path.parent}/*.png."
+            )
     folders = {path: path.absolute().parent for path in images}
     shared = os.path.commonpath(folders.values())
     names = {path: folders[path].relative_to(shared) / path.stem for path in images}

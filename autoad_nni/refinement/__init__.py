@@ -11,4 +11,14 @@ from autoad_nni.refinement.gradients import grad_cam
 from autoad_nni.refinement.networks import Classifier, Segmenter, deeplabv3, vgg16
 from autoad_nni.refinement.saliency import object_mask
 
-__all__ = ["Classifier", "Refinement", "Segmenter", "deeplabv3", "grad_cam", "object_mask", "refine", "refine_map", "vgg16"]
+__all__ = [
+    "Classifier",
+    "Refinement",
+    "Segmenter",
+    "deeplabv3",
+    "grad_cam",
+    "object_mask",
+    "refine",
+    "refine_map",
+    "vgg16",
+]

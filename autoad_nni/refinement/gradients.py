@@ -52,7 +52,8 @@ def grad_cam(
         - result: ``(n, 1, *size)``, in [0, 1], on the classifier's device
 
     Raises:
-        AutoADError: captum is not installed; the classifier has no class ``target``, or gives values that are not finite.
+        AutoADError: captum is not installed; the classifier has no class ``target``, or gives values that are not
+            finite.
 
     Not given by the paper: how the map is scaled, and the class y where no one names it.
 
@@ -76,6 +77,8 @@ def grad_cam(
         maps = LayerGradCam(classifier.module, classifier.cam_layer).attribute(
             inputs.requires_grad_(), classes, relu_attributions=True
         )
-    resized = F.interpolate(classifier.checked(maps.detach()), size or images.shape[2:], mode="bilinear", align_corners=False)
+    resized = F.interpolate(
+        classifier.checked(maps.detach()), size or images.shape[2:], mode="bilinear", align_corners=False
+    )
     highest = resized.amax((2, 3), keepdim=True)
     return torch.where(highest > 0, resized / highest, torch.zeros_like(resized)).clamp(0, 1)

@@ -121,7 +121,7 @@ def vgg16(weights: Path | None = None, *, download: bool = False, device: torch.
 
     source = WeightsFile("VGG-16", "--classifier-weights", VGG16_Weights.IMAGENET1K_V1.url)
     module = _load(vgg16, source, weights, download, device)
-    return Classifier(module=module, layer=module.features[29])  # type: ignore[index, union-attr]
+    return Classifier(module=module, layer=module.get_submodule("features.29"))
 
 
 def deeplabv3(weights: Path | None = None, *, download: bool = False, device: torch.device | None = None) -> Segmenter:

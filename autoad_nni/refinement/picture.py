@@ -1,73 +1,55 @@
-"""Pictures of a refinement: its maps side by side."""
+"""Pictures of a refinement: image, score map, 1 - Grad-CAM, saliency and refined map side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+import numpy as np
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from autoad_nni.pictures import heat
 from autoad_nni.refinement.combine import Refinement
 
-__all__ = ["Panel", "draw", "panels_of"]
+__all__ = ["picture"]
+
+_LEAST_TILE = 128
+_GAP, _TEXT_HEIGHT = 4, 14
 
 
-class Panel(NamedTuple):
-    """An image or a map with a title.
+def picture(image: Tensor, refinement: Refinement) -> Any:
+    """Draws the maps of one image.
 
-    Attributes:
-        title: Above it.
-        pixels: ``(1 or 3, h, w)``: RGB in [0, 1], or one channel.
-        limits: Values shown as the darkest and the lightest colour; None for an RGB or grey image in [0, 1].
-    """
-
-    title: str
-    pixels: Tensor
-    limits: tuple[float, float] | None = None
-
-
-def panels_of(image: Tensor, refinement: Refinement) -> list[Panel]:
-    """Returns image, score map, 1 - Grad-CAM, saliency and refined map of one image.
-
-    The two maps of scores have a scale each, from 0 to their highest value, which stands above: what refinement
-    changes is where a map is high, and its values shrink.
-
-    Shape:
-        image ``(1, c, h, w)``; each map of the refinement ``(1, 1, h, w)``.
-    """
-    score_map, kept, saliency, refined = (values[0].cpu() for values in refinement)
-    # A map of zeros only would be drawn in the middle colour.
-    highest, remaining = (max(float(values.max()), 1e-12) for values in (score_map, refined))
-    return [
-        Panel("image", image[0].cpu()),
-        Panel(f"score map, up to {highest:.3g}", score_map, (0.0, highest)),
-        Panel("1 - Grad-CAM", kept, (0.0, 1.0)),
-        Panel("saliency", saliency, (0.0, 1.0)),
-        Panel(f"refined map, up to {remaining:.3g}", refined, (0.0, remaining)),
-    ]
-
-
-def draw(rows: Sequence[Sequence[Panel]], path: Path) -> None:
-    """Writes panels as a PNG, a row per image.
+    The two maps of scores have a scale each, black at 0 and yellow at their highest value, which stands above: what
+    refinement changes is where a map is high, while its values shrink. The two weights go from 0 to 1.
 
     Args:
-        rows: As many panels in each.
-        path: The file.
-    """
-    from matplotlib.figure import Figure
+        image: In [0, 1].
+        refinement: Of this image alone.
 
-    first = rows[0][0].pixels
-    width = 2.6
-    height = width * first.shape[1] / first.shape[2] + 0.3
-    figure = Figure(figsize=(width * len(rows[0]), height * len(rows)), layout="constrained")
-    for row, axes_of_row in zip(rows, figure.subplots(len(rows), len(rows[0]), squeeze=False), strict=True):
-        for panel, axes in zip(row, axes_of_row, strict=True):
-            pixels = panel.pixels.permute(1, 2, 0)
-            if panel.limits is not None:
-                axes.imshow(pixels[..., 0].numpy(), cmap="inferno", vmin=panel.limits[0], vmax=panel.limits[1])
-            else:
-                axes.imshow(pixels.expand(-1, -1, 3).numpy())
-            axes.set_title(panel.title, fontsize=9)
-            axes.axis("off")
-    figure.savefig(path, dpi=100)
+    Shape:
+        image ``(1, 1 or 3, h, w)``; each map ``(1, 1, h, w)``.
+
+    Returns:
+        A Pillow image.
+    """
+    score_map, kept, saliency, refined = (values[0, 0].cpu().numpy() for values in refinement)
+    pixels = (image[0].clamp(0, 1) * 255).round().expand(3, -1, -1).permute(1, 2, 0).cpu().numpy().astype(np.uint8)
+    tiles = {"image": pixels}
+    for title, values, highest in (
+        (f"score map, up to {score_map.max():.3g}", score_map, score_map.max()),
+        ("1 - Grad-CAM", kept, 1.0),
+        ("saliency", saliency, 1.0),
+        (f"refined map, up to {refined.max():.3g}", refined, refined.max()),
+    ):
+        # A map of zeros only has no scale.
+        tiles[title] = heat(values, low=0.0, high=float(highest) or 1.0)
+    scale = -(-_LEAST_TILE // min(pixels.shape[:2]))  # a whole number: pixels stay squares
+    height, width = (side * scale for side in pixels.shape[:2])
+    drawn = Image.new("RGB", (len(tiles) * (width + _GAP) - _GAP, height + _TEXT_HEIGHT), "white")
+    write = ImageDraw.Draw(drawn)
+    for number, (title, tile) in enumerate(tiles.items()):
+        left = number * (width + _GAP)
+        write.text((left + 2, 1), title, fill="black")
+        drawn.paste(Image.fromarray(np.kron(tile, np.ones((scale, scale, 1), np.uint8))), (left, _TEXT_HEIGHT))
+    return drawn

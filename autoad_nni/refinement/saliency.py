@@ -40,7 +40,5 @@ def object_mask(
     scores = segmenter.checked(segmenter.module(segmenter.prepare(images))["out"])
     probabilities = scores.softmax(1)
     mask = 1 - probabilities[:, :1] if name is None else probabilities[:, known.index(name) + 1, None]
-    resized = F.interpolate(
-        mask, size or images.shape[2:], mode="bilinear", antialias=True, align_corners=False
-    )
+    resized = F.interpolate(mask, size or images.shape[2:], mode="bilinear", antialias=True, align_corners=False)
     return resized.clamp(0, 1)

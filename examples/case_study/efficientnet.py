@@ -24,7 +24,7 @@ class _Features(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images to ``(n, 1280, h, w)``."""
-        features: Tensor = self.network.extract_features(images)  # type: ignore[operator]
+        features: Tensor = self.network.extract_features(images)
         return features
 
 
@@ -38,7 +38,7 @@ class _Head(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images to class scores ``(n, 1000)``."""
-        scores: Tensor = self.classes(self.features(images).mean((2, 3)))  # type: ignore[operator]
+        scores: Tensor = self.classes(self.features(images).mean((2, 3)))
         return scores
 
 

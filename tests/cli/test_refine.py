@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_networks import small_state, tiny_classifier, tiny_segmenter
+from refinement.small_networks import small_state, tiny_classifier, tiny_segmenter
 from run_command import Ended, command
 from small_experiment import write
 from torch import Tensor
 from torchvision.models import vgg16
 from torchvision.models.segmentation import deeplabv3_resnet50
 
-from autoad_nni.cli.refine import refine_files
+from autoad_nni.cli.refine import names_of, refine_files
 from autoad_nni.data import Form
 from autoad_nni.errors import AutoADError
 
@@ -38,9 +38,9 @@ def picture(path: Path, width: int = 20, height: int = 12, mode: str = "RGB") ->
     return path
 
 
-def refine(names: dict[Path, Path], output: Path, form: Form = Form(3, 12, 20), object_name: str | None = None) -> None:
+def refine(names: dict[Path, Path], output: Path, form: Form | None = None, object_name: str | None = None) -> None:
     networks = {"classifier": tiny_classifier(), "segmenter": tiny_segmenter()}
-    refine_files(Brightness(form), names, output, object_name=object_name, **networks)
+    refine_files(Brightness(form or Form(3, 12, 20)), names, output, object_name=object_name, **networks)
 
 
 @pytest.mark.parametrize(("mode", "form"), [("RGB", Form(3, 12, 20)), ("L", Form(1, 8, 8)), ("L", Form(3, 16, 9))])
@@ -55,6 +55,12 @@ def test_a_picture_and_a_map_for_each_image(tmp_path: Path, mode: str, form: For
     with Image.open(tmp_path / "out" / "deep" / "a.png") as drawn:
         assert drawn.width > drawn.height
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "out"]
+
+
+def test_images_of_several_folders_keep_what_differs(tmp_path: Path) -> None:
+    images = [picture(tmp_path / "test" / folder / "000.png") for folder in ("good", "broken")]
+    assert list(names_of(images).values()) == [Path("good", "000"), Path("broken", "000")]
+    assert list(names_of(images[:1]).values()) == [Path("000")]
 
 
 def test_nothing_is_left_when_a_later_image_is_broken(tmp_path: Path) -> None:
@@ -114,20 +120,22 @@ def test_the_best_model_of_a_search_with_networks_from_files(run: Path, tmp_path
     weights = []
     for name, build in (
         ("vgg16.pth", vgg16),
-        ("deeplabv3.pth", lambda: deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)),
+        (
+            "deeplabv3.pth",
+            lambda: deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=21, aux_loss=True),
+        ),
     ):
         with torch.device("meta"):
             module = build()
         torch.save(small_state(module), tmp_path / name)
         weights.append(tmp_path / name)
-    images = [picture(tmp_path / folder / "000.png", 16, 16) for folder in ("good", "broken")]
+    image = picture(tmp_path / "000.png", 16, 16)
     words = ["--classifier-weights", weights[0], "--saliency-weights", weights[1], "--object", "cat", "--target", "285"]
-    ended = command("refine", run, *images, "--output", tmp_path / "out", *words)
-    assert ended.code == 0 and f"2 images refined, written to {tmp_path / 'out'}" in ended.out, ended
-    for folder in ("good", "broken"):
-        refined = np.load(tmp_path / "out" / folder / "000.npy", allow_pickle=False)
-        assert refined.shape == (8, 8) and np.isfinite(refined).all()
-        assert (tmp_path / "out" / folder / "000.png").stat().st_size > 0
+    ended = command("refine", run, image, "--output", tmp_path / "out", *words)
+    assert ended.code == 0 and f"1 image refined, written to {tmp_path / 'out'}" in ended.out, ended
+    refined = np.load(tmp_path / "out" / "000.npy", allow_pickle=False)
+    assert refined.shape == (8, 8) and np.isfinite(refined).all()
+    assert (tmp_path / "out" / "000.png").stat().st_size > 0
 
 
 def test_without_weights_it_says_where_they_are(run: Path, tmp_path: Path) -> None:

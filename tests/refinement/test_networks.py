@@ -59,7 +59,12 @@ def test_vgg16_is_torchvisions_with_the_weights_of_the_file(tmp_path: Path) -> N
         assert torch.equal(tensor, state[name]), name
     assert isinstance(classifier.cam_layer, nn.ReLU)
     image = torch.rand(1, 3, 64, 64)
-    assert grad_cam(Classifier(module=classifier.module, layer=classifier.layer, side=64), image).shape == (1, 1, 64, 64)
+    assert grad_cam(Classifier(module=classifier.module, layer=classifier.layer, side=64), image).shape == (
+        1,
+        1,
+        64,
+        64,
+    )
 
 
 class Evil:
@@ -156,6 +161,8 @@ def test_downloads_and_finds_them_again(site: tuple[str, Path], tmp_path: Path) 
 def test_downloads_that_fail(site: tuple[str, Path], name: str, part: str) -> None:
     url, folder = site
     torch.save(STATE, folder / "tiny-00000000.pth")
-    with pytest.raises(AutoADError, match=f"cannot download the weights of Tiny: .*{part}.*--tiny-weights FILE") as caught:
+    with pytest.raises(
+        AutoADError, match=f"cannot download the weights of Tiny: .*{part}.*--tiny-weights FILE"
+    ) as caught:
         load_weights(TinyClassifier(), SOURCE._replace(url=f"{url}/{name}"), None, download=True)
     assert "\n" not in str(caught.value)
