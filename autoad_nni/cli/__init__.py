@@ -12,7 +12,7 @@ import warnings
 import typer
 
 from autoad_nni import __version__
-from autoad_nni.cli import bench, data, launch, plugins, search, space, trial
+from autoad_nni.cli import bench, data, launch, plugins, refine, search, space, trial
 from autoad_nni.cli.usage import UsageFault, one_line
 from autoad_nni.errors import AutoADError
 
@@ -29,6 +29,7 @@ app.command("search")(search.search)
 app.command("trial")(trial.trial)
 app.command("launch")(launch.launch)
 app.command("space")(space.space)
+app.command("refine")(refine.refine)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")
