@@ -24,7 +24,16 @@ from autoad_nni.shared_weights import SharedWeights
 from autoad_nni.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["TrialResult", "TrialSettings", "check_task", "make_detector", "pick_device", "run_trial", "score_test"]
+__all__ = [
+    "TrialResult",
+    "TrialSettings",
+    "check_task",
+    "make_detector",
+    "make_scorer",
+    "pick_device",
+    "run_trial",
+    "score_test",
+]
 
 EpochListener = Callable[[int, float, dict[str, float]], None]
 """Called with (epoch from 1, training loss, validation metrics)."""
@@ -142,9 +151,25 @@ def check_task(task: Task, settings: TrialSettings) -> None:
         )
 
 
+def make_scorer(detector: Detector, image: Tensor, scoring: ScoringSettings, *, max_memory: int = 4000) -> Scorer:
+    """Makes a trained detector ready for images, as many at a time as fit into memory.
+
+    Args:
+        detector: Trained.
+        image: One of the images that it is for, ``(channels, height, width)``.
+        scoring: Windows and smoothing.
+        max_memory: Megabytes.
+    """
+    side = scoring.patch
+    seen = image if side is None else image[:, :side, :side]
+    batch = max_memory * 10**6 // max(bytes_per_image(detector, seen), 1)
+    return Scorer(detector, scoring, batch_size=min(_SCORING_BATCH, max(batch, 1)))
+
+
 def score_test(detector: Detector, task: Task, settings: TrialSettings) -> dict[str, float]:
     """Scores the test set. It is read once, for the model that is kept; its thresholds are those of validation."""
-    return evaluate(Scorer(detector, settings.scoring), task.test, normal=task.validation.normal)
+    scorer = make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)
+    return evaluate(scorer, task.test, normal=task.validation.normal)
 
 
 def run_trial(
@@ -245,7 +270,7 @@ def _fit_and_validate(
     losses: list[float] = []
     batch = _batch_that_fits(detector, images[0], settings)
     training = replace(settings.training, batch_size=min(settings.training.batch_size, batch))
-    scorer = Scorer(detector, settings.scoring, batch_size=min(_SCORING_BATCH, batch))
+    scorer = make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)
 
     def after_epoch(epoch: int, loss: float) -> None:
         losses.append(loss)

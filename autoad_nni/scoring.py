@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoad_nni.data.form import MAX_SIDE
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
 from autoad_nni.stopwatch import Stopwatch
@@ -44,9 +45,9 @@ class ScoringSettings:
     def __post_init__(self) -> None:
         if self.two_sided and self.patch is None:
             raise AutoADError("--two-sided without --patch. Expected windows to score. Give for instance --patch 16.")
-        if self.smoothing is not None and not 0 <= self.smoothing < math.inf:
+        if self.smoothing is not None and not 0 <= self.smoothing <= MAX_SIDE:
             raise AutoADError(
-                f"--smoothing is {self.smoothing}. Expected 0 pixels or more. Give --smoothing 4, or 0 for none."
+                f"--smoothing is {self.smoothing}. Expected 0 to {MAX_SIDE} pixels. Give --smoothing 4, or 0 for none."
             )
 
 

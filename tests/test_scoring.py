@@ -107,7 +107,7 @@ def test_the_smoothing_by_default_is_1_56_of_the_longer_side(size: tuple[int, in
 
 @pytest.mark.parametrize("smoothing", [-1.0, math.nan, math.inf, -0.001])
 def test_a_smoothing_out_of_range(smoothing: float) -> None:
-    with pytest.raises(AutoADError, match=r"^--smoothing is .*\. Expected 0 pixels or more\. Give --smoothing 4"):
+    with pytest.raises(AutoADError, match=r"^--smoothing is .*\. Expected 0 to 224 pixels\. Give --smoothing 4"):
         ScoringSettings(smoothing=smoothing)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from autoad_nni.bridge.spaces import build_autoencoder
@@ -16,7 +17,7 @@ from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Form, Task
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import make_detector
+from autoad_nni.evaluation import make_detector, make_scorer
 from autoad_nni.pictures import write_pictures
 from autoad_nni.scoring import Scorer, ScoringSettings, map_images
 
@@ -76,7 +77,7 @@ def load_best(run: Path) -> BestModel:
         ) from None
     detector = make_detector(build_autoencoder(space, sample, channels=form.channels))
     load_weights(detector, run / WEIGHTS)
-    return BestModel(form, Scorer(detector.eval(), settings))
+    return BestModel(form, make_scorer(detector.eval(), torch.zeros(form), settings))
 
 
 def save_weights(detector: Detector, path: Path) -> None:
@@ -116,4 +117,6 @@ def save_pictures(folder: Path, detector: Detector, task: Task, request: TrialRe
     if request.task.abnormal:
         return  # thousands of small images with nothing to point at
     title = f"{task.name}, trial {best['trial']}."
-    write_pictures(folder / "pictures", Scorer(detector, request.settings.scoring), task.test, title=title)
+    settings = request.settings
+    scorer = make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)
+    write_pictures(folder / "pictures", scorer, task.test, title=title)

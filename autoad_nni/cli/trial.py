@@ -44,7 +44,8 @@ def trial(
         ),
     ] = "auroc",
     max_macs: Annotated[
-        int | None, typer.Option(help="Refuse models with more multiply-adds for one image; reward 0.")
+        int | None,
+        typer.Option(help="Refuse models with more multiply-adds for one image, or for one window; reward 0."),
     ] = None,
     max_seconds: Annotated[
         float | None, typer.Option(help="Stop a trial that takes longer to train and score; reward 0.")

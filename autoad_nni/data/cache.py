@@ -96,7 +96,7 @@ class ImageCache:
         if not self._max_bytes:
             return
         with contextlib.suppress(OSError):
-            entries = [(entry.stat(), entry.path) for entry in os.scandir(self._folder)]
+            entries = [(entry.stat(), entry.path) for entry in os.scandir(self._folder) if entry.is_file()]
             excess = sum(stat.st_size for stat, _ in entries) - self._max_bytes
             for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime):
                 if excess <= 0:

@@ -120,7 +120,7 @@ def fault(ended: Ended) -> str:
         (("--patch", 33), "--patch is 33, the images are 32 x 32. Expected 8 pixels up to the shorter side."),
         (("--patch", 7), "--patch is 7, the images are 32 x 32."),
         (("--image-size", 16, "--patch", 17), "--patch is 17, the images are 16 x 16."),
-        (("--smoothing", -1), "--smoothing is -1.0. Expected 0 pixels or more."),
+        (("--smoothing", -1), "--smoothing is -1.0. Expected 0 to 224 pixels"),
         (("--reward", "pro"), "--reward is 'pro'. Expected one of auroc, aupr_in, aupr_out, pixel_auroc, aupro, rpro,"),
         (("--max-memory", 0), "--max-memory is 0. Expected more than 0."),
         (("--patch", "big"), "--patch"),

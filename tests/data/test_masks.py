@@ -94,10 +94,22 @@ def nearest(mask: Mask, height: int, width: int) -> Mask:
     ("full", "small"), [((64, 64), (16, 16)), ((90, 128), (24, 24)), ((41, 37), (9, 30)), ((10, 12), (20, 31))]
 )
 def test_resizing_takes_the_nearest_pixel(full: tuple[int, int], small: tuple[int, int]) -> None:
-    mask = np.random.default_rng(1).random(full) < 0.4
+    # Blocks that the resizing cannot miss, none cut off by the border.
+    side = max(-(-full[0] // small[0]), -(-full[1] // small[1]), 1)
+    blocks = np.random.default_rng(1).random((full[0] // side, full[1] // side)) < 0.4
+    mask = np.zeros(full, bool)
+    mask[: blocks.shape[0] * side, : blocks.shape[1] * side] = np.kron(blocks, np.ones((side, side), bool))
+    assert mask.any() and not mask.all()
     resized = resize_mask(mask, *small)
     assert resized.dtype == torch.bool and resized.shape == small
     np.testing.assert_array_equal(resized.numpy(), nearest(mask, *small))
+
+
+def test_a_tiny_region_beside_a_large_one_is_kept() -> None:
+    mask = np.zeros((128, 128), bool)
+    mask[64:, 64:] = mask[17:19, 17:19] = True
+    resized = resize_mask(mask, 16, 16)
+    assert resized[8:, 8:].all() and resized[2, 2] and int(resized.sum()) == 65
 
 
 def test_a_mask_of_the_right_size_stays_as_it_is() -> None:
