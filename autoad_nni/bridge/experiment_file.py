@@ -36,7 +36,9 @@ class ExperimentFile:
         max_trials: ``maxTrialNumber``; None for no limit.
         max_seconds: ``maxExperimentDuration``; None for no limit.
         advisor_arguments: ``tuner.classArgs`` of our advisor; None when the file names a tuner of NNI.
-        tuner_name: Name of NNI's tuner otherwise.
+        tuner_name: Name of NNI's tuner otherwise, or a class of the user's own.
+        tuner_is_class: Whether it is named as a class.
+        tuner_arguments: ``tuner.classArgs`` of that tuner; empty for our advisor.
     """
 
     path: Path
@@ -47,6 +49,8 @@ class ExperimentFile:
     max_seconds: float | None
     advisor_arguments: dict[str, Any] | None
     tuner_name: str | None
+    tuner_is_class: bool
+    tuner_arguments: dict[str, Any]
 
 
 def read_experiment(path: Path) -> ExperimentFile:
@@ -76,6 +80,8 @@ def read_experiment(path: Path) -> ExperimentFile:
         max_seconds=_duration(content.get("maxExperimentDuration"), path),
         advisor_arguments=advisor_arguments(tuner.get("classArgs"), path) if ours else None,
         tuner_name=None if ours else str(tuner.get("name") or tuner.get("className")),
+        tuner_is_class=bool(tuner.get("className")),
+        tuner_arguments={} if ours else _tuner_arguments(tuner.get("classArgs"), path),
     )
 
 
@@ -170,6 +176,12 @@ def _duration(value: Any, path: Path) -> float | None:
             "Write for instance 2h."
         )
     return seconds
+
+
+def _tuner_arguments(arguments: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(arguments, dict | None):
+        raise AutoADError(f"{path}: tuner.classArgs is {arguments!r}. Expected a mapping. Correct it.")
+    return arguments or {}
 
 
 def advisor_arguments(arguments: Any, path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoad_nni.bridge.experiment_file import ExperimentFile
+from autoad_nni.bridge.nni_tuners import check_tuner
 from autoad_nni.bridge.plugins import check_components
 from autoad_nni.bridge.search import Search
 from autoad_nni.bridge.trial_request import TrialRequest
@@ -17,7 +18,7 @@ __all__ = ["preflight"]
 
 
 def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapping[str, Any] | None) -> Task:
-    """Checks space, strategy, device and images, as every trial would need them.
+    """Checks space, strategy or tuner, device and images, as every trial would need them.
 
     Args:
         experiment: The file.
@@ -37,6 +38,8 @@ def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapp
                 "Expected the same in both. Correct one of them."
             )
         Search(search_space=experiment.search_space, journal_path=None, **arguments)
+    else:
+        check_tuner(experiment)
     check_components(experiment.search_space)
     pick_device(request.settings.device)
     task = load_task(request.task)

@@ -165,7 +165,8 @@ def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tuner", ["TPE", "Random"])
 def test_nni_s_own_tuners_run_on_the_same_file(tmp_path: Path, tuner: str) -> None:
-    file = write_experiment(tmp_path, tuner={"name": tuner}, maxTrialNumber=2)
+    arguments = {"classArgs": {"optimize_mode": "maximize"}} if tuner == "TPE" else {}
+    file = write_experiment(tmp_path, tuner={"name": tuner, **arguments}, maxTrialNumber=2)
     with Experiment(tmp_path, file) as experiment:
         assert experiment.wait_for_end()["status"] == "DONE"
         assert [job["status"] for job in experiment.jobs()] == ["SUCCEEDED", "SUCCEEDED"]
