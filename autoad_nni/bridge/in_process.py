@@ -71,13 +71,17 @@ class InProcessSearch:
         self._task: Task = preflight(experiment, request, arguments)
         self._request = request
         self.folder = RunFolder(output, resume=resume)
-        self._search = Search(
-            search_space=experiment.search_space,
-            journal_path=self.folder.journal,
-            trial_arguments=experiment.trial_arguments,
-            images=self._task.digest(),
-            **arguments,
-        )
+        try:
+            self._search = Search(
+                search_space=experiment.search_space,
+                journal_path=self.folder.journal,
+                trial_arguments=experiment.trial_arguments,
+                images=self._task.digest(),
+                **arguments,
+            )
+        except BaseException:
+            self.folder.close()
+            raise
         self._setting = {
             "experiment": experiment.path.name,
             "strategy": arguments["strategy"],
@@ -121,9 +125,10 @@ class InProcessSearch:
         )
         try:
             self._search.run(self._middleware, self._evaluate)
+            return self._finish()
         finally:
             self._scalars.close()
-        return self._finish()
+            self.folder.close()
 
     def _seconds_spent(self) -> float:
         """Returns what earlier sittings took, which counts towards the experiment's duration."""

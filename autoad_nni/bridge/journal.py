@@ -22,11 +22,12 @@ Event = dict[str, Any]
 _FORMAT = 1
 
 
-def read_lines(path: Path) -> list[Event]:
+def read_lines(path: Path, *, mend: bool = True) -> list[Event]:
     """Reads a JSONL file and drops a torn last line, the trace of a kill in mid-write.
 
     Args:
-        path: The file; missing means empty. A torn tail is cut off the file, so that appending goes on cleanly.
+        path: The file; missing means empty.
+        mend: Also cut a torn tail off the file, so that appending goes on cleanly; not while another process writes.
 
     Raises:
         AutoADError: If a line other than the last is no JSON object.
@@ -35,7 +36,7 @@ def read_lines(path: Path) -> list[Event]:
         return []
     raw = path.read_bytes()
     whole, torn = raw.rpartition(b"\n")[0], raw.rpartition(b"\n")[2]
-    if torn:
+    if torn and mend:
         with path.open("r+b") as file:
             file.truncate(len(raw) - len(torn))
     events: list[Event] = []

@@ -21,7 +21,7 @@ __all__ = ["Search", "check_recorded_plugins"]
 
 def check_recorded_plugins(journal_path: Path) -> None:
     """Raises unless the plugins that a journal names are installed as they were; a missing journal names none."""
-    lines = read_lines(journal_path)
+    lines = read_lines(journal_path, mend=False)
     check_plugins(lines[0].get("plugins", {}) if lines else {})
 
 

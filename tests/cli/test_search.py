@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from small_experiment import SPACE, TRIAL, history, space, tuner, write
 
 from autoad_nni import __version__
 from autoad_nni.bridge.experiment_file import read_experiment
+from autoad_nni.bridge.run_folder import RunFolder
 from autoad_nni.bridge.spaces import build_autoencoder
 from autoad_nni.cli.trial import parse_request
 from autoad_nni.data import load_task
@@ -91,7 +93,7 @@ def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         "history.jsonl", "best.json", "best.safetensors", "state", "tensorboard"
     }  # fmt: skip
-    assert sorted(path.name for path in (finished / "state").iterdir()) == ["iterations.jsonl", "journal.jsonl"]
+    assert sorted(path.name for path in (finished / "state").iterdir()) == ["iterations.jsonl", "journal.jsonl", "lock"]
 
 
 def test_the_journal_has_every_submission_and_every_end(finished: Path) -> None:
@@ -151,6 +153,20 @@ def test_a_search_that_is_there_is_not_touched_without_resume(run: Path, file: P
         "Add --resume to go on with that search, or give another --output.\n"
     )
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("words", [["--resume"], []])
+def test_a_folder_in_which_a_search_runs_is_not_touched(run: Path, file: Path, words: list[str]) -> None:
+    journal = run / "state" / "journal.jsonl"
+    with journal.open("ab") as other:
+        other.write(b'{"event": "sub')  # what the other search is writing
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with closing(RunFolder(run, resume=True)):
+        ended = command("search", file, "--output", run, *words)
+        assert ended.code == 2 and ended.err.count("\n") == 1
+        assert (f"another search runs in {run}." if words else "holds a search already") in ended.err
+        assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert command("search", file, "--output", run, "--resume").code == 0
 
 
 def test_resuming_a_finished_search_changes_nothing(run: Path, file: Path) -> None:
@@ -226,7 +242,7 @@ def test_a_kill_between_the_journal_and_the_rest_loses_nothing(run: Path, finish
     assert command("search", file, "--output", run, "--resume").code == 0
     assert history(run) == history(finished) and best_of(run) == best_of(finished)
     assert (run / "best.safetensors").read_bytes() == (finished / "best.safetensors").read_bytes()
-    assert sorted(path.name for path in (run / "state").iterdir()) == ["iterations.jsonl", "journal.jsonl"]
+    assert sorted(path.name for path in (run / "state").iterdir()) == ["iterations.jsonl", "journal.jsonl", "lock"]
 
 
 def test_a_kill_before_the_first_line_does_not_block_the_folder(file: Path, tmp_path: Path) -> None:
