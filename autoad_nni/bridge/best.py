@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.evaluation import make_detector
 from autoad_nni.pictures import write_pictures
 from autoad_nni.scoring import Scorer, ScoringSettings, map_images
+from autoad_nni.storing import replace_file, storing
 
 __all__ = ["BestModel", "load_best", "load_weights", "model_of", "save_pictures", "save_weights"]
 
@@ -80,16 +80,12 @@ def load_best(run: Path) -> BestModel:
 
 
 def save_weights(detector: Detector, path: Path) -> None:
-    """Writes the state of a detector, atomically."""
-    from safetensors.torch import save_file
+    """Writes the state of a detector, atomically; StorageError if the disk refuses."""
+    from safetensors.torch import save
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(state, unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with storing(path):
+        replace_file(path, save(state))
 
 
 def load_weights(detector: Detector, path: Path) -> None:

@@ -25,6 +25,7 @@ from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
 from autoad_nni.evaluation import make_detector, score_test
 from autoad_nni.shared_weights import SharedWeights
+from autoad_nni.storing import StorageError
 
 __all__ = ["InProcessSearch"]
 
@@ -127,7 +128,6 @@ class InProcessSearch:
             self._search.run(self._middleware, self._evaluate)
             return self._finish()
         finally:
-            self._scalars.close()
             self.folder.close()
 
     def _seconds_spent(self) -> float:
@@ -147,14 +147,17 @@ class InProcessSearch:
                 report=nni.report_intermediate_result,
                 shared=SharedWeights(self.folder.shared_weights, str(model.trial_id)),
             )
+            if result.detector is not None and self.folder.improves(float(result.metrics["default"])):
+                # Before the journal knows of the trial: a kill here repeats it.
+                self.folder.save_weights(model.trial_id, result.detector)
+        except StorageError as error:
+            self._middleware.abort(error)  # a full disk is not what this model came to
+            raise
         except (Exception, SystemExit) as error:
             self._details[model.trial_id] = f"{type(error).__name__}: {error}"
             # A plugin that exits ends its trial, not the search: NNI's engine takes any Exception for a crash.
             raise RuntimeError(self._details[model.trial_id]) from error
         self._details[model.trial_id] = result.detail
-        if result.detector is not None and self.folder.improves(float(result.metrics["default"])):
-            # Before the journal knows of the trial: a kill here repeats it.
-            self.folder.save_weights(model.trial_id, result.detector)
         self._middleware.report_metrics(model, result.metrics)
 
     def _on_end(self, model: SampleSpace, metrics: Mapping[str, Any] | None, recorded: bool) -> None:

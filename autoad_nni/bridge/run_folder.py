@@ -13,6 +13,7 @@ from autoad_nni.bridge.run_lock import RunLock
 from autoad_nni.bridge.summary import TrialSummary
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
+from autoad_nni.storing import storing
 
 __all__ = ["RunFolder"]
 
@@ -92,7 +93,8 @@ class RunFolder:
         if metrics["verdict"] == "ok" and (self.best is None or metrics["default"] > self.best["reward"]):
             self.best = {"trial": trial, "reward": metrics["default"], **what, "validation": metrics}
             if self._candidate(trial).exists():
-                os.replace(self._candidate(trial), self._weights)
+                with storing(self._weights):
+                    os.replace(self._candidate(trial), self._weights)
 
     def improves(self, reward: float) -> bool:
         """Returns whether ``reward`` beats every trial so far."""

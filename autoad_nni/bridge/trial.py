@@ -41,16 +41,13 @@ def run_sample(
         scalars.add(epoch, {"loss/train": loss, **{f"validation/{k}": v for k, v in validation.items()}})
         report({"default": validation[request.settings.reward], "loss": loss, **validation})
 
-    try:
-        return run_trial(
-            lambda: build_autoencoder(request.space, sample, channels=task.channels),
-            task,
-            request.settings,
-            on_epoch=on_epoch,
-            shared=shared if request.weight_sharing else None,
-        )
-    finally:
-        scalars.close()
+    return run_trial(
+        lambda: build_autoencoder(request.space, sample, channels=task.channels),
+        task,
+        request.settings,
+        on_epoch=on_epoch,
+        shared=shared if request.weight_sharing else None,
+    )
 
 
 def run_under_nni(request: TrialRequest) -> TrialResult:
