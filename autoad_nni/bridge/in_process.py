@@ -77,6 +77,7 @@ class InProcessSearch:
                 search_space=experiment.search_space,
                 journal_path=self.folder.journal,
                 trial_arguments=experiment.trial_arguments,
+                data_sets=request.data_sets,
                 images=self._task.digest(),
                 **arguments,
             )

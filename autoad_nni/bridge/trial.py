@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from autoad_nni.bridge.experiment_start import read_start
 from autoad_nni.bridge.manager import own_parameters
 from autoad_nni.bridge.plugins import PluginVersions, check_plugins, plugins_of_trial
 from autoad_nni.bridge.scalars import ScalarWriter, nni_experiment_folder, nni_scalar_folder
@@ -60,6 +61,7 @@ def run_under_nni(request: TrialRequest) -> TrialResult:
         nni.trial._params = record  # what reports are filed under
     check_plugins(nni.trial._params.get("plugins", {}))  # absent when a tuner of NNI proposed the trial
     sample = nni.get_current_parameter()
+    _check_started_plugins(sample, request)
     result = run_sample(
         sample,
         load_task(request.task),
@@ -72,6 +74,12 @@ def run_under_nni(request: TrialRequest) -> TrialResult:
     result.metrics["plugins"] = used  # flat: the web UI shows no nested values
     nni.report_final_result(result.metrics)
     return result
+
+
+def _check_started_plugins(sample: Mapping[str, Any], request: TrialRequest) -> None:
+    """Compares the plugins of this trial, data sets among them, with those that the experiment began with."""
+    started = read_start(nni_experiment_folder()).get("plugins", {})
+    check_plugins({key: started[key] for key in plugins_of_trial(sample, request) if key in started})
 
 
 def run_alone(

@@ -223,13 +223,15 @@ def test_resuming_another_search_is_refused(run: Path, tmp_path: Path, change: d
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_a_search_goes_on_with_the_plugins_it_began_with(run: Path, file: Path) -> None:
+@pytest.mark.parametrize("plugin", ["distance l2", "data set photos"])
+def test_a_search_goes_on_with_the_plugins_it_began_with(run: Path, file: Path, plugin: str) -> None:
     journal = run / "state" / "journal.jsonl"
-    ours = f'"distance l2": "autoad-nni {__version__}"'
-    journal.write_text(journal.read_text().replace(ours, '"distance l2": "third-party 0.9"'))
+    ours = f'"{plugin}": "autoad-nni {__version__}"'
+    journal.write_text(journal.read_text().replace(ours, f'"{plugin}": "third-party 0.9"', 1))
+    noun, _, name = plugin.rpartition(" ")
     ended = command("search", file, "--output", run, "--resume")
     assert ended.code == 2 and ended.err.count("\n") == 1
-    assert "The distance 'l2' is of autoad-nni" in ended.err and "Expected third-party 0.9" in ended.err
+    assert f"The {noun} '{name}' is of autoad-nni" in ended.err and "Expected third-party 0.9" in ended.err
 
 
 def test_a_kill_between_the_journal_and_the_rest_loses_nothing(run: Path, finished: Path, file: Path) -> None:

@@ -121,6 +121,17 @@ def test_launch_prints_the_best_model(tmp_path: Path, expected: list[tuple[str, 
     experiment_id = done.stdout.split("autoad-nni launch --view ")[1].split()[0]
     content = json.loads((tmp_path / "nni-experiments" / experiment_id / "best.json").read_text())
     assert content["reward"] == best and 0 <= content["test"]["auroc"] <= 1
+    assert done.stderr == ""  # the model was trained again and is the same
+    start = tmp_path / "nni-experiments" / experiment_id / "started.json"
+    began = json.loads(start.read_text())
+    assert len(began["images"]) == 16 and "data set photos" in began["plugins"]
+    start.write_text(json.dumps({**began, "images": "of another time"}))
+    resumed = subprocess.run(
+        [sys.executable, "-m", "autoad_nni", "launch", "--resume", experiment_id],
+        env=environment, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert resumed.returncode == 2 and resumed.stdout == "" and len(resumed.stderr.splitlines()) == 1
+    assert f"experiment {experiment_id} began with images with the digest of another time, now" in resumed.stderr
 
 
 def test_launch_resumes_a_stopped_experiment(tmp_path: Path, expected: list[tuple[str, float]]) -> None:
