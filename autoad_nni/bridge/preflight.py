@@ -9,6 +9,7 @@ from autoad_nni.bridge.experiment_file import ExperimentFile
 from autoad_nni.bridge.nni_tuners import check_tuner
 from autoad_nni.bridge.plugins import check_components
 from autoad_nni.bridge.search import Search
+from autoad_nni.bridge.spaces import declare, narrow
 from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
@@ -40,6 +41,7 @@ def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapp
         Search(search_space=experiment.search_space, journal_path=None, **arguments)
     else:
         check_tuner(experiment)
+        narrow(declare(request.space, experiment.search_space), experiment.search_space)
     check_components(experiment.search_space)
     pick_device(request.settings.device)
     task = load_task(request.task)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from run_command import command
-from small_experiment import write
+from small_experiment import space, write
 
 from autoad_nni.bridge.experiment_file import read_experiment
 from autoad_nni.bridge.nni_tuners import check_tuner
@@ -35,6 +35,19 @@ def test_launch_refuses_a_tuner_that_searches_the_worst_model(
     assert ended.code == 2 and ended.err.count("\n") == 1 and ended.out == ""
     for part in parts:
         assert part in ended.err
+
+
+@pytest.mark.parametrize(
+    ("search_space", "part"),
+    [
+        ({**space(), "hypothesis": ["density"]}, "searchSpace has hypothesis: ['density']. Expected {_type: choice"),
+        (space(layer1_kernel=[2]), "unknown value 2 for layer1_kernel"),
+        (space(layer1_kernel=None), "The label 'layer1_kernel' is missing"),
+    ],
+)
+def test_the_space_is_checked_for_them_too(tmp_path: Path, search_space: dict[str, Any], part: str) -> None:
+    ended = command("launch", write(tmp_path / "x.yml", tuner={"name": "Random"}, searchSpace=search_space))
+    assert ended.code == 2 and ended.err.count("\n") == 1 and part in ended.err
 
 
 @pytest.mark.parametrize(
