@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Form, Task
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import make_detector
+from autoad_nni.evaluation import make_detector, score_test
 from autoad_nni.pictures import write_pictures
 from autoad_nni.scoring import Scorer, ScoringSettings, map_images
 from autoad_nni.storing import replace_file, storing
+from autoad_nni.verdicts import RejectedTrial
 
-__all__ = ["BestModel", "load_best", "load_weights", "model_of", "save_pictures", "save_weights"]
+__all__ = ["BestModel", "figures_on_test", "load_best", "load_weights", "model_of", "save_pictures", "save_weights"]
 
 WEIGHTS = "best.safetensors"
 
@@ -107,9 +109,22 @@ def load_weights(detector: Detector, path: Path) -> None:
         ) from None
 
 
+def figures_on_test(detector: Detector, task: Task, request: TrialRequest) -> dict[str, Any]:
+    """Reads the test set for the model that is kept.
+
+    Returns:
+        The figures as ``test``; None if they cannot be told, and why as ``test_verdict``.
+    """
+    try:
+        return {"test": score_test(detector, task, request.settings)}
+    except RejectedTrial as rejection:  # validation was in order: images of the test set are of another kind
+        return {"test": None, "test_verdict": str(rejection)}
+
+
 def save_pictures(folder: Path, detector: Detector, task: Task, request: TrialRequest, best: Mapping[str, Any]) -> None:
     """Writes ``pictures/`` and ``pictures.png`` of the test images, for a set with defects of its own."""
     if request.task.abnormal:
         return  # thousands of small images with nothing to point at
     title = f"{task.name}, trial {best['trial']}."
-    write_pictures(folder / "pictures", Scorer(detector, request.settings.scoring), task.test, title=title)
+    with contextlib.suppress(RejectedTrial):  # `figures_on_test` says why
+        write_pictures(folder / "pictures", Scorer(detector, request.settings.scoring), task.test, title=title)

@@ -10,7 +10,7 @@ from typing import Any
 import nni
 from nni.nas.execution import SequentialExecutionEngine
 
-from autoad_nni.bridge.best import model_of, save_pictures
+from autoad_nni.bridge.best import figures_on_test, model_of, save_pictures
 from autoad_nni.bridge.experiment_file import ExperimentFile
 from autoad_nni.bridge.plugins import plugins_of_trial
 from autoad_nni.bridge.preflight import preflight
@@ -23,7 +23,7 @@ from autoad_nni.bridge.trial import run_sample
 from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import make_detector, score_test
+from autoad_nni.evaluation import make_detector
 from autoad_nni.shared_weights import SharedWeights
 from autoad_nni.storing import StorageError
 
@@ -173,7 +173,7 @@ class InProcessSearch:
         best = None if self.folder.best is None else float(self.folder.best["reward"])
         ended = self.folder.summary.verdicts.total()
         if not recorded:
-            self.folder.write_best(None, self._setting)
+            self.folder.write_best({"test": None}, self._setting)
             if metrics is not None:
                 self._scalars.add(ended, {"reward": float(metrics["default"]), "best": best or 0.0})
         self._listener(ended, best)
@@ -185,7 +185,7 @@ class InProcessSearch:
         autoencoder = build_autoencoder(self._request.space, best["sample"], channels=self._task.channels)
         detector = make_detector(autoencoder)
         self.folder.load_weights(detector)
-        test = score_test(detector, self._task, self._request.settings)
+        figures = figures_on_test(detector, self._task, self._request)
         save_pictures(self.folder.path, detector, self._task, self._request, best)
-        self.folder.write_best(test, self._setting)
-        return {**best, "test": test}
+        self.folder.write_best(figures, self._setting)
+        return {**best, **figures}

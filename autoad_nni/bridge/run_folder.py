@@ -115,9 +115,9 @@ class RunFolder:
     def _candidate(self, trial: int) -> Path:
         return self.journal.with_name(f"trial-{trial:04d}.safetensors")
 
-    def write_best(self, test: Mapping[str, float] | None, setting: Mapping[str, Any]) -> None:
-        """Writes ``best.json``; ``test`` is None until the search is over."""
+    def write_best(self, figures: Mapping[str, Any], setting: Mapping[str, Any]) -> None:
+        """Writes ``best.json``; ``test`` of the figures is None until the search is over."""
         if self.best is not None:
             verdicts = self.summary.verdicts
             counts = {"n_trials": verdicts.total(), "verdicts": dict(verdicts), "summary": self.summary.to_json()}
-            write_json_atomically(self.path / "best.json", {**self.best, "test": test, **counts, **setting})
+            write_json_atomically(self.path / "best.json", {**self.best, **figures, **counts, **setting})

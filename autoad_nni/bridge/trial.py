@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from autoad_nni.bridge.best import figures_on_test
 from autoad_nni.bridge.experiment_start import read_start
 from autoad_nni.bridge.manager import own_parameters
 from autoad_nni.bridge.plugins import PluginVersions, check_plugins, plugins_of_trial
@@ -17,7 +18,7 @@ from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task, load_task
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import TrialResult, check_task, run_trial, score_test
+from autoad_nni.evaluation import TrialResult, check_task, run_trial
 from autoad_nni.shared_weights import SharedWeights
 
 __all__ = ["read_sample", "run_alone", "run_sample", "run_under_nni", "under_nni"]
@@ -104,7 +105,7 @@ def run_alone(
         keep: Takes the trained detector, if the verdict is ok.
 
     Returns:
-        The metrics; with ``test`` those of the test set under the key ``test``.
+        The metrics; with ``test`` those of the test set under the key ``test``, or None and a ``test_verdict``.
 
     Raises:
         AutoADError: If a plugin is missing, or of another version than the record says.
@@ -118,7 +119,7 @@ def run_alone(
     if result.detector is not None:
         keep(result.detector, task)
         if test:
-            metrics["test"] = score_test(result.detector, task, request.settings)
+            metrics |= figures_on_test(result.detector, task, request)
     return metrics
 
 

@@ -161,7 +161,10 @@ def _report(experiment_id: str) -> None:
     content: dict[str, Any] = {"trial": best.number, "reward": best.metrics["default"], "sample": best.sample}
     content |= {"plugins": plugins_of_trial(best.sample, request), "validation": best.metrics, "test": None}
     alone = _train_alone(content, request, folder)
-    content["test"] = alone.get("test")
+    if alone["verdict"] == "ok":
+        content |= {key: alone[key] for key in ("test", "test_verdict") if key in alone}
+    else:
+        content["test_verdict"] = f"trained again, it is {alone['verdict']}: {alone.get('detail', '')}"
     content |= {"n_trials": len(finished), "verdicts": dict(summary.verdicts), "summary": summary.to_json()}
     from autoad_nni.bridge.journal import write_json_atomically
 

@@ -92,7 +92,7 @@ def test_the_first_of_equally_good_trials_stays_the_best(tmp_path: Path) -> None
 def test_a_rejected_trial_is_never_the_best(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", resume=False)
     folder.add_trial(0, {"a": 0}, {"default": 0.0, "verdict": "over_macs"}, plugins={})
-    folder.write_best(None, {})
+    folder.write_best({"test": None}, {})
     assert folder.best is None and not (tmp_path / "run" / "best.json").exists()
 
 

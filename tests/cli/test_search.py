@@ -19,6 +19,7 @@ from autoad_nni.cli.trial import parse_request
 from autoad_nni.data import load_task
 from autoad_nni.evaluation import make_detector
 from autoad_nni.judging import evaluate
+from autoad_nni.verdicts import RejectedTrial, Verdict
 
 TRIALS = 8
 
@@ -281,6 +282,25 @@ def test_a_search_in_which_no_trial_ends_well_says_so(tmp_path: Path) -> None:
     for line in history(tmp_path / "run"):
         assert line["metrics"]["verdict"] == "over_macs" and line["metrics"]["default"] == 0.0
         assert "--max-macs is 1" in line["detail"]
+
+
+def test_a_model_that_fails_on_the_test_images_keeps_its_place(
+    run: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As images of another kind can make it: validation was in order."""
+
+    def fail(*arguments: object) -> dict[str, float]:
+        raise RejectedTrial(Verdict.NON_FINITE, "1 of 40 scores are infinite or undefined.")
+
+    monkeypatch.setattr("autoad_nni.bridge.best.score_test", fail)
+    ended = command("search", file, "--output", run, "--resume")
+    assert (ended.code, ended.err) == (0, "")
+    verdict = "non_finite: 1 of 40 scores are infinite or undefined."
+    assert f"test (read once, for this model): no figures, {verdict}" in ended.out
+    best = best_of(run)
+    assert best["test"] is None and best["test_verdict"] == verdict
+    by_hand = command("trial", *TRIAL.split()[2:], "--sample", run / "best.json", "--test")
+    assert by_hand.code == 0 and json.loads(by_hand.out)["test_verdict"] == verdict
 
 
 def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path) -> None:
