@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoad_nni.bridge.experiment_file import ExperimentFile
+from autoad_nni.bridge.nni_config import check_nni_config
 from autoad_nni.bridge.nni_tuners import check_tuner
 from autoad_nni.bridge.plugins import check_components
 from autoad_nni.bridge.search import Search
@@ -19,7 +20,7 @@ __all__ = ["preflight"]
 
 
 def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapping[str, Any] | None) -> Task:
-    """Checks space, strategy or tuner, device and images, as every trial would need them.
+    """Checks the keys, space, strategy or tuner, device and images, as every trial would need them.
 
     Args:
         experiment: The file.
@@ -32,6 +33,7 @@ def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapp
     Raises:
         AutoADError: For the first fault that is found.
     """
+    check_nni_config(experiment.path)
     if arguments is not None:
         if request.space != arguments["space"]:
             raise AutoADError(
