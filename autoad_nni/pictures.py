@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from autoad_nni.data import LabelledImages
 from autoad_nni.scoring import Scorer, map_images, reconstruct_images
+from autoad_nni.storing import replace_file, storing
 
 __all__ = ["contact_sheet", "heat", "side_by_side", "write_pictures"]
 
@@ -40,8 +42,12 @@ def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, titl
 
     Returns:
         The contact sheet, ``FOLDER.png``.
+
+    Raises:
+        StorageError: If the disk refuses.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     maps = map_images(scorer, images.images).numpy()
     reconstructions = reconstruct_images(scorer, images.images)
     low = float(np.median(maps[images.labels.numpy() == 0]))
@@ -54,11 +60,18 @@ def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, titl
             _pixels(images.images[i]), _pixels(reconstructions[i]), heat(maps[i], low=low, high=high), mask
         )
         file = name.replace("/", "_")
-        picture.save(folder / (file if file.endswith(".png") else f"{file}.png"))
+        _save(picture, folder / (file if file.endswith(".png") else f"{file}.png"))
         tiles.append((name, picture))
     sheet = folder.with_name(folder.name + ".png")
-    contact_sheet(_spread(tiles), title=title).save(sheet)
+    _save(contact_sheet(_spread(tiles), title=title), sheet)
     return sheet
+
+
+def _save(picture: Any, path: Path) -> None:
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    with storing(path):
+        replace_file(path, content.getvalue())
 
 
 def side_by_side(image: Pixels, reconstruction: Pixels, colours: Pixels, mask: npt.NDArray[np.bool_] | None) -> Any:

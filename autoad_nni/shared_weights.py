@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.storing import replace_file, storing
 
 __all__ = ["SharedWeights"]
 
@@ -79,7 +79,8 @@ class SharedWeights:
         """Writes the weights of a trained autoencoder for those that come after.
 
         Raises:
-            AutoADError: If a file cannot be written, or one that is there cannot be read.
+            StorageError: If a file cannot be written.
+            AutoADError: If one that is there cannot be read.
         """
         from safetensors.torch import save
 
@@ -88,13 +89,9 @@ class SharedWeights:
             parts = {"now": now, "before": self._start(operation)}
             tensors = {f"{part}/{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
             path = self._folder / operation.file_name
-            try:
-                _replace(path, save(tensors, metadata={"operation": operation.key, "trial": self._trial}))
-            except OSError as error:
-                raise AutoADError(
-                    f"{path} cannot be written: {error.strerror or error}. Expected to keep shared weights there. "
-                    "Make room or give write access, or drop --weight-sharing."
-                ) from None
+            with storing(path, "Make room or give write access, or drop --weight-sharing."):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(path, save(tensors, metadata={"operation": operation.key, "trial": self._trial}))
 
     def _start(self, operation: _Operation) -> _State:
         """What this trial starts from, also when it has written already; empty for fresh weights."""
@@ -135,21 +132,6 @@ def _operations(autoencoder: nn.Module) -> Iterator[_Operation]:
     for path, module in autoencoder.named_modules():
         if next(module.parameters(recurse=False), None) is not None:
             yield _Operation(path, module)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader, also after a kill or a power cut, sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _foreign(path: Path, got: str) -> AutoADError:

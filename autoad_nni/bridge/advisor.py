@@ -207,7 +207,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
     def _send_trial(self, trial_id: int, sample: Mapping[str, Any]) -> None:
         record = {"parameter_id": trial_id, "parameter_source": "algorithm", "parameters": sample, "parameter_index": 0}
         # The trial compares them with what is installed where it runs.
-        record["plugins"] = plugins_of_sample(sample)
+        record["plugins"] = plugins_of_sample(sample, self._choice["space"])
         self.send(CommandType.NewTrialJob, json.dumps(record))
 
     def _reopen(self, models: list[SampleSpace]) -> None:

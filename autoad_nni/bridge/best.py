@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,13 @@ from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Form, Task
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import make_detector, make_scorer
+from autoad_nni.evaluation import make_detector, make_scorer, score_test
 from autoad_nni.pictures import write_pictures
 from autoad_nni.scoring import Scorer, ScoringSettings, map_images
+from autoad_nni.storing import replace_file, storing
+from autoad_nni.verdicts import RejectedTrial
 
-__all__ = ["BestModel", "load_best", "load_weights", "model_of", "save_pictures", "save_weights"]
+__all__ = ["BestModel", "figures_on_test", "load_best", "load_weights", "model_of", "save_pictures", "save_weights"]
 
 WEIGHTS = "best.safetensors"
 
@@ -81,16 +83,12 @@ def load_best(run: Path) -> BestModel:
 
 
 def save_weights(detector: Detector, path: Path) -> None:
-    """Writes the state of a detector, atomically."""
-    from safetensors.torch import save_file
+    """Writes the state of a detector, atomically; StorageError if the disk refuses."""
+    from safetensors.torch import save
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(state, unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with storing(path):
+        replace_file(path, save(state))
 
 
 def load_weights(detector: Detector, path: Path) -> None:
@@ -112,6 +110,18 @@ def load_weights(detector: Detector, path: Path) -> None:
         ) from None
 
 
+def figures_on_test(detector: Detector, task: Task, request: TrialRequest) -> dict[str, Any]:
+    """Reads the test set for the model that is kept.
+
+    Returns:
+        The figures as ``test``; None if they cannot be told, and why as ``test_verdict``.
+    """
+    try:
+        return {"test": score_test(detector, task, request.settings)}
+    except RejectedTrial as rejection:  # validation was in order: images of the test set are of another kind
+        return {"test": None, "test_verdict": str(rejection)}
+
+
 def save_pictures(folder: Path, detector: Detector, task: Task, request: TrialRequest, best: Mapping[str, Any]) -> None:
     """Writes ``pictures/`` and ``pictures.png`` of the test images, for a set with defects of its own."""
     if request.task.abnormal:
@@ -119,4 +129,5 @@ def save_pictures(folder: Path, detector: Detector, task: Task, request: TrialRe
     title = f"{task.name}, trial {best['trial']}."
     settings = request.settings
     scorer = make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)
-    write_pictures(folder / "pictures", scorer, task.test, title=title)
+    with contextlib.suppress(RejectedTrial):  # `figures_on_test` says why
+        write_pictures(folder / "pictures", scorer, task.test, title=title)

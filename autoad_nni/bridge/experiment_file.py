@@ -36,7 +36,9 @@ class ExperimentFile:
         max_trials: ``maxTrialNumber``; None for no limit.
         max_seconds: ``maxExperimentDuration``; None for no limit.
         advisor_arguments: ``tuner.classArgs`` of our advisor; None when the file names a tuner of NNI.
-        tuner_name: Name of NNI's tuner otherwise.
+        tuner_name: Name of NNI's tuner otherwise, or a class of the user's own.
+        tuner_is_class: Whether it is named as a class.
+        tuner_arguments: ``tuner.classArgs`` of that tuner; empty for our advisor.
     """
 
     path: Path
@@ -47,6 +49,8 @@ class ExperimentFile:
     max_seconds: float | None
     advisor_arguments: dict[str, Any] | None
     tuner_name: str | None
+    tuner_is_class: bool
+    tuner_arguments: dict[str, Any]
 
 
 def read_experiment(path: Path) -> ExperimentFile:
@@ -76,6 +80,8 @@ def read_experiment(path: Path) -> ExperimentFile:
         max_seconds=_duration(content.get("maxExperimentDuration"), path),
         advisor_arguments=advisor_arguments(tuner.get("classArgs"), path) if ours else None,
         tuner_name=None if ours else str(tuner.get("name") or tuner.get("className")),
+        tuner_is_class=bool(tuner.get("className")),
+        tuner_arguments={} if ours else _tuner_arguments(tuner.get("classArgs"), path),
     )
 
 
@@ -96,9 +102,26 @@ def _load_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice: PyYAML would take the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.MarkedYAMLError(None, None, f"the key {key.value} stands twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _load_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise AutoADError(
+            f"{path} cannot be read: {error.strerror}. Expected YAML or JSON. Give read access to the file."
+        ) from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that does not exist
         reason = " ".join(str(error).split())
         raise AutoADError(f"{path} is not YAML: {reason}. Expected YAML or JSON. Correct the file.") from None
@@ -170,6 +193,12 @@ def _duration(value: Any, path: Path) -> float | None:
             "Write for instance 2h."
         )
     return seconds
+
+
+def _tuner_arguments(arguments: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(arguments, dict | None):
+        raise AutoADError(f"{path}: tuner.classArgs is {arguments!r}. Expected a mapping. Correct it.")
+    return arguments or {}
 
 
 def advisor_arguments(arguments: Any, path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import nni
 from nni.nas.execution import SequentialExecutionEngine
 
-from autoad_nni.bridge.best import model_of, save_pictures
+from autoad_nni.bridge.best import figures_on_test, model_of, save_pictures
 from autoad_nni.bridge.experiment_file import ExperimentFile
 from autoad_nni.bridge.plugins import plugins_of_trial
 from autoad_nni.bridge.preflight import preflight
@@ -23,8 +23,9 @@ from autoad_nni.bridge.trial import run_sample
 from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import make_detector, score_test
+from autoad_nni.evaluation import make_detector
 from autoad_nni.shared_weights import SharedWeights
+from autoad_nni.storing import StorageError
 
 __all__ = ["InProcessSearch"]
 
@@ -71,13 +72,18 @@ class InProcessSearch:
         self._task: Task = preflight(experiment, request, arguments)
         self._request = request
         self.folder = RunFolder(output, resume=resume)
-        self._search = Search(
-            search_space=experiment.search_space,
-            journal_path=self.folder.journal,
-            trial_arguments=experiment.trial_arguments,
-            images=self._task.digest(),
-            **arguments,
-        )
+        try:
+            self._search = Search(
+                search_space=experiment.search_space,
+                journal_path=self.folder.journal,
+                trial_arguments=experiment.trial_arguments,
+                data_sets=request.data_sets,
+                images=self._task.digest(),
+                **arguments,
+            )
+        except BaseException:
+            self.folder.close()
+            raise
         self._setting = {
             "experiment": experiment.path.name,
             "strategy": arguments["strategy"],
@@ -121,9 +127,9 @@ class InProcessSearch:
         )
         try:
             self._search.run(self._middleware, self._evaluate)
+            return self._finish()
         finally:
-            self._scalars.close()
-        return self._finish()
+            self.folder.close()
 
     def _seconds_spent(self) -> float:
         """Returns what earlier sittings took, which counts towards the experiment's duration."""
@@ -142,14 +148,17 @@ class InProcessSearch:
                 report=nni.report_intermediate_result,
                 shared=SharedWeights(self.folder.shared_weights, str(model.trial_id)),
             )
+            if result.detector is not None and self.folder.improves(float(result.metrics["default"])):
+                # Before the journal knows of the trial: a kill here repeats it.
+                self.folder.save_weights(model.trial_id, result.detector)
+        except StorageError as error:
+            self._middleware.abort(error)  # a full disk is not what this model came to
+            raise
         except (Exception, SystemExit) as error:
             self._details[model.trial_id] = f"{type(error).__name__}: {error}"
             # A plugin that exits ends its trial, not the search: NNI's engine takes any Exception for a crash.
             raise RuntimeError(self._details[model.trial_id]) from error
         self._details[model.trial_id] = result.detail
-        if result.detector is not None and self.folder.improves(float(result.metrics["default"])):
-            # Before the journal knows of the trial: a kill here repeats it.
-            self.folder.save_weights(model.trial_id, result.detector)
         self._middleware.report_metrics(model, result.metrics)
 
     def _on_end(self, model: SampleSpace, metrics: Mapping[str, Any] | None, recorded: bool) -> None:
@@ -164,7 +173,7 @@ class InProcessSearch:
         best = None if self.folder.best is None else float(self.folder.best["reward"])
         ended = self.folder.summary.verdicts.total()
         if not recorded:
-            self.folder.write_best(None, self._setting)
+            self.folder.write_best({"test": None}, self._setting)
             if metrics is not None:
                 self._scalars.add(ended, {"reward": float(metrics["default"]), "best": best or 0.0})
         self._listener(ended, best)
@@ -176,7 +185,7 @@ class InProcessSearch:
         autoencoder = build_autoencoder(self._request.space, best["sample"], channels=self._task.channels)
         detector = make_detector(autoencoder)
         self.folder.load_weights(detector)
-        test = score_test(detector, self._task, self._request.settings)
+        figures = figures_on_test(detector, self._task, self._request)
         save_pictures(self.folder.path, detector, self._task, self._request, best)
-        self.folder.write_best(test, self._setting)
-        return {**best, "test": test}
+        self.folder.write_best(figures, self._setting)
+        return {**best, **figures}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.storing import append_bytes, replace_file, storing
 
 __all__ = ["Journal", "append_line", "read_lines", "write_json_atomically"]
 
@@ -22,11 +23,12 @@ Event = dict[str, Any]
 _FORMAT = 1
 
 
-def read_lines(path: Path) -> list[Event]:
+def read_lines(path: Path, *, mend: bool = True) -> list[Event]:
     """Reads a JSONL file and drops a torn last line, the trace of a kill in mid-write.
 
     Args:
-        path: The file; missing means empty. A torn tail is cut off the file, so that appending goes on cleanly.
+        path: The file; missing means empty.
+        mend: Also cut a torn tail off the file, so that appending goes on cleanly; not while another process writes.
 
     Raises:
         AutoADError: If a line other than the last is no JSON object.
@@ -35,9 +37,9 @@ def read_lines(path: Path) -> list[Event]:
         return []
     raw = path.read_bytes()
     whole, torn = raw.rpartition(b"\n")[0], raw.rpartition(b"\n")[2]
-    if torn:
-        with path.open("r+b") as file:
-            file.truncate(len(raw) - len(torn))
+    if torn and mend:
+        with storing(path):
+            os.truncate(path, len(raw) - len(torn))
     events: list[Event] = []
     for number, line in enumerate(whole.splitlines(), 1):
         try:
@@ -51,22 +53,19 @@ def read_lines(path: Path) -> list[Event]:
 
 
 def append_line(path: Path, event: Mapping[str, Any]) -> None:
-    """Appends one JSON line and waits until it is on disk."""
-    with path.open("ab") as file:
-        file.write(json.dumps(event).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Appends one JSON line and waits until it is on disk; StorageError if the disk refuses."""
+    with storing(path):
+        append_bytes(path, json.dumps(event).encode() + b"\n")
 
 
 def write_json_atomically(path: Path, content: Any) -> None:
-    """Writes JSON so that a reader, also after a kill, sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Writes JSON so that a reader, also after a kill, sees the old file or the new one.
+
+    Raises:
+        StorageError: If the disk refuses.
+    """
+    with storing(path):
+        replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 class Journal:
@@ -82,7 +81,8 @@ class Journal:
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with storing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         lines = read_lines(path)
         head = {"event": "search", "format": _FORMAT, **identity}
         if not lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from autoad_nni.errors import AutoADError
 __all__ = [
     "FinishedTrial",
     "experiment_folder",
+    "find_experiment_folder",
     "finished_trials",
     "free_port",
     "loopback_environment",
@@ -108,30 +110,41 @@ def experiment_folder(experiment_id: str) -> Path:
     Raises:
         AutoADError: If NNI knows no experiment of that id.
     """
-    from nni.tools.nnictl.config_utils import Experiments
-
-    known = Experiments().get_all_experiments()
-    if experiment_id not in known:
-        listed = ", ".join(known) or "none"
+    folder = find_experiment_folder(experiment_id)
+    if folder is None:
+        listed = ", ".join(_known_experiments()) or "none"
         raise AutoADError(
             f"NNI knows no experiment {experiment_id!r}. Known: {listed}. See 'nnictl experiment list -a'."
         )
-    return Path(known[experiment_id]["logDir"]) / experiment_id
+    return folder
+
+
+def find_experiment_folder(experiment_id: str) -> Path | None:
+    """Returns the folder of an experiment, or None while NNI does not know it."""
+    known = _known_experiments()
+    return Path(known[experiment_id]["logDir"]) / experiment_id if experiment_id in known else None
+
+
+def _known_experiments() -> dict[str, Any]:
+    from nni.tools.nnictl.config_utils import Experiments
+
+    known: dict[str, Any] = Experiments().get_all_experiments()
+    return known
 
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """A trial with a final result.
+    """A trial that ended.
 
     Attributes:
         number: NNI's number of the trial in the experiment.
         sample: Value by label.
-        metrics: What the trial reported.
+        metrics: What the trial reported; None when it crashed.
     """
 
     number: int
     sample: dict[str, Any]
-    metrics: dict[str, Any]
+    metrics: dict[str, Any] | None
 
 
 def stored_trial_command(folder: Path) -> tuple[str, Path]:
@@ -147,19 +160,43 @@ def _open_database(folder: Path) -> sqlite3.Connection:
 
 
 def finished_trials(folder: Path) -> list[FinishedTrial]:
-    """Reads the trials with a final result from NNI's data base, best first, whatever the tuner was."""
+    """Reads the trials that ended from NNI's data base, best first, crashed ones last, whatever the tuner was.
+
+    A trial that was lost with a killed manager, and run again under the same parameter id, counts once.
+    """
     with closing(_open_database(folder)) as database:
-        samples = {
-            job: (json.loads(data)["parameters"], sequence)
+        records = {
+            job: (json.loads(data), sequence)
             for job, data, sequence in database.execute(
                 "SELECT trialJobId, data, sequenceId FROM TrialJobEvent WHERE data <> '' ORDER BY timestamp"
             )
         }
+        ended = {
+            job
+            for (job,) in database.execute(
+                "SELECT trialJobId FROM TrialJobEvent WHERE event IN ('FAILED', 'SUCCEEDED')"
+            )
+        }
         finals = database.execute("SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL'").fetchall()
-    trials = []
+    trials: dict[str, FinishedTrial] = {}
     for job, data in finals:
         value = json.loads(json.loads(data))  # NNI stores what the trial sent, itself JSON, as a JSON text
         metrics = value if isinstance(value, dict) else {"default": value}
-        if job in samples:
-            trials.append(FinishedTrial(int(samples[job][1]), samples[job][0], metrics))
-    return sorted(trials, key=lambda trial: float(trial.metrics["default"]), reverse=True)
+        if job in records:
+            trials[_record_key(records[job][0])] = _finished(records[job], metrics)
+    for job, record in records.items():
+        if job in ended:
+            trials.setdefault(_record_key(record[0]), _finished(record, None))
+    return sorted(trials.values(), key=_reward, reverse=True)
+
+
+def _reward(trial: FinishedTrial) -> float:
+    return -math.inf if trial.metrics is None else float(trial.metrics["default"])
+
+
+def _finished(record: tuple[dict[str, Any], Any], metrics: dict[str, Any] | None) -> FinishedTrial:
+    return FinishedTrial(int(record[1]), record[0]["parameters"], metrics)
+
+
+def _record_key(record: dict[str, Any]) -> str:
+    return json.dumps([record.get("parameter_id"), record["parameters"]], sort_keys=True)

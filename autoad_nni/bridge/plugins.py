@@ -34,27 +34,37 @@ def plugins_of_trial(sample: Mapping[str, Any], request: TrialRequest) -> Plugin
     Raises:
         AutoADError: If one is not installed, or two distributions claim its name.
     """
-    data = [(DATASETS, name) for name in dict.fromkeys((request.task.data, *request.task.abnormal))]
-    return plugins_of_sample(sample) | _versions([(SEARCH_SPACES, request.space), *data])
+    return plugins_of_sample(sample, request.space) | _versions([(DATASETS, name) for name in request.data_sets])
 
 
-def plugins_of_sample(sample: Mapping[str, Any]) -> PluginVersions:
-    """Returns the hypothesis and the distance that a sample names.
+def plugins_of_sample(sample: Mapping[str, Any], space: str) -> PluginVersions:
+    """Returns the hypothesis and the distance that a sample names, and the search space it is from.
 
     Raises:
         AutoADError: If one is not installed, or two distributions claim its name.
     """
-    return _versions([(registry, str(sample[label])) for label, registry in _LABELS.items() if label in sample])
+    named = [(registry, str(sample[label])) for label, registry in _LABELS.items() if label in sample]
+    return _versions([*named, (SEARCH_SPACES, space)])
 
 
-def plugins_of_search(search_space: Mapping[str, Any], *, strategy: str, space: str) -> PluginVersions:
-    """Returns the plugins that a search can run: those its space names, the strategy and the space itself."""
+def plugins_of_search(
+    search_space: Mapping[str, Any], *, strategy: str | None, space: str, data_sets: Iterable[str] = ()
+) -> PluginVersions:
+    """Returns the plugins that a search can run: those its space names, the strategy, the space itself, the data sets.
+
+    Args:
+        search_space: Of the experiment file.
+        strategy: Its name; None when a tuner of NNI proposes the trials.
+        space: Name of the space.
+        data_sets: Their names, where they are known.
+    """
     named = [
         (registry, str(value))
         for label, registry in _LABELS.items()
         for value in sorted(search_space.get(label, {}).get("_value", []), key=str)
     ]
-    return _versions([*named, (SEARCH_SPACES, space), (STRATEGIES, strategy)])
+    strategies = [] if strategy is None else [(STRATEGIES, strategy)]
+    return _versions([*named, (SEARCH_SPACES, space), *strategies, *((DATASETS, name) for name in data_sets)])
 
 
 def _versions(plugins: Iterable[tuple[Registry, str]]) -> PluginVersions:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoad_nni.bridge.experiment_file import ExperimentFile
+from autoad_nni.bridge.nni_config import check_nni_config
+from autoad_nni.bridge.nni_tuners import check_tuner
 from autoad_nni.bridge.plugins import check_components
 from autoad_nni.bridge.search import Search
+from autoad_nni.bridge.spaces import declare, narrow
 from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
@@ -17,7 +20,7 @@ __all__ = ["preflight"]
 
 
 def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapping[str, Any] | None) -> Task:
-    """Checks space, strategy, device and images, as every trial would need them.
+    """Checks the keys, space, strategy or tuner, device and images, as every trial would need them.
 
     Args:
         experiment: The file.
@@ -30,6 +33,7 @@ def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapp
     Raises:
         AutoADError: For the first fault that is found.
     """
+    check_nni_config(experiment.path)
     if arguments is not None:
         if request.space != arguments["space"]:
             raise AutoADError(
@@ -37,6 +41,9 @@ def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapp
                 "Expected the same in both. Correct one of them."
             )
         Search(search_space=experiment.search_space, journal_path=None, **arguments)
+    else:
+        check_tuner(experiment)
+        narrow(declare(request.space, experiment.search_space), experiment.search_space)
     check_components(experiment.search_space)
     pick_device(request.settings.device)
     task = load_task(request.task)

@@ -36,7 +36,8 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         reopen: Takes the models that were open when the last sitting ended; default: submits them again.
 
     Raises:
-        AutoADError: From `submit_models`, if the strategy proposes another sample than the recorded one.
+        AutoADError: From `submit_models`, if the strategy proposes another sample than the recorded one. Also
+            what `abort` was given.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         self._reopen = reopen or (lambda models: engine.submit_models(*models))
         self._models: dict[int, SampleSpace] = {}
         self._metrics: dict[int, Mapping[str, Any]] = {}
+        self._fault: AutoADError | None = None
         super().__init__(engine)
 
     def set_engine(self, engine: ExecutionEngine) -> None:
@@ -78,6 +80,13 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         assert model.trial_id is not None
         self._metrics[model.trial_id] = metrics
         self.engine.dispatch_model_event(FinalMetricEvent(model, float(metrics["default"])))
+
+    def abort(self, fault: AutoADError) -> None:
+        """Ends the search at the end of the running trial, which is not recorded: it runs again on resume.
+
+        NNI's engine takes whatever a model raises for that model's failure, but lets through what its listeners raise.
+        """
+        self._fault = fault
 
     def submit_models(self, *models: SampleSpace) -> None:
         """Submits models, from the record while there is one."""
@@ -119,6 +128,8 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
     def _record_end(self, event: TrainingEndEvent) -> None:
         if event.status not in (ModelStatus.Trained, ModelStatus.Failed):
             return  # interrupted: it runs again on resume
+        if self._fault is not None:
+            raise self._fault
         trial_id = event.model.trial_id
         metrics = self._metrics.get(trial_id)
         if not self._replaying:

@@ -9,9 +9,11 @@ from typing import Any
 
 from autoad_nni.bridge.best import WEIGHTS, load_weights, save_weights
 from autoad_nni.bridge.journal import append_line, read_lines, write_json_atomically
+from autoad_nni.bridge.run_lock import RunLock
 from autoad_nni.bridge.summary import TrialSummary
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
+from autoad_nni.storing import storing
 
 __all__ = ["RunFolder"]
 
@@ -19,14 +21,16 @@ __all__ = ["RunFolder"]
 class RunFolder:
     """``history.jsonl`` (a line per trial), ``best.json``, ``best.safetensors``, ``state/``, ``tensorboard/``.
 
-    A set with defects of its own adds ``pictures/`` and ``pictures.png``.
+    A set with defects of its own adds ``pictures/`` and ``pictures.png``. One search at a time holds the folder, until
+    `close`.
 
     Args:
         path: The folder; made when missing.
         resume: Whether a search that is there already may go on.
 
     Raises:
-        AutoADError: If the folder holds a search and ``resume`` is not set, or holds files of something else.
+        AutoADError: If the folder holds a search and ``resume`` is not set, holds files of something else, or another
+            search runs in it.
     """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
@@ -35,23 +39,32 @@ class RunFolder:
         self.shared_weights = path / "state" / "shared_weights"
         if path.exists() and not path.is_dir():
             raise AutoADError(f"--output {path} is a file. Expected a folder. Give another --output.")
-        if self.journal.exists() and not resume:
-            raise AutoADError(
-                f"--output {path} holds a search already. Expected a new folder. "
-                "Add --resume to go on with that search, or give another --output."
-            )
+        self._check_new(resume)
         if path.exists() and not self.journal.exists() and set(path.iterdir()) - {self.journal.parent}:
             raise AutoADError(f"--output {path} holds other files. Expected a new or empty folder. Give another one.")
         try:
             self.journal.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = RunLock(path, self.journal.with_name("lock"))
         except OSError as error:
             raise AutoADError(
                 f"--output {path} cannot be made: {error.strerror}. Expected a folder to write to. Give another one."
             ) from None
+        self._check_new(resume)  # again: a search may have begun and ended in between
         self._history = path / "history.jsonl"
         self._written = {line.get("trial") for line in read_lines(self._history)}
         self.best: dict[str, Any] | None = None
         self.summary = TrialSummary()
+
+    def _check_new(self, resume: bool) -> None:
+        if self.journal.exists() and not resume:
+            raise AutoADError(
+                f"--output {self.path} holds a search already. Expected a new folder. "
+                "Add --resume to go on with that search, or give another --output."
+            )
+
+    def close(self) -> None:
+        """Lets the next search in."""
+        self._lock.release()
 
     def add_trial(
         self,
@@ -80,7 +93,8 @@ class RunFolder:
         if metrics["verdict"] == "ok" and (self.best is None or metrics["default"] > self.best["reward"]):
             self.best = {"trial": trial, "reward": metrics["default"], **what, "validation": metrics}
             if self._candidate(trial).exists():
-                os.replace(self._candidate(trial), self._weights)
+                with storing(self._weights):
+                    os.replace(self._candidate(trial), self._weights)
 
     def improves(self, reward: float) -> bool:
         """Returns whether ``reward`` beats every trial so far."""
@@ -101,9 +115,9 @@ class RunFolder:
     def _candidate(self, trial: int) -> Path:
         return self.journal.with_name(f"trial-{trial:04d}.safetensors")
 
-    def write_best(self, test: Mapping[str, float] | None, setting: Mapping[str, Any]) -> None:
-        """Writes ``best.json``; ``test`` is None until the search is over."""
+    def write_best(self, figures: Mapping[str, Any], setting: Mapping[str, Any]) -> None:
+        """Writes ``best.json``; ``test`` of the figures is None until the search is over."""
         if self.best is not None:
             verdicts = self.summary.verdicts
             counts = {"n_trials": verdicts.total(), "verdicts": dict(verdicts), "summary": self.summary.to_json()}
-            write_json_atomically(self.path / "best.json", {**self.best, "test": test, **counts, **setting})
+            write_json_atomically(self.path / "best.json", {**self.best, **figures, **counts, **setting})

@@ -21,7 +21,7 @@ __all__ = ["Search", "check_recorded_plugins"]
 
 def check_recorded_plugins(journal_path: Path) -> None:
     """Raises unless the plugins that a journal names are installed as they were; a missing journal names none."""
-    lines = read_lines(journal_path)
+    lines = read_lines(journal_path, mend=False)
     check_plugins(lines[0].get("plugins", {}) if lines else {})
 
 
@@ -36,6 +36,7 @@ class Search:
         seed: Seed of the strategy.
         space: Name in the registry of search spaces.
         trial_arguments: Words of the trial command; results of other words do not belong in the same journal.
+        data_sets: Names of the data sets, whose plugins are recorded too.
         images: Digest of the images; rewards on other images, or another split, do not compare.
 
     Raises:
@@ -52,6 +53,7 @@ class Search:
         seed: int,
         space: str,
         trial_arguments: Sequence[str] = (),
+        data_sets: Sequence[str] = (),
         images: str = "",
     ) -> None:
         if journal_path is not None:
@@ -75,7 +77,7 @@ class Search:
             "trial_arguments": list(trial_arguments),
             "images": images,
             "version": __version__,
-            "plugins": plugins_of_search(search_space, strategy=strategy, space=space),
+            "plugins": plugins_of_search(search_space, strategy=strategy, space=space, data_sets=data_sets),
         }
         self.on_iteration: Callable[[dict[str, float]], None] = lambda figures: None
         """Called with what a strategy tells of each new iteration, if it tells anything; not for replayed ones."""

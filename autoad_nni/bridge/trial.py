@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from autoad_nni.bridge.best import figures_on_test
+from autoad_nni.bridge.experiment_start import read_start
 from autoad_nni.bridge.manager import own_parameters
 from autoad_nni.bridge.plugins import PluginVersions, check_plugins, plugins_of_trial
 from autoad_nni.bridge.scalars import ScalarWriter, nni_experiment_folder, nni_scalar_folder
@@ -16,7 +18,7 @@ from autoad_nni.bridge.trial_request import TrialRequest
 from autoad_nni.data import Task, load_task
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
-from autoad_nni.evaluation import TrialResult, check_task, run_trial, score_test
+from autoad_nni.evaluation import TrialResult, check_task, run_trial
 from autoad_nni.shared_weights import SharedWeights
 
 __all__ = ["read_sample", "run_alone", "run_sample", "run_under_nni", "under_nni"]
@@ -41,16 +43,13 @@ def run_sample(
         scalars.add(epoch, {"loss/train": loss, **{f"validation/{k}": v for k, v in validation.items()}})
         report({"default": validation[request.settings.reward], "loss": loss, **validation})
 
-    try:
-        return run_trial(
-            lambda: build_autoencoder(request.space, sample, channels=task.channels),
-            task,
-            request.settings,
-            on_epoch=on_epoch,
-            shared=shared if request.weight_sharing else None,
-        )
-    finally:
-        scalars.close()
+    return run_trial(
+        lambda: build_autoencoder(request.space, sample, channels=task.channels),
+        task,
+        request.settings,
+        on_epoch=on_epoch,
+        shared=shared if request.weight_sharing else None,
+    )
 
 
 def run_under_nni(request: TrialRequest) -> TrialResult:
@@ -63,6 +62,7 @@ def run_under_nni(request: TrialRequest) -> TrialResult:
         nni.trial._params = record  # what reports are filed under
     check_plugins(nni.trial._params.get("plugins", {}))  # absent when a tuner of NNI proposed the trial
     sample = nni.get_current_parameter()
+    _check_started_plugins(sample, request)
     result = run_sample(
         sample,
         load_task(request.task),
@@ -75,6 +75,12 @@ def run_under_nni(request: TrialRequest) -> TrialResult:
     result.metrics["plugins"] = used  # flat: the web UI shows no nested values
     nni.report_final_result(result.metrics)
     return result
+
+
+def _check_started_plugins(sample: Mapping[str, Any], request: TrialRequest) -> None:
+    """Compares the plugins of this trial, data sets among them, with those that the experiment began with."""
+    started = read_start(nni_experiment_folder()).get("plugins", {})
+    check_plugins({key: started[key] for key in plugins_of_trial(sample, request) if key in started})
 
 
 def run_alone(
@@ -99,7 +105,7 @@ def run_alone(
         keep: Takes the trained detector, if the verdict is ok.
 
     Returns:
-        The metrics; with ``test`` those of the test set under the key ``test``.
+        The metrics; with ``test`` those of the test set under the key ``test``, or None and a ``test_verdict``.
 
     Raises:
         AutoADError: If a plugin is missing, or of another version than the record says.
@@ -113,7 +119,7 @@ def run_alone(
     if result.detector is not None:
         keep(result.detector, task)
         if test:
-            metrics["test"] = score_test(result.detector, task, request.settings)
+            metrics |= figures_on_test(result.detector, task, request)
     return metrics
 
 

@@ -21,3 +21,8 @@ class TrialRequest:
     settings: TrialSettings = field(default_factory=TrialSettings)
     space: str = "autoencoder"
     weight_sharing: bool = False
+
+    @property
+    def data_sets(self) -> tuple[str, ...]:
+        """Names of the normal and the abnormal data sets."""
+        return tuple(dict.fromkeys((self.task.data, *self.task.abnormal)))

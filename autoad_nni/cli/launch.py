@@ -31,10 +31,13 @@ def launch(
         raise AutoADError("Give one of: an experiment file, --resume ID, --view ID. See 'autoad-nni launch --help'.")
     from autoad_nni.bridge.launch import experiment_folder, free_port, run_nnictl
 
+    start: dict[str, Any] = {}
     if experiment is not None:
-        _check(experiment)
+        start = _check(experiment)
+    elif resume:
+        _check_resumed(experiment_folder(resume))
     else:
-        experiment_folder(view or resume)
+        experiment_folder(view)
     port = port or free_port()
     typer.echo(f"web UI: http://127.0.0.1:{port}")
     if view:
@@ -44,17 +47,22 @@ def launch(
         _resume(resume, port)
         _report(resume)
     else:
-        _report(_create(experiment, port))
+        _report(_create(experiment, port, start))
 
 
-def _create(experiment: Path | None, port: int) -> str:
-    from autoad_nni.bridge.launch import run_nnictl
+def _create(experiment: Path | None, port: int, start: dict[str, Any]) -> str:
+    from autoad_nni.bridge.experiment_start import keep_start
+    from autoad_nni.bridge.launch import find_experiment_folder, run_nnictl
 
     experiment_id = ""
+    kept = False
 
     def echo(line: str) -> None:
-        nonlocal experiment_id
+        nonlocal experiment_id, kept
         experiment_id = line.partition("Experiment ID: ")[2] or experiment_id
+        if experiment_id and not kept and (folder := find_experiment_folder(experiment_id)) is not None:
+            keep_start(folder, start)  # at once: a kill must not lose it
+            kept = True
         _echo(line)
 
     try:
@@ -87,16 +95,40 @@ def _stopped(experiment_id: str) -> None:
     raise typer.Exit(130)
 
 
-def _check(experiment: Path) -> None:
-    """Finds what is wrong with the file before a server starts."""
+def _check(experiment: Path) -> dict[str, Any]:
+    """Finds what is wrong with the file before a server starts; returns what the experiment begins with."""
     from autoad_nni.bridge.experiment_file import read_experiment
+    from autoad_nni.bridge.plugins import plugins_of_search
     from autoad_nni.cli.trial import parse_request
 
     file = read_experiment(experiment)
     request = parse_request(file.trial_arguments, file.trial_folder)
     from autoad_nni.bridge.preflight import preflight
 
-    preflight(file, request, file.advisor_arguments)
+    task = preflight(file, request, file.advisor_arguments)
+    return {
+        "images": task.digest(),
+        "trial_arguments": file.trial_arguments,
+        "plugins": plugins_of_search(
+            file.search_space,
+            strategy=None if file.advisor_arguments is None else file.advisor_arguments["strategy"],
+            space=request.space,
+            data_sets=request.data_sets,
+        ),
+    }
+
+
+def _check_resumed(folder: Path) -> None:
+    """Compares an experiment that is to go on with what it began with."""
+    from autoad_nni.bridge.experiment_file import trial_arguments
+    from autoad_nni.bridge.experiment_start import check_start
+    from autoad_nni.bridge.launch import stored_trial_command
+    from autoad_nni.cli.trial import parse_request
+    from autoad_nni.data import load_task
+
+    command, started_in = stored_trial_command(folder)
+    words = trial_arguments(command, folder)
+    check_start(folder, {"images": load_task(parse_request(words, started_in).task).digest(), "trial_arguments": words})
 
 
 def _echo(line: str) -> None:
@@ -120,16 +152,19 @@ def _report(experiment_id: str) -> None:
     for trial in finished:
         summary.add(trial.sample, trial.metrics)
     typer.echo("\n".join(summary.lines()))
-    trials = [trial for trial in finished if trial.metrics.get("verdict", "ok") == "ok"]
-    if not trials:
+    well = (t for t in finished if t.metrics is not None and t.metrics.get("verdict", "ok") == "ok")
+    best = next(well, None)
+    if best is None or best.metrics is None:
         raise AutoADError(f"Experiment {experiment_id} has no trial that ended well. See the logs in {folder}.")
-    best = trials[0]
     command, started_in = stored_trial_command(folder)
     request = parse_request(trial_arguments(command, folder), started_in)
     content: dict[str, Any] = {"trial": best.number, "reward": best.metrics["default"], "sample": best.sample}
     content |= {"plugins": plugins_of_trial(best.sample, request), "validation": best.metrics, "test": None}
     alone = _train_alone(content, request, folder)
-    content["test"] = alone.get("test")
+    if alone["verdict"] == "ok":
+        content |= {key: alone[key] for key in ("test", "test_verdict") if key in alone}
+    else:
+        content["test_verdict"] = f"trained again, it is {alone['verdict']}: {alone.get('detail', '')}"
     content |= {"n_trials": len(finished), "verdicts": dict(summary.verdicts), "summary": summary.to_json()}
     from autoad_nni.bridge.journal import write_json_atomically
 
@@ -137,6 +172,12 @@ def _report(experiment_id: str) -> None:
     print_best(content, str(folder / "best.json"))
     if request.weight_sharing:
         typer.echo(f"the test figures are of this model trained from fresh weights: reward {alone['default']:.4f}")
+    elif alone["default"] != content["reward"]:
+        typer.echo(
+            f"warning: trained again, this model has the validation reward {alone['default']:.4f}, in the search it "
+            f"had {content['reward']:.4f}: images, versions or machine are not those of the search.",
+            err=True,
+        )
     typer.echo(f"open the web UI again: autoad-nni launch --view {experiment_id}")
 
 

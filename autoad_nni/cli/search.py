@@ -83,6 +83,8 @@ def print_best(best: dict[str, Any], where: str) -> None:
     if best.get("test"):
         figures = ", ".join(f"{name} {value:.4f}" for name, value in best["test"].items())
         typer.echo(f"test (read once, for this model): {figures}")
+    elif "test_verdict" in best:
+        typer.echo(f"test (read once, for this model): no figures, {best['test_verdict']}")
     for label, value in best["sample"].items():
         typer.echo(f"  {label}: {value}")
     typer.echo(f"written to {where}")

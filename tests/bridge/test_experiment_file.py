@@ -247,6 +247,8 @@ def test_search_space_files_that_hold_none(read: Reader, tmp_path: Path, content
         (b"tuner: [", " is not YAML: while parsing a flow node"),
         (b"a: 1\n b: 2\n", " is not YAML: mapping values are not allowed"),
         (b"a: \tb: c: d", " is not YAML: "),
+        (b"a: 1\nb: 2\na: 3\n", ' is not YAML: the key a stands twice in "<unicode string>", line 3, column 1'),
+        (b"a: {b: 2, b: 2}\n", " is not YAML: the key b stands twice"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", " is not YAML: "),
         (b"\x00\x01\x02", " is not YAML: unacceptable character"),
         (b"!!python/object/apply:os.system [ls]", " is not YAML: could not determine a constructor"),
@@ -261,6 +263,18 @@ def test_files_that_are_no_experiment(tmp_path: Path, content: bytes, start: str
     path = tmp_path / "x.yml"
     path.write_bytes(content)
     assert fault(lambda: read_experiment(path), path).startswith(start)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.yml"
+    path.write_text("a: 1")
+
+    def refuse(*arguments: object, **keywords: object) -> str:  # root may read everything
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    message = fault(lambda: read_experiment(path), path)
+    assert message == " cannot be read: Permission denied. Expected YAML or JSON. Give read access to the file."
 
 
 @pytest.mark.parametrize("name", ["none.yml", "."])

@@ -38,6 +38,9 @@ def test_a_search_names_all_that_it_may_run() -> None:
     }
     keys = ["hypothesis cluster", "hypothesis density", "distance l1", "search space autoencoder", "strategy random"]
     assert plugins_of_search(space, strategy="random", space="autoencoder") == dict.fromkeys(keys, OURS)
+    keys[-1:] = ["data set digits", "data set photos"]
+    named = plugins_of_search(space, strategy=None, space="autoencoder", data_sets=["digits", "photos"])
+    assert named == dict.fromkeys(keys, OURS)
 
 
 def test_what_is_installed_as_recorded_passes() -> None:
@@ -70,7 +73,7 @@ def test_what_is_installed_as_recorded_passes() -> None:
 )
 def test_a_missing_or_other_plugin_is_named(key: str, recorded: str, message: str) -> None:
     with pytest.raises(AutoADError) as caught:
-        check_plugins({**plugins_of_sample(SAMPLE), key: recorded})
+        check_plugins({**plugins_of_sample(SAMPLE, "autoencoder"), key: recorded})
     assert str(caught.value) == message
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,7 +92,7 @@ def test_the_first_of_equally_good_trials_stays_the_best(tmp_path: Path) -> None
 def test_a_rejected_trial_is_never_the_best(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", resume=False)
     folder.add_trial(0, {"a": 0}, {"default": 0.0, "verdict": "over_macs"}, plugins={})
-    folder.write_best(None, {})
+    folder.write_best({"test": None}, {})
     assert folder.best is None and not (tmp_path / "run" / "best.json").exists()
 
 
@@ -109,3 +111,19 @@ def test_a_history_changed_by_hand_is_named(begun: Path) -> None:
     (begun / "history.jsonl").write_text("notes\n")
     with pytest.raises(AutoADError, match=r"history.jsonl, line 1 is no JSON object"):
         RunFolder(begun, resume=True)
+
+
+def test_two_searches_are_not_in_one_folder_at_once(begun: Path) -> None:
+    first = RunFolder(begun, resume=True)
+    with pytest.raises(AutoADError, match=rf"^another search runs in {begun}\. Expected none"):
+        RunFolder(begun, resume=True)
+    first.close()
+    RunFolder(begun, resume=True)
+
+
+def test_a_process_that_is_gone_holds_no_folder(begun: Path) -> None:
+    code = "import os, sys, pathlib; from autoad_nni.bridge.run_lock import RunLock; "
+    code += "lock = RunLock(pathlib.Path('run'), pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(begun / "state" / "lock")])
+    assert done.returncode == -9
+    RunFolder(begun, resume=True)

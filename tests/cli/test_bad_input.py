@@ -83,6 +83,12 @@ WRONG_KEYS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"maxTrialNumber": None}, ("the search has no end", "Add one, or give --trials.")),
     ({"maxExperimentDuration": "soon"}, ("maxExperimentDuration is 'soon'", "Write for instance 2h.")),
     ({"searchSpace": None, "searchSpaceFile": "none.json"}, ("there is no searchSpaceFile",)),
+    ({"bogus": 3}, ("NNI refuses it: ExperimentConfig does not have field(s) bogus.", "Correct that key")),
+    ({"trialConcurrency": "many"}, ("type of trialConcurrency ('many') is not",)),
+    ({"trialConcurrency": None}, ("trialConcurrency is not set",)),
+    ({"trialConcurrency": 0}, ("a value is out of range, for instance trialConcurrency",)),
+    ({"trialCodeDirectory": "nowhere"}, ("trialCodeDirectory", "is not a directory")),
+    ({"trainingService": None}, ("trainingService, tuner or assessor is missing",)),
 ]  # fmt: skip
 
 
@@ -100,6 +106,7 @@ def test_experiment_files(tmp_path: Path, changes: dict[str, Any], parts: tuple[
         (b"nothing but text", "holds a str. Expected a mapping"),
         (b"", "holds a NoneType. Expected a mapping"),
         (b"tuner: {name", "is not YAML"),
+        (b"trialCodeDirectory:\n" + yaml.safe_dump(content()).encode(), "type of trialCodeDirectory (None) is not"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\xff", "is not YAML"),
     ],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from small_experiment import SPACE, TRIAL, history, space, tuner, write
 
 from autoad_nni import __version__
 from autoad_nni.bridge.experiment_file import read_experiment
+from autoad_nni.bridge.run_folder import RunFolder
 from autoad_nni.bridge.spaces import build_autoencoder
 from autoad_nni.cli.trial import parse_request
 from autoad_nni.data import load_task
 from autoad_nni.evaluation import make_detector
 from autoad_nni.judging import evaluate
+from autoad_nni.verdicts import RejectedTrial, Verdict
 
 TRIALS = 8
 
@@ -91,7 +94,7 @@ def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         "history.jsonl", "best.json", "best.safetensors", "state", "tensorboard"
     }  # fmt: skip
-    assert sorted(path.name for path in (finished / "state").iterdir()) == ["iterations.jsonl", "journal.jsonl"]
+    assert sorted(path.name for path in (finished / "state").iterdir()) == ["iterations.jsonl", "journal.jsonl", "lock"]
 
 
 def test_the_journal_has_every_submission_and_every_end(finished: Path) -> None:
@@ -153,6 +156,20 @@ def test_a_search_that_is_there_is_not_touched_without_resume(run: Path, file: P
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("words", [["--resume"], []])
+def test_a_folder_in_which_a_search_runs_is_not_touched(run: Path, file: Path, words: list[str]) -> None:
+    journal = run / "state" / "journal.jsonl"
+    with journal.open("ab") as other:
+        other.write(b'{"event": "sub')  # what the other search is writing
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with closing(RunFolder(run, resume=True)):
+        ended = command("search", file, "--output", run, *words)
+        assert ended.code == 2 and ended.err.count("\n") == 1
+        assert (f"another search runs in {run}." if words else "holds a search already") in ended.err
+        assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert command("search", file, "--output", run, "--resume").code == 0
+
+
 def test_resuming_a_finished_search_changes_nothing(run: Path, file: Path) -> None:
     before = {name: (run / name).read_bytes() for name in ("history.jsonl", "best.json", "best.safetensors")}
     assert command("search", file, "--output", run, "--resume").code == 0
@@ -207,13 +224,15 @@ def test_resuming_another_search_is_refused(run: Path, tmp_path: Path, change: d
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_a_search_goes_on_with_the_plugins_it_began_with(run: Path, file: Path) -> None:
+@pytest.mark.parametrize("plugin", ["distance l2", "data set photos"])
+def test_a_search_goes_on_with_the_plugins_it_began_with(run: Path, file: Path, plugin: str) -> None:
     journal = run / "state" / "journal.jsonl"
-    ours = f'"distance l2": "autoad-nni {__version__}"'
-    journal.write_text(journal.read_text().replace(ours, '"distance l2": "third-party 0.9"'))
+    ours = f'"{plugin}": "autoad-nni {__version__}"'
+    journal.write_text(journal.read_text().replace(ours, f'"{plugin}": "third-party 0.9"', 1))
+    noun, _, name = plugin.rpartition(" ")
     ended = command("search", file, "--output", run, "--resume")
     assert ended.code == 2 and ended.err.count("\n") == 1
-    assert "The distance 'l2' is of autoad-nni" in ended.err and "Expected third-party 0.9" in ended.err
+    assert f"The {noun} '{name}' is of autoad-nni" in ended.err and "Expected third-party 0.9" in ended.err
 
 
 def test_a_kill_between_the_journal_and_the_rest_loses_nothing(run: Path, finished: Path, file: Path) -> None:
@@ -226,7 +245,7 @@ def test_a_kill_between_the_journal_and_the_rest_loses_nothing(run: Path, finish
     assert command("search", file, "--output", run, "--resume").code == 0
     assert history(run) == history(finished) and best_of(run) == best_of(finished)
     assert (run / "best.safetensors").read_bytes() == (finished / "best.safetensors").read_bytes()
-    assert sorted(path.name for path in (run / "state").iterdir()) == ["iterations.jsonl", "journal.jsonl"]
+    assert sorted(path.name for path in (run / "state").iterdir()) == ["iterations.jsonl", "journal.jsonl", "lock"]
 
 
 def test_a_kill_before_the_first_line_does_not_block_the_folder(file: Path, tmp_path: Path) -> None:
@@ -263,6 +282,25 @@ def test_a_search_in_which_no_trial_ends_well_says_so(tmp_path: Path) -> None:
     for line in history(tmp_path / "run"):
         assert line["metrics"]["verdict"] == "over_macs" and line["metrics"]["default"] == 0.0
         assert "--max-macs is 1" in line["detail"]
+
+
+def test_a_model_that_fails_on_the_test_images_keeps_its_place(
+    run: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As images of another kind can make it: validation was in order."""
+
+    def fail(*arguments: object) -> dict[str, float]:
+        raise RejectedTrial(Verdict.NON_FINITE, "1 of 40 scores are infinite or undefined.")
+
+    monkeypatch.setattr("autoad_nni.bridge.best.score_test", fail)
+    ended = command("search", file, "--output", run, "--resume")
+    assert (ended.code, ended.err) == (0, "")
+    verdict = "non_finite: 1 of 40 scores are infinite or undefined."
+    assert f"test (read once, for this model): no figures, {verdict}" in ended.out
+    best = best_of(run)
+    assert best["test"] is None and best["test_verdict"] == verdict
+    by_hand = command("trial", *TRIAL.split()[2:], "--sample", run / "best.json", "--test")
+    assert by_hand.code == 0 and json.loads(by_hand.out)["test_verdict"] == verdict
 
 
 def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path) -> None:

@@ -121,6 +121,17 @@ def test_launch_prints_the_best_model(tmp_path: Path, expected: list[tuple[str, 
     experiment_id = done.stdout.split("autoad-nni launch --view ")[1].split()[0]
     content = json.loads((tmp_path / "nni-experiments" / experiment_id / "best.json").read_text())
     assert content["reward"] == best and 0 <= content["test"]["auroc"] <= 1
+    assert done.stderr == ""  # the model was trained again and is the same
+    start = tmp_path / "nni-experiments" / experiment_id / "started.json"
+    began = json.loads(start.read_text())
+    assert len(began["images"]) == 16 and "data set photos" in began["plugins"]
+    start.write_text(json.dumps({**began, "images": "of another time"}))
+    resumed = subprocess.run(
+        [sys.executable, "-m", "autoad_nni", "launch", "--resume", experiment_id],
+        env=environment, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert resumed.returncode == 2 and resumed.stdout == "" and len(resumed.stderr.splitlines()) == 1
+    assert f"experiment {experiment_id} began with images with the digest of another time, now" in resumed.stderr
 
 
 def test_launch_resumes_a_stopped_experiment(tmp_path: Path, expected: list[tuple[str, float]]) -> None:
@@ -165,7 +176,8 @@ def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tuner", ["TPE", "Random"])
 def test_nni_s_own_tuners_run_on_the_same_file(tmp_path: Path, tuner: str) -> None:
-    file = write_experiment(tmp_path, tuner={"name": tuner}, maxTrialNumber=2)
+    arguments = {"classArgs": {"optimize_mode": "maximize"}} if tuner == "TPE" else {}
+    file = write_experiment(tmp_path, tuner={"name": tuner, **arguments}, maxTrialNumber=2)
     with Experiment(tmp_path, file) as experiment:
         assert experiment.wait_for_end()["status"] == "DONE"
         assert [job["status"] for job in experiment.jobs()] == ["SUCCEEDED", "SUCCEEDED"]

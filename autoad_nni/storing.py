@@ -1,0 +1,77 @@
+"""Writes files so that a reader sees the old or the new one, and names what the disk refused."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from autoad_nni.errors import AutoADError
+
+__all__ = ["StorageError", "append_bytes", "replace_file", "storing"]
+
+
+class StorageError(AutoADError):
+    """A result cannot be written: no fault of the model that was to be recorded, so it must not count as its end."""
+
+
+@contextlib.contextmanager
+def storing(
+    path: Path, advice: str = "Make room or give write access; --resume goes on with a search."
+) -> Iterator[None]:
+    """Turns what goes wrong on the disk within the block into a `StorageError`.
+
+    Args:
+        path: What is written; named in the message.
+        advice: What to do.
+
+    Example:
+        >>> with storing(Path("/best.json")):
+        ...     raise OSError(28, "No space left on device")
+        Traceback (most recent call last):
+        autoad_nni.storing.StorageError: /best.json cannot be written: No space left on device. Expected to keep \
+results there. Make room or give write access; --resume goes on with a search.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(f"{path} cannot be written: {reason}. Expected to keep results there. {advice}") from None
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader, also after a kill or a power cut, sees the old one or the new one.
+
+    Raises:
+        OSError: If the disk refuses; the old file stays, and no other one is left.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Appends to a file and waits until it is on disk.
+
+    Raises:
+        OSError: If the disk refuses; the file then ends as before.
+    """
+    end = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(path, end)
+        raise
