@@ -199,7 +199,9 @@ def _in_batches(
         batch_size = min(batch_size, scorer.images_at_a_time(*images.shape[-2:]))
     batches = torch.split(images, batch_size)
     parts = []
-    was_training = scorer.training
+    # A Scorer is made in training mode, as every module is; the mode that counts is the detector's.
+    detector = scorer.detector if isinstance(scorer, Scorer) else scorer
+    was_training = detector.training
     scorer.eval()
     try:
         with torch.inference_mode():
@@ -207,7 +209,7 @@ def _in_batches(
                 parts.append(function(batch.to(device)).float().cpu())
                 watch.check(i + 1, len(batches))
     finally:
-        scorer.train(was_training)
+        detector.train(was_training)
     return torch.cat(parts)
 
 
