@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autoad_nni_strategies.adam import Adam
 from autoad_nni_strategies.controller import Controller
 from autoad_nni_strategies.curiosity import information_gain
 from autoad_nni_strategies.posterior import GaussianPosterior, ScaleMixture, sharpen
@@ -36,7 +37,7 @@ class Learner:
         self._prior = ScaleMixture()
         self.posterior = GaussianPosterior(self._controller, sigma=settings.initial_sigma)
         learned = [self.posterior.mu, self.posterior.rho] if settings.bayesian else [self.posterior.mu]
-        self._optimizer = torch.optim.Adam(learned, lr=settings.learning_rate)
+        self._optimizer = Adam(learned, lr=settings.learning_rate)
         self._context: Tensor | None = None
         self.figures: dict[str, float] = {}
         """Numbers to plot of the last updates."""

@@ -21,6 +21,7 @@ from tiny_space import BEST, PlayedEngine, Sample, evaluate_or_fail, grid_space,
 
 from autoad_nni_strategies import AutoADStrategy
 from autoad_nni_strategies.controller import Controller
+from autoad_nni_strategies.learner import Learner
 
 SIZES = (5, 4, 3, 4)
 # REINFORCE with the moving baseline, and nothing else.
@@ -100,9 +101,40 @@ def test_first_gradient_is_equation_5() -> None:
             token = controller.log_prob(torch.tensor([list(sample.values())]))[0, step]
             torch.autograd.backward(-(reward - sum(rewards) / 3) * token / 3)
     # Adam's first moment starts at (1 - 0.9) times the gradient.
-    adam = strategy.state_dict()["learner"]["optimizer"]["state"][0]
+    mean = strategy.state_dict()["learner"]["optimizer"]["means"][0]
     gradient = torch.cat([parameter.grad.flatten() for parameter in controller.parameters()])  # type: ignore[union-attr]
-    torch.testing.assert_close(adam["exp_avg"], 0.1 * gradient, atol=1e-8, rtol=1e-4)
+    torch.testing.assert_close(mean, 0.1 * gradient, atol=1e-8, rtol=1e-4)
+
+
+def test_of_the_buffer_only_what_is_above_the_baseline_is_imitated() -> None:
+    strategies = [AutoADStrategy(bayesian=False, normalize_advantage=False, replay_updates=1) for _ in range(2)]
+    for strategy in strategies:
+        strategy.initialize(grid_space(3, 2), PlayedEngine(bump, 0))
+    both, upper_alone = strategies
+    both._baseline.update([0.5])
+    both._imitate([((0, 1), 0.8), ((2, 0), 0.1)])
+    upper_alone._learner.imitate([(0, 1)], [0.3 / 2])  # the mean is over both
+    gradients = [strategy._learner.state_dict()["optimizer"]["means"][0] for strategy in strategies]
+    assert gradients[0].any()
+    torch.testing.assert_close(*gradients)
+
+
+def test_the_best_of_a_batch_hand_on_their_outputs() -> None:
+    space, arguments = grid_space(*SIZES), {**PLAIN, "handed_on": 2}
+    controller = controller_of(first_state(space, **arguments))
+    strategy, samples = play(lambda sample: float(sample["c0"] + sample["c1"] / 10), 5, space, **arguments)
+    best = sorted((tuple(sample.values()) for sample in samples), reverse=True)[:2]
+    expected = controller.output(torch.tensor(best)).mean(0)
+    torch.testing.assert_close(strategy.state_dict()["learner"]["context"], expected)
+
+
+def test_curiosity_rewards_what_surprises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of equally good architectures, by their gains: divided by the median 3, then times eta."""
+    advantages: list[float] = []
+    monkeypatch.setattr(Learner, "gains", lambda self, actions: [1.0, 2.0, 3.0, 4.0, 10.0])
+    monkeypatch.setattr(Learner, "reinforce", lambda self, actions, given: advantages.extend(given))
+    play(lambda sample: 0.5, 5, grid_space(*SIZES), eta=0.3, normalize_advantage=False)
+    assert advantages == pytest.approx([-0.3, -0.2, -0.1, 0.0, 0.6])
 
 
 # --- budget, concurrency, duplicates ---
