@@ -16,7 +16,6 @@ import pytest
 import torch
 from nni.mutable import Categorical, ExpressionConstraint, Mutable, MutableDict, Numerical
 from nni.nas.space import ModelStatus, RawFormatModelSpace
-from nni.nas.strategy.middleware import Chain, Deduplication, FailureHandler
 from tiny_space import BEST, PlayedEngine, Sample, evaluate_or_fail, grid_space, play, quality, run_for_real
 
 from autoad_nni_strategies import AutoADStrategy
@@ -341,7 +340,7 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other
 
 
-# --- what is seen, what is refused, what it works with ---
+# --- what is seen, what is refused ---
 
 
 def test_diagnostics_of_the_first_iterations() -> None:
@@ -394,12 +393,3 @@ def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], messag
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(TypeError, match=r"there is no setting 'etta'\. Expected one of seed, batch_size"):
         AutoADStrategy(etta=0.1)
-
-
-def test_runs_inside_nni_s_chain() -> None:
-    strategy = AutoADStrategy(seed=0)
-    chain = Chain(strategy, Deduplication("invalid"), FailureHandler(metric=-1.0))
-    models = run_for_real(chain, trials=12, function=evaluate_or_fail)
-    assert len(models) == 12
-    assert {model.metric for model in models if model.status is ModelStatus.Failed} <= {-1.0}
-    assert len(strategy.state_dict()["tried"]) == 12
