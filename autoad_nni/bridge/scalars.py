@@ -1,4 +1,4 @@
-"""TensorBoard scalars of a trial, where NNI's TensorBoard button finds them."""
+"""TensorBoard scalars: of a trial, where NNI's TensorBoard button finds them, and of a search."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ class ScalarWriter:
             self._writer = SummaryWriter(str(self._folder))
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, step)
+
+    def add_iteration(self, figures: dict[str, float]) -> None:
+        """Writes the numbers that a strategy tells of an iteration."""
+        self.add(int(figures["iteration"]), {f"strategy/{name}": value for name, value in figures.items()})
 
     def close(self) -> None:
         """Flushes and closes the event file."""

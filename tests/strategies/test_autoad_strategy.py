@@ -344,14 +344,19 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 def test_diagnostics_of_the_first_iterations() -> None:
-    seen: list[dict[str, float]] = []
+    seen: list[dict[str, Any]] = []
     space = grid_space(*SIZES)
-    _, samples = play(bump, 10, space, eta=0.01, on_iteration=seen.append)
+    _, samples = play(bump, 10, space, eta=0.01, buffer_size=7, on_iteration=seen.append)
     rewards = [bump(sample) for sample in samples]
     first, second = sum(rewards[:5]) / 5, sum(rewards[5:]) / 5
     names = "iteration trials failed reward best baseline entropy intrinsic imitated kl_prior kl_sharpening"
-    assert [set(row) for row in seen] == [set(names.split())] * 2
-    assert [row["imitated"] for row in seen] == [5, 10]
+    of_buffer = "buffer buffer_min buffer_mean buffer_max"
+    assert [set(row) for row in seen] == [{*names.split(), *of_buffer.split()}] * 2
+    assert [row["imitated"] for row in seen] == [5, 7]
+    best_first = sorted(samples, key=lambda sample: -bump(sample))[:7]
+    assert seen[1]["buffer"] == [{"reward": bump(sample), "sample": sample} for sample in best_first]
+    kept = sorted(rewards)[-7:]
+    assert [seen[1][name] for name in of_buffer.split()[1:]] == pytest.approx([kept[0], sum(kept) / 7, kept[-1]])
     assert all(row["intrinsic"] > 0 and row["kl_sharpening"] > 0 for row in seen)
     assert [row["iteration"] for row in seen] == [1, 2]
     assert [row["reward"] for row in seen] == pytest.approx([first, second])
@@ -382,6 +387,7 @@ def test_entropy_falls_as_the_policy_learns() -> None:
         ({"candidates": 3}, "candidates is 3. Expected at least batch_size, 5"),
         ({"eta": -0.1}, "eta is -0.1. Expected a number from 0"),
         ({"buffer_size": 1.5}, "buffer_size is 1.5. Expected a whole number from 0"),
+        ({"explore_likelihood": "log"}, "explore_likelihood is 'log'. Expected advantage or plain"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
