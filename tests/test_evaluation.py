@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
 from autoad_nni.evaluation import TrialSettings, make_detector, pick_device, run_trial
-from autoad_nni.judging import IMAGE_METRICS, evaluate
+from autoad_nni.judging import IMAGE_METRICS, REWARDS, evaluate
 from autoad_nni.training import TrainingSettings
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -71,6 +71,29 @@ class ConstantAtFirst(Scaled):
 
     def macs(self, height: int, width: int) -> int:
         return 1
+
+
+class Blind(Child):
+    """Gives one grey image, in the colour that it learns, whatever it sees; its score still differs by image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grey = nn.Parameter(torch.tensor(0.5))
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return 0 * images + self.grey
+
+    def macs(self, height: int, width: int) -> int:
+        return 1
+
+
+class OnePoint(Scaled):
+    """Gives all images the same code."""
+
+    hypothesis_name = "centroid"
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return images * self.scale, (0 * images * self.scale + 1).flatten(1)
 
 
 class ReadNever:
@@ -168,6 +191,8 @@ REJECTED: list[tuple[Callable[[], nn.Module], dict[str, Any], Verdict, str]] = [
     (FiniteWhileTraining, {}, Verdict.NON_FINITE, "24 of 24 scores are infinite or undefined"),
     (Conv, {"max_macs": 64 * 40 - 1}, Verdict.OVER_MACS, "2,560 multiply-adds for one image, --max-macs is 2,559"),
     (Conv, {"max_seconds": 1e-9}, Verdict.OVER_TIME, "the limit is"),
+    (Blind, {}, Verdict.IGNORES_INPUT, "Reconstructions spread by 0 of what the images do"),
+    (lambda: OnePoint(0.5), {}, Verdict.COLLAPSED, "Codes spread by 0 of their size"),
 ]
 
 
@@ -243,14 +268,18 @@ def test_a_detector_is_made_of_what_the_autoencoder_names() -> None:
         make_detector(child)
 
 
+def test_on_a_cpu_weights_lie_channels_last() -> None:
+    """Training takes about 0.8 of the time; images follow their weights."""
+    child = Conv()
+    child.layers = nn.Sequential(nn.Conv2d(2, 4, 3))
+    weight = make_detector(child).autoencoder.layers[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (
-            {"reward": "auc"},
-            "--reward is 'auc'. Expected one of auroc, aupr_in, aupr_out, pixel_auroc, aupro, rpro, image_auroc. "
-            "Give one of these.",
-        ),
+        ({"reward": "auc"}, f"--reward is 'auc'. Expected one of {', '.join(REWARDS)}. Give one of these."),
         ({"max_memory": 0}, "--max-memory is 0. Expected more than 0. Raise it, or leave it out for no limit."),
         ({"device": "tpu"}, "--device is 'tpu'. Expected auto, cpu or cuda. Give one of these."),
         ({"max_macs": 0}, "--max-macs is 0. Expected more than 0. Raise it, or leave it out for no limit."),

@@ -22,6 +22,7 @@ from nni.runtime.tuner_command_channel import CommandType
 from autoad_nni.bridge.experiment_file import advisor_arguments
 from autoad_nni.bridge.manager import limit_trials, replace_lost_trials, trial_error
 from autoad_nni.bridge.plugins import plugins_of_sample
+from autoad_nni.bridge.scalars import ScalarWriter
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
@@ -133,6 +134,9 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         checkpoints = Path(os.environ["NNI_CHECKPOINT_DIRECTORY"])
         arguments = advisor_arguments(self._choice, Path("the experiment file"))
         self._search = Search(search_space=data, journal_path=checkpoints / "journal.jsonl", **arguments)
+        # NNI's button shows trials only; in the experiment's folder, `tensorboard --logdir` finds it beside theirs.
+        self._scalars = ScalarWriter(checkpoints.parent / "tensorboard" / "search")
+        self._search.on_iteration = self._scalars.add_iteration
         self._engine = QueueEngine(self._send_trial)
         self._middleware = JournalMiddleware(
             self._engine, self._search.journal, on_end=self._count, reopen=self._reopen

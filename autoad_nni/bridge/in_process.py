@@ -92,9 +92,7 @@ class InProcessSearch:
         }
         self._max_seconds = experiment.max_seconds
         self._scalars = ScalarWriter(output / "tensorboard" / "search")
-        self._search.on_iteration = lambda figures: self._scalars.add(
-            int(figures["iteration"]), {f"strategy/{name}": value for name, value in figures.items()}
-        )
+        self._search.on_iteration = self._scalars.add_iteration
         self._details: dict[int, str] = {}
         self._listener: Listener = lambda ended, best: None
 

@@ -22,8 +22,9 @@ def check_nni_config(path: Path) -> None:
     try:
         ExperimentConfig.load(path).validate()
     except Exception as error:
+        known = [field.name for field in dataclasses.fields(ExperimentConfig)]
         raise AutoADError(
-            f"{path}: NNI refuses it: {_reason(error, [field.name for field in dataclasses.fields(ExperimentConfig)])}. "
+            f"{path}: NNI refuses it: {_reason(error, known)}. "
             "Expected the keys and types of an NNI experiment. Correct that key; start from a file in experiments/."
         ) from None
     finally:

@@ -1,4 +1,4 @@
-"""TensorBoard scalars of a trial, where NNI's TensorBoard button finds them."""
+"""TensorBoard scalars: of a trial, where NNI's TensorBoard button finds them, and of a search."""
 
 from __future__ import annotations
 
@@ -62,6 +62,10 @@ class ScalarWriter:
                 self._path = self._folder / name
                 append_bytes(self._path, _record(Event(wall_time=time.time(), file_version="brain.Event:2")))
             append_bytes(self._path, _record(event))
+
+    def add_iteration(self, figures: dict[str, float]) -> None:
+        """Writes the numbers that a strategy tells of an iteration."""
+        self.add(int(figures["iteration"]), {f"strategy/{name}": value for name, value in figures.items()})
 
 
 def _record(event: Any) -> bytes:

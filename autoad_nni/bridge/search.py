@@ -80,25 +80,29 @@ class Search:
             "plugins": plugins_of_search(search_space, strategy=strategy, space=space, data_sets=data_sets),
         }
         self.on_iteration: Callable[[dict[str, float]], None] = lambda figures: None
-        """Called with what a strategy tells of each new iteration, if it tells anything; not for replayed ones."""
+        """Called with the numbers that a strategy tells of each new iteration, if any; not for replayed ones."""
         if journal_path is not None:
             self.journal = Journal(journal_path, self.identity)
             if hasattr(self.strategy, "on_iteration"):
                 self.strategy.on_iteration = self._keep_iterations(journal_path.with_name("iterations.jsonl"))
 
-    def _keep_iterations(self, path: Path) -> Callable[[dict[str, float]], None]:
-        """Has the figures of each iteration appended to a file, beside the journal."""
+    def _keep_iterations(self, path: Path) -> Callable[[dict[str, Any]], None]:
+        """Has what is told of each iteration appended to a file, beside the journal."""
         n_written = len(read_lines(path))
 
-        def keep(figures: dict[str, float]) -> None:
-            if figures["iteration"] <= n_written:
+        def keep(told: dict[str, Any]) -> None:
+            if told["iteration"] <= n_written:
                 return  # replayed after a resume
-            known = {name: value for name, value in figures.items() if math.isfinite(value)}
+            known = {name: value for name, value in told.items() if not _is_undefined(value)}
             append_line(path, known)
-            self.on_iteration(known)
+            self.on_iteration({name: value for name, value in known.items() if isinstance(value, int | float)})
 
         return keep
 
     def run(self, engine: ExecutionEngine, evaluate: Callable[[SampleSpace], None] | None = None) -> None:
         """Runs the strategy to its end."""
         self.strategy(SampleSpace(self.mutables, evaluate), engine)
+
+
+def _is_undefined(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -53,6 +53,9 @@ class ClusterHypothesis(Hypothesis):
     centroids: Tensor
     unit: Tensor
     frequencies: Tensor
+    seen: Tensor
+    """Memberships of the batches since the last refresh, summed; also how many these are, `n_seen`."""
+    n_seen: Tensor
 
     def __init__(self, n_clusters: int = 10, *, weight: float = 0.1, refresh_every: int = 140) -> None:
         super().__init__()
@@ -62,7 +65,8 @@ class ClusterHypothesis(Hypothesis):
         self.register_buffer("centroids", torch.empty(0))
         self.register_buffer("unit", torch.ones(()))
         self.register_buffer("frequencies", torch.empty(0))
-        self._seen: list[Tensor] = []
+        self.register_buffer("seen", torch.empty(0))
+        self.register_buffer("n_seen", torch.zeros((), dtype=torch.int64))
 
     def fit(self, codes: Tensor) -> None:
         """Move the centroids by k-means, from their last places where there are some; then unit and frequencies."""
@@ -83,7 +87,7 @@ class ClusterHypothesis(Hypothesis):
         self.unit = torch.where(nearest > 1e-6 * scale, nearest, scale)
         kernel = self._kernel(codes)
         self.frequencies = (kernel / kernel.sum(1, keepdim=True)).mean(0)
-        self._seen.clear()
+        self.seen, self.n_seen = torch.zeros_like(self.frequencies), torch.zeros_like(self.n_seen)
 
     def regularizer(self, codes: Tensor) -> Tensor:
         """Return the weighted mean divergence."""
@@ -106,10 +110,10 @@ class ClusterHypothesis(Hypothesis):
         """Gather the memberships of training batches; after `refresh_every` of them, they give the frequencies."""
         if not self.training:
             return
-        self._seen.append(q.mean(0))
-        if len(self._seen) >= self.refresh_every:
-            self.frequencies = torch.stack(self._seen).mean(0)
-            self._seen.clear()
+        seen, n_seen = self.seen + q.mean(0), self.n_seen + 1
+        enough = n_seen >= self.refresh_every  # an `if` would wait for the device
+        self.frequencies = torch.where(enough, seen / n_seen, self.frequencies)
+        self.seen, self.n_seen = torch.where(enough, 0, seen), torch.where(enough, 0, n_seen)
 
 
 def target(q: Tensor, frequencies: Tensor) -> Tensor:

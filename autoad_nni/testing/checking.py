@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-__all__ = ["Check", "Factory", "check", "expect", "expect_equal"]
+__all__ = ["Check", "Factory", "check", "expect", "expect_equal", "loaded"]
 
 P = TypeVar("P")
+M = TypeVar("M", bound=nn.Module)
 Factory = Callable[[], P]
 """Makes a plugin; the class itself, when its constructor needs no arguments."""
 Check = Callable[[Factory[P]], None]
@@ -89,3 +93,12 @@ def expect_equal(got: Tensor, wanted: Tensor, what: str, *, tolerance: float = 1
         worst = int(wrong.flatten().double().argmax())
         pair = f"{got.flatten()[worst].item():.6g} and {wanted.flatten()[worst].item():.6g}"
         expect(False, f"{what}: {pair}, and {int(wrong.sum())} of {wrong.numel()} numbers differ")
+
+
+def loaded(saved: nn.Module, fresh: M) -> M:
+    """Load the state of one module into another, by way of a file (safetensors), and return the other."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "state.safetensors")
+        save_file({name: tensor.contiguous() for name, tensor in saved.state_dict().items()}, file)
+        fresh.load_state_dict(load_file(file))
+    return fresh

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.losses.base import Distance
-from autoad_nni.testing.checking import Factory, check, expect, expect_equal
+from autoad_nni.testing.checking import Factory, check, expect, expect_equal, loaded
 from autoad_nni.testing.new_process import in_new_process
 from autoad_nni.testing.trained_detector import digits, expect_training
 
@@ -41,7 +41,8 @@ def images_of_every_form_are_accepted(plugin: Factory[Distance]) -> None:
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         distance = plugin().to(device)
         for n, channels, height, width in ((1, 1, 8, 8), (4, 3, 8, 32), (2, 1, 17, 12), (3, 3, 32, 32)):
-            reconstruction, images = (part.to(device) for part in pair(n, channels, height, width))
+            dtype = torch.float64 if n == 2 else torch.float32
+            reconstruction, images = (part.to(device, dtype) for part in pair(n, channels, height, width))
             given = f"for images ({n}, {channels}, {height}, {width})"
             try:
                 values, scores = distance.map(reconstruction, images), distance(reconstruction, images)
@@ -131,6 +132,27 @@ def a_defect_scores_higher_and_shows_in_the_map(plugin: Factory[Distance]) -> No
 
 
 @check
+def a_loaded_one_goes_on_as_the_saved_one(plugin: Factory[Distance]) -> None:
+    """A fresh object with the saved state (safetensors) gives the same map and score, also when both then train on."""
+    distance, (reconstruction, images) = plugin(), pair(40)
+    _train(distance, reconstruction, images)
+    fresh = loaded(distance, plugin())
+    for now in ("", "after more training batches"):
+        for one in (fresh, distance) if now else ():
+            with torch.random.fork_rng(devices=[]):
+                _train(one, reconstruction, images)
+        for what in ("map", "forward"):
+            got, wanted = (getattr(one.eval(), what)(reconstruction, images) for one in (fresh, distance))
+            expect_equal(got, wanted, f"{what}() of the loaded and of the saved object {now}".rstrip(), tolerance=1e-3)
+
+
+def _train(distance: Distance, reconstruction: Tensor, images: Tensor) -> None:
+    distance.train()
+    for batch in zip(torch.split(reconstruction, 8), torch.split(images, 8), strict=True):
+        distance(*batch)
+
+
+@check
 def a_new_process_gives_the_same(plugin: Factory[Distance]) -> None:
     """The same images and seed give the same scores in another process."""
     wanted = scores_of_fixed_images(plugin)
@@ -152,6 +174,7 @@ DISTANCE_CHECKS = (
     numbers_are_finite_whatever_the_images,
     scores_do_not_depend_on_the_batch,
     a_defect_scores_higher_and_shows_in_the_map,
+    a_loaded_one_goes_on_as_the_saved_one,
     a_new_process_gives_the_same,
     a_detector_trains_with_it,
 )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import itertools
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from autoad_nni.hypotheses.base import Hypothesis
 from autoad_nni.losses.l2 import L2Distance
-from autoad_nni.testing.checking import Factory, check, expect, expect_equal
+from autoad_nni.testing.checking import Factory, check, expect, expect_equal, loaded
 from autoad_nni.testing.new_process import in_new_process
 from autoad_nni.testing.trained_detector import expect_training
 
@@ -56,28 +54,31 @@ def is_a_hypothesis(plugin: Factory[Hypothesis]) -> None:
 
 @check
 def scores_are_one_number_per_code(plugin: Factory[Hypothesis]) -> None:
-    """score(codes) gives one floating-point number per code, (batch,), on the device of the codes."""
-    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-        codes = training_codes().to(device)
+    """score(codes) gives one number per code, (batch,), of the codes' dtype and on their device."""
+    devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    for device, dtype in itertools.product(devices, (torch.float32, torch.float64)):
+        codes = training_codes().to(device, dtype)
         scores = fitted(plugin, codes).score(codes[:7])
         expect(scores.shape == (7,), f"shape {tuple(scores.shape)} for 7 codes")
-        expect(scores.is_floating_point(), f"{scores.dtype}")
+        expect(scores.dtype == codes.dtype, f"{scores.dtype} for codes of {codes.dtype}")
         expect(scores.device == codes.device, f"scores on {scores.device} for codes on {codes.device}")
 
 
 @check
 def regularizer_is_a_number_with_a_gradient(plugin: Factory[Hypothesis]) -> None:
-    """regularizer(codes) gives one finite number, (), whose gradient reaches the codes; or zero, always."""
-    hypothesis = fitted(plugin, training_codes()).train()
-    codes = (2 * training_codes(64, seed=1)).requires_grad_()
-    value = hypothesis.regularizer(codes)
-    expect(value.shape == (), f"shape {tuple(value.shape)}")
-    expect(bool(torch.isfinite(value)), f"{value.item()}")
-    if value.requires_grad:
-        value.backward()  # type: ignore[no-untyped-call]
-    gradient = torch.zeros_like(codes) if codes.grad is None else codes.grad
-    expect(bool(torch.isfinite(gradient).all()), "a gradient that is infinite or undefined")
-    expect(value.item() == 0 or bool(gradient.any()), f"{value.item():.4g} without a gradient to the codes")
+    """regularizer(codes) gives one finite number, (), of the codes' dtype, with a gradient to them; or zero, always."""
+    for dtype in (torch.float32, torch.float64):
+        hypothesis = fitted(plugin, training_codes().to(dtype)).train()
+        codes = (2 * training_codes(64, seed=1)).to(dtype).requires_grad_()
+        value = hypothesis.regularizer(codes)
+        expect(value.shape == (), f"shape {tuple(value.shape)}")
+        expect(value.dtype == dtype, f"{value.dtype} for codes of {dtype}")
+        expect(bool(torch.isfinite(value)), f"{value.item()}")
+        if value.requires_grad:
+            value.backward()  # type: ignore[no-untyped-call]
+        gradient = torch.zeros_like(codes) if codes.grad is None else codes.grad
+        expect(bool(torch.isfinite(gradient).all()), "a gradient that is infinite or undefined")
+        expect(value.item() == 0 or bool(gradient.any()), f"{value.item():.4g} without a gradient to the codes")
 
 
 @check
@@ -153,15 +154,35 @@ def _in_units(scores: Tensor) -> Tensor:
 
 @check
 def a_loaded_one_goes_on_as_the_saved_one(plugin: Factory[Hypothesis]) -> None:
-    """A fresh object with the saved state (safetensors) gives the same scores and regularizer; state is in buffers."""
+    """A fresh object with the saved state (safetensors) gives the same results, also when both then train on."""
     hypothesis, codes = fitted(plugin, training_codes()), training_codes(50, seed=1)
-    fresh = plugin().eval()
-    with TemporaryDirectory() as folder:
-        file = Path(folder, "state.safetensors")
-        save_file({name: tensor.contiguous() for name, tensor in hypothesis.state_dict().items()}, file)
-        fresh.load_state_dict(load_file(file))
-    wanted = results(hypothesis, codes)
-    expect_equal(results(fresh, codes), wanted, "scores and regularizer of the loaded and of the saved object")
+    _train(hypothesis, n_batches=100)
+    fresh = loaded(hypothesis, plugin())
+    pairs = [("", results(fresh.eval(), codes), results(hypothesis.eval(), codes))]
+    for now, n_batches in (("after 100 more batches", 100), ("after 50 more", 50)):
+        with torch.random.fork_rng(devices=[]):
+            got = _train(fresh, n_batches)
+        pairs.append((f"in training, {now}", got, _train(hypothesis, n_batches)))
+        pairs.append((now, results(fresh.eval(), codes), results(hypothesis.eval(), codes)))
+    for one in (fresh, hypothesis):
+        _refit(one, training_codes(200, seed=2))
+    pairs.append(("after another fit()", results(fresh, codes), results(hypothesis, codes)))
+    for now, got, wanted in pairs:
+        expect_equal(got, wanted, f"scores and regularizer of the loaded and of the saved object {now}".rstrip())
+
+
+def _train(hypothesis: Hypothesis, n_batches: int) -> Tensor:
+    """The regularizers of training batches."""
+    hypothesis.train()
+    batches = torch.split(training_codes(8 * n_batches, seed=3), 8)
+    with torch.no_grad():
+        return torch.stack([hypothesis.regularizer(batch) for batch in batches])
+
+
+def _refit(hypothesis: Hypothesis, codes: Tensor) -> None:
+    if hypothesis.needs_codes:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            hypothesis.fit(codes)
 
 
 @check

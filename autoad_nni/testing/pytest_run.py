@@ -31,7 +31,7 @@ def run_contract(contract: str, plugin: Any, report: Callable[[str], object]) ->
         >>> run_contract("DistanceContract", L1Distance, lines.append)
         True
         >>> lines[0].split(), lines[-1].split()
-        (['ok', 'is', 'a', 'distance'], ['10', 'checks,', 'all', 'passed.'])
+        (['ok', 'is', 'a', 'distance'], ['11', 'checks,', 'all', 'passed.'])
     """
     run = _Run(plugin, report)
     arguments = [

@@ -66,7 +66,9 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             ``trials`` (submitted so far), ``failed`` and ``reward`` (count and mean over this batch), ``best`` (NaN
             before the first measured reward), ``baseline``, ``intrinsic`` (mean scaled information gain),
             ``kl_prior``, ``kl_sharpening``, ``entropy`` (of the policy that drew the batch, in nats), ``imitated``
-            (architectures in the buffer). May be set later, as an attribute.
+            (architectures in the buffer), ``buffer_min``, ``buffer_mean`` and ``buffer_max`` (their rewards; NaN while
+            there are none); and with ``buffer``, these architectures themselves, best first, as a list of
+            ``{"reward": ..., "sample": {label: value}}``. May be set later, as an attribute.
         changes: Any of `Settings`, in place of the preset's value.
 
     Raises:
@@ -90,7 +92,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         *,
         seed: int = 0,
         preset: str = "default",
-        on_iteration: Callable[[dict[str, float]], None] | None = None,
+        on_iteration: Callable[[dict[str, Any]], None] | None = None,
         **changes: Any,
     ) -> None:
         super().__init__()
@@ -236,15 +238,23 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         self._state = self._capture()
         if self.on_iteration is None:
             return
+        remembered = [reward for _, reward in self._buffer.entries]
         self.on_iteration(
             {
                 "iteration": float(self._iteration),
                 "trials": float(len(self._tried)),
                 "best": math.nan if self._best is None else self._best,
                 "baseline": math.nan if self._baseline.value is None else self._baseline.value,
-                "imitated": float(len(self._buffer.entries)),
+                "imitated": float(len(remembered)),
+                "buffer_min": min(remembered, default=math.nan),
+                "buffer_mean": math.fsum(remembered) / len(remembered) if remembered else math.nan,
+                "buffer_max": max(remembered, default=math.nan),
                 **figures,
                 **self._learner.figures,
+                "buffer": [
+                    {"reward": reward, "sample": to_sample(self._decisions, action)}
+                    for action, reward in self._buffer.entries
+                ],
             }
         )
 

@@ -59,14 +59,14 @@ class Controller(nn.Module):
         self.hidden_size = hidden_size
         self.tanh_constant = tanh_constant
         self.temperature = temperature
-        # Built without storage: torch's own initialisation would draw from the global generator.
-        with torch.device("meta"):
+        # Torch's own initialisation draws from the global generator. On the meta device it would not, but imports
+        # torch._dynamo, for a second or two.
+        with torch.random.fork_rng(devices=[]):
             self.first_input = nn.Parameter(torch.empty(1, hidden_size))
             # The last choice is followed by nothing, so it needs no embedding.
             self.embeddings = nn.ModuleList(nn.Embedding(n, hidden_size) for n in self.n_choices[:-1])
             self.cells = nn.ModuleList(nn.LSTMCell(hidden_size, hidden_size) for _ in range(_N_LAYERS))
             self.heads = nn.ModuleList(nn.Linear(hidden_size, n) for n in self.n_choices)
-        self.to_empty(device="cpu")
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-_INIT_RANGE, _INIT_RANGE, generator=generator)

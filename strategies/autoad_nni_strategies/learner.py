@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autoad_nni_strategies.adam import Adam
 from autoad_nni_strategies.controller import Controller
 from autoad_nni_strategies.curiosity import information_gain
 from autoad_nni_strategies.posterior import GaussianPosterior, ScaleMixture, sharpen
@@ -36,7 +37,7 @@ class Learner:
         self._prior = ScaleMixture()
         self.posterior = GaussianPosterior(self._controller, sigma=settings.initial_sigma)
         learned = [self.posterior.mu, self.posterior.rho] if settings.bayesian else [self.posterior.mu]
-        self._optimizer = torch.optim.Adam(learned, lr=settings.learning_rate)
+        self._optimizer = Adam(learned, lr=settings.learning_rate)
         self._context: Tensor | None = None
         self.figures: dict[str, float] = {}
         """Numbers to plot of the last updates."""
@@ -70,28 +71,40 @@ class Learner:
         return gains
 
     def reinforce(self, actions: Sequence[Action], advantages: Sequence[float]) -> None:
-        """Takes one step along Eq. 5, with Eq. 15 and 16 where the weights are a distribution."""
+        """Takes one step along Eq. 5, with Eq. 15 and 16 where the weights are a distribution.
+
+        With the plain likelihood these are a step of their own, before it (lines 10 and 12 of Algorithm 1).
+        """
         self.figures = {"kl_prior": 0.0, "kl_sharpening": 0.0}
-        self._step(actions, advantages)
+        if self._apart:
+            self._step(actions, [1.0] * len(actions), explore=True)
+        self._step(actions, advantages, explore=not self._apart)
 
     def imitate(self, actions: Sequence[Action], advantages: Sequence[float]) -> None:
         """Takes one step along Eq. 19; ``advantages`` are clipped at zero."""
         if any(advantage > 0 for advantage in advantages):
-            self._step(actions, advantages)
+            self._step(actions, advantages, explore=not self._apart)
+
+    @property
+    def _apart(self) -> bool:
+        """Whether L_explore is a step of its own."""
+        return self._settings.bayesian and self._settings.explore_likelihood == "plain"
 
     def hand_on(self, actions: Sequence[Action]) -> None:
         """Has the outputs for these, averaged, join the first input from now on (Fig. 1)."""
         if actions:
             self._context = self._controller.output(torch.tensor(actions), self._context).mean(0)
 
-    def _step(self, actions: Sequence[Action], advantages: Sequence[float]) -> None:
+    def _step(self, actions: Sequence[Action], advantages: Sequence[float], *, explore: bool) -> None:
+        """Takes one step; ``explore``: with the prior and the sharpening of L_explore."""
+        explore = explore and self._settings.bayesian
         weights = self.posterior.sample(self._noise())
         loss = torch.zeros(())
-        if self._settings.bayesian and self._settings.kl_weight > 0:
+        if explore and self._settings.kl_weight > 0:
             divergence = self.posterior.divergence_from(self._prior, weights)
             loss = loss + self._settings.kl_weight * divergence
             self.figures["kl_prior"] = divergence.item()
-        if self._settings.bayesian and self._settings.sharpening:
+        if explore and self._settings.sharpening:
             at = weights.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self._policy_loss(at, actions, advantages), at)
             weights, cost = sharpen(

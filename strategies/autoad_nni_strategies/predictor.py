@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from autoad_nni_strategies.adam import Adam
 from autoad_nni_strategies.spaces import Action, Decision
 
 __all__ = ["RewardPredictor"]
@@ -95,7 +96,7 @@ class RewardPredictor:
         """Take some steps of Adam towards the scales and the noise that explain the rewards best."""
         self._log_scales.requires_grad_()
         self._log_noise.requires_grad_()
-        optimizer = torch.optim.Adam([self._log_scales, self._log_noise], lr=_STEP_SIZE)
+        optimizer = Adam([self._log_scales, self._log_noise], lr=_STEP_SIZE)
         for _ in range(_STEPS):
             factor = self._factorise(apart)
             fit = 0.5 * torch.linalg.solve_triangular(factor, targets[:, None], upper=False).square().sum()

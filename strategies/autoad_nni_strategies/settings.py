@@ -33,6 +33,12 @@ class Settings:
         bayesian: Whether the controller's weights are a distribution (Eq. 8 to 12).
         sharpening: Whether that distribution is sharpened (Eq. 13 to 17).
         sharpening_rate: :math:`\eta` of Eq. 14, one for all weights. Not given by the paper.
+        explore_likelihood: The likelihood of L_explore (Eq. 14 to 16). ``advantage``: architectures count by their
+            advantages, so that REINFORCE (Eq. 5) is part of L_explore, one step does both, and sharpening moves weights
+            towards what is good. ``plain``, as printed: all count alike, in a step of its own before that of REINFORCE,
+            which is then neither sharpened nor held by the prior. Of a policy's own samples the plain likelihood has no
+            gradient on average; what it adds is to make likelier what the filter picked. Without ``bayesian``: no
+            L_explore, REINFORCE alone.
         initial_sigma: Standard deviation of the weights at the start. Not given by the paper; Fortunato et al. 2017
             have 0.046 to 0.092.
         kl_weight: Weight of the divergence from the prior, 1 / C of Eq. 16. Not given by the paper.
@@ -52,6 +58,7 @@ class Settings:
     bayesian: bool = True
     sharpening: bool = True
     sharpening_rate: float = 1e-3
+    explore_likelihood: str = "advantage"
     initial_sigma: float = 0.05
     kl_weight: float = 0.0
 
@@ -103,6 +110,7 @@ _RULES: dict[str, _Rule] = {
     "bayesian": _SWITCH,
     "sharpening": _SWITCH,
     "sharpening_rate": _POSITIVE,
+    "explore_likelihood": ("advantage or plain", lambda value: value in ("advantage", "plain")),
     "initial_sigma": _POSITIVE,
     "kl_weight": _NOT_NEGATIVE,
 }

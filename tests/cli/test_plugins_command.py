@@ -99,8 +99,8 @@ def test_check_prints_a_line_per_check_and_ends_with_0(site: Path, monkeypatch: 
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
     assert lines[0] == "distance good, plugins-of-a-test 3.4"
-    assert lines[-1] == "  10 checks, all passed."
-    assert len(lines) == 13
+    assert lines[-1] == "  11 checks, all passed."
+    assert len(lines) == 14
     assert all(line.startswith("  ok    ") for line in lines[1:-1])
 
 
@@ -109,7 +109,7 @@ def test_check_names_what_fails_and_ends_with_1(site: Path) -> None:
     assert (ended.code, ended.err) == (1, "")
     failed = [line for line in ended.out.splitlines() if "FAIL" in line]
     assert failed[0].startswith("  FAIL  it is never negative. Expected: Neither map nor score is ever negative")
-    assert ended.out.splitlines()[-1] == f"  10 checks, {len(failed)} failed."
+    assert ended.out.splitlines()[-1] == f"  11 checks, {len(failed)} failed."
 
 
 def test_check_refuses_one_that_is_broken(site: Path) -> None:

@@ -126,8 +126,13 @@ def test_what_the_strategy_tells_is_kept_and_shown(finished: Path, run: Path, fi
     kept = [json.loads(line) for line in (finished / "state" / "iterations.jsonl").read_text().splitlines()]
     assert [row["iteration"] for row in kept] == [1, 2]  # batches of five: of eight trials, two
     assert {"reward", "best", "baseline", "entropy", "intrinsic", "kl_prior", "kl_sharpening"} <= set(kept[0])
+    rewards = {json.dumps(line["sample"]): line["metrics"]["default"] for line in history(finished)}
+    remembered = {json.dumps(entry["sample"]): entry["reward"] for entry in kept[1]["buffer"]}
+    assert remembered == rewards and len(remembered) == TRIALS  # the buffer has room for ten
     search = scalars_of(finished / "tensorboard" / "search")
-    assert [value for _, value in search["strategy/reward"]] == pytest.approx([row["reward"] for row in kept])
+    for name in ("reward", "buffer_min", "buffer_mean", "buffer_max"):
+        assert [value for _, value in search[f"strategy/{name}"]] == pytest.approx([row[name] for row in kept])
+    assert "strategy/buffer" not in search
     # A replayed iteration is not written again.
     before = (run / "state" / "iterations.jsonl").read_bytes()
     assert command("search", file, "--output", run, "--resume").code == 0

@@ -45,6 +45,7 @@ def test_a_case_worked_out_by_hand() -> None:
     hypothesis = ClusterHypothesis(2, weight=1.0)
     hypothesis.centroids = torch.tensor([[0.0], [3.0]])
     hypothesis.frequencies = torch.tensor([0.5, 0.5])
+    hypothesis.seen = torch.zeros(2)
     code = torch.ones(1, 1)
     divergence = 25 / 29 * math.log(25 / 29 / (5 / 7)) + 4 / 29 * math.log(4 / 29 / (2 / 7))
     assert hypothesis.regularizer(code).item() == pytest.approx(divergence, rel=1e-5)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -70,7 +72,7 @@ def test_the_gradient_of_the_whole_update_is_that_of_finite_differences() -> Non
     # What the learner's own step hands to Adam, with the same noise.
     noises = iter([noise, more_noise])
     one._noise = lambda: next(noises)  # type: ignore[method-assign]
-    one._step(ACTIONS, advantages)
+    one._step(ACTIONS, advantages, explore=True)
     given = {id(p): p.grad for p in (one.posterior.mu, one.posterior.rho)}
     # The step has moved the weights: back, by a fresh copy of the same seed.
     fresh = learner(kl_weight=1e-3).posterior.double()
@@ -88,6 +90,37 @@ def test_the_gradient_of_the_whole_update_is_that_of_finite_differences() -> Non
             gradient_of = given[id(parameter)]
             assert gradient_of is not None
             assert (up - down) / 2e-6 == pytest.approx(gradient_of[i].item(), rel=1e-3, abs=1e-6)
+
+
+def test_the_plain_likelihood_has_no_gradient_on_average_the_weighted_one_has() -> None:
+    """By enumeration: the policy's own architectures, each as often as the policy draws it."""
+    one = learner()
+    one.posterior.double()
+    one._controller.double()
+    space = list(itertools.product(range(3), range(2), range(4)))
+    weights = one.posterior.sample(one._noise().double()).detach().requires_grad_()
+    shares = one._log_prob(weights, space).exp().tolist()
+    assert sum(shares) == pytest.approx(1)
+
+    def size_of_gradient(advantage: Callable[[tuple[int, ...]], float]) -> float:
+        # The loss is a mean over the architectures, not over draws.
+        counted = [len(space) * share * advantage(action) for share, action in zip(shares, space, strict=True)]
+        (gradient,) = torch.autograd.grad(one._policy_loss(weights, space, counted), weights)
+        return gradient.abs().max().item()
+
+    assert size_of_gradient(lambda action: 1.0) < 1e-7
+    assert size_of_gradient(lambda action: action[0] - 1.0) > 1e-2
+
+
+def test_the_plain_likelihood_is_a_step_of_its_own() -> None:
+    one, other = learner(explore_likelihood="plain", kl_weight=1e-3), learner(kl_weight=1e-3)
+    advantages = [1.0, -0.5, 0.3]
+    one.reinforce(ACTIONS, advantages)
+    other._step(ACTIONS, [1.0, 1.0, 1.0], explore=True)
+    assert one.figures == other.figures
+    other._step(ACTIONS, advantages, explore=False)
+    assert torch.equal(one.posterior.mu, other.posterior.mu)
+    assert torch.equal(one.posterior.rho, other.posterior.rho)
 
 
 def test_without_bayes_every_sample_of_the_weights_is_the_mean() -> None:
@@ -120,6 +153,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"handed_on": 5, "candidates": 5},
     {"kl_weight": 1e-4},
     {"candidates": 5},
+    {"explore_likelihood": "plain"},
     {"preset": "paper"},
 ]
 

@@ -16,11 +16,11 @@ import pytest
 import torch
 from nni.mutable import Categorical, ExpressionConstraint, Mutable, MutableDict, Numerical
 from nni.nas.space import ModelStatus, RawFormatModelSpace
-from nni.nas.strategy.middleware import Chain, Deduplication, FailureHandler
 from tiny_space import BEST, PlayedEngine, Sample, evaluate_or_fail, grid_space, play, quality, run_for_real
 
 from autoad_nni_strategies import AutoADStrategy
 from autoad_nni_strategies.controller import Controller
+from autoad_nni_strategies.learner import Learner
 
 SIZES = (5, 4, 3, 4)
 # REINFORCE with the moving baseline, and nothing else.
@@ -100,9 +100,40 @@ def test_first_gradient_is_equation_5() -> None:
             token = controller.log_prob(torch.tensor([list(sample.values())]))[0, step]
             torch.autograd.backward(-(reward - sum(rewards) / 3) * token / 3)
     # Adam's first moment starts at (1 - 0.9) times the gradient.
-    adam = strategy.state_dict()["learner"]["optimizer"]["state"][0]
+    mean = strategy.state_dict()["learner"]["optimizer"]["means"][0]
     gradient = torch.cat([parameter.grad.flatten() for parameter in controller.parameters()])  # type: ignore[union-attr]
-    torch.testing.assert_close(adam["exp_avg"], 0.1 * gradient, atol=1e-8, rtol=1e-4)
+    torch.testing.assert_close(mean, 0.1 * gradient, atol=1e-8, rtol=1e-4)
+
+
+def test_of_the_buffer_only_what_is_above_the_baseline_is_imitated() -> None:
+    strategies = [AutoADStrategy(bayesian=False, normalize_advantage=False, replay_updates=1) for _ in range(2)]
+    for strategy in strategies:
+        strategy.initialize(grid_space(3, 2), PlayedEngine(bump, 0))
+    both, upper_alone = strategies
+    both._baseline.update([0.5])
+    both._imitate([((0, 1), 0.8), ((2, 0), 0.1)])
+    upper_alone._learner.imitate([(0, 1)], [0.3 / 2])  # the mean is over both
+    gradients = [strategy._learner.state_dict()["optimizer"]["means"][0] for strategy in strategies]
+    assert gradients[0].any()
+    torch.testing.assert_close(*gradients)
+
+
+def test_the_best_of_a_batch_hand_on_their_outputs() -> None:
+    space, arguments = grid_space(*SIZES), {**PLAIN, "handed_on": 2}
+    controller = controller_of(first_state(space, **arguments))
+    strategy, samples = play(lambda sample: float(sample["c0"] + sample["c1"] / 10), 5, space, **arguments)
+    best = sorted((tuple(sample.values()) for sample in samples), reverse=True)[:2]
+    expected = controller.output(torch.tensor(best)).mean(0)
+    torch.testing.assert_close(strategy.state_dict()["learner"]["context"], expected)
+
+
+def test_curiosity_rewards_what_surprises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of equally good architectures, by their gains: divided by the median 3, then times eta."""
+    advantages: list[float] = []
+    monkeypatch.setattr(Learner, "gains", lambda self, actions: [1.0, 2.0, 3.0, 4.0, 10.0])
+    monkeypatch.setattr(Learner, "reinforce", lambda self, actions, given: advantages.extend(given))
+    play(lambda sample: 0.5, 5, grid_space(*SIZES), eta=0.3, normalize_advantage=False)
+    assert advantages == pytest.approx([-0.3, -0.2, -0.1, 0.0, 0.6])
 
 
 # --- budget, concurrency, duplicates ---
@@ -309,18 +340,23 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other
 
 
-# --- what is seen, what is refused, what it works with ---
+# --- what is seen, what is refused ---
 
 
 def test_diagnostics_of_the_first_iterations() -> None:
-    seen: list[dict[str, float]] = []
+    seen: list[dict[str, Any]] = []
     space = grid_space(*SIZES)
-    _, samples = play(bump, 10, space, eta=0.01, on_iteration=seen.append)
+    _, samples = play(bump, 10, space, eta=0.01, buffer_size=7, on_iteration=seen.append)
     rewards = [bump(sample) for sample in samples]
     first, second = sum(rewards[:5]) / 5, sum(rewards[5:]) / 5
     names = "iteration trials failed reward best baseline entropy intrinsic imitated kl_prior kl_sharpening"
-    assert [set(row) for row in seen] == [set(names.split())] * 2
-    assert [row["imitated"] for row in seen] == [5, 10]
+    of_buffer = "buffer buffer_min buffer_mean buffer_max"
+    assert [set(row) for row in seen] == [{*names.split(), *of_buffer.split()}] * 2
+    assert [row["imitated"] for row in seen] == [5, 7]
+    best_first = sorted(samples, key=lambda sample: -bump(sample))[:7]
+    assert seen[1]["buffer"] == [{"reward": bump(sample), "sample": sample} for sample in best_first]
+    kept = sorted(rewards)[-7:]
+    assert [seen[1][name] for name in of_buffer.split()[1:]] == pytest.approx([kept[0], sum(kept) / 7, kept[-1]])
     assert all(row["intrinsic"] > 0 and row["kl_sharpening"] > 0 for row in seen)
     assert [row["iteration"] for row in seen] == [1, 2]
     assert [row["reward"] for row in seen] == pytest.approx([first, second])
@@ -351,6 +387,7 @@ def test_entropy_falls_as_the_policy_learns() -> None:
         ({"candidates": 3}, "candidates is 3. Expected at least batch_size, 5"),
         ({"eta": -0.1}, "eta is -0.1. Expected a number from 0"),
         ({"buffer_size": 1.5}, "buffer_size is 1.5. Expected a whole number from 0"),
+        ({"explore_likelihood": "log"}, "explore_likelihood is 'log'. Expected advantage or plain"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
@@ -362,12 +399,3 @@ def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], messag
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(TypeError, match=r"there is no setting 'etta'\. Expected one of seed, batch_size"):
         AutoADStrategy(etta=0.1)
-
-
-def test_runs_inside_nni_s_chain() -> None:
-    strategy = AutoADStrategy(seed=0)
-    chain = Chain(strategy, Deduplication("invalid"), FailureHandler(metric=-1.0))
-    models = run_for_real(chain, trials=12, function=evaluate_or_fail)
-    assert len(models) == 12
-    assert {model.metric for model in models if model.status is ModelStatus.Failed} <= {-1.0}
-    assert len(strategy.state_dict()["tried"]) == 12

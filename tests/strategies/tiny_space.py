@@ -39,10 +39,13 @@ def quality(width: int, drop: float, activation: str) -> float:
     return {2: 0.0, 4: 0.3, 8: 0.5, 16: 0.4}[width] + (0.3 if drop == 0.25 else 0.0) + 0.2 * (activation == "tanh")
 
 
+def quality_of(model: Any) -> float:
+    activation = "tanh" if isinstance(model.activation, nn.Tanh) else "relu"
+    return quality(model.linear.out_features, model.dropout.p, activation)
+
+
 def evaluate(model: Any) -> None:
-    nni.report_final_result(
-        quality(model.linear.out_features, model.dropout.p, "tanh" if isinstance(model.activation, nn.Tanh) else "relu")
-    )
+    nni.report_final_result(quality_of(model))
 
 
 def evaluate_or_fail(model: Any) -> None:
@@ -51,11 +54,16 @@ def evaluate_or_fail(model: Any) -> None:
     evaluate(model)
 
 
-def run_for_real(strategy: Any, trials: int, function: Callable[[Any], None] = evaluate) -> list[ExecutableModelSpace]:
+def run_for_real(
+    strategy: Any,
+    trials: int,
+    function: Callable[[Any], None] = evaluate,
+    engine: Callable[..., ExecutionEngine] = SequentialExecutionEngine,
+) -> list[ExecutableModelSpace]:
     """Runs on NNI's own engine, evaluator and model space."""
-    engine = SequentialExecutionEngine(max_model_count=trials, continue_on_failure=True)
-    strategy(RawFormatModelSpace(TinySpace(), FunctionalEvaluator(function)), engine)
-    return list(engine.list_models())
+    made = engine(max_model_count=trials, continue_on_failure=True)
+    strategy(RawFormatModelSpace(TinySpace(), FunctionalEvaluator(function)), made)
+    return list(made.list_models())
 
 
 def grid_space(*sizes: int, **more: Mutable) -> RawFormatModelSpace:

@@ -67,6 +67,21 @@ class MirroredMap(Sound):
         return super().map(reconstruction, images).flip(-1)
 
 
+class ForgetsItsBatches(Sound):
+    """Grows steeper after the first batches, and counts them where no file keeps the number."""
+
+    n_batches = 0
+
+    def map(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        self.n_batches += self.training
+        return (1 if self.n_batches < 5 else 2) * super().map(reconstruction, images)
+
+
+class AlwaysFloat32(Sound):
+    def map(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        return super().map(reconstruction, images).float()
+
+
 class HashSeed(Sound):
     """Weighs pixels at random, by a seed that differs from process to process."""
 
@@ -94,6 +109,8 @@ BROKEN = {
     BareRoot: "numbers_are_finite_whatever_the_images",
     BatchMaximum: "scores_do_not_depend_on_the_batch",
     MirroredMap: "a_defect_scores_higher_and_shows_in_the_map",
+    ForgetsItsBatches: "a_loaded_one_goes_on_as_the_saved_one",
+    AlwaysFloat32: "images_of_every_form_are_accepted",
     HashSeed: "a_new_process_gives_the_same",
     Rounded: "a_detector_trains_with_it",
 }

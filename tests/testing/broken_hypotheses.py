@@ -42,11 +42,6 @@ class NoSubclass(nn.Module):
         return codes.new_zeros(len(codes))
 
 
-class WholeNumbers(Sound):
-    def score(self, codes: Tensor) -> Tensor:
-        return (1000 * super().score(codes)).long()
-
-
 class DetachedRegularizer(Sound):
     def regularizer(self, codes: Tensor) -> Tensor:
         return super().regularizer(codes).detach()
@@ -106,6 +101,21 @@ class PlainAttribute(Sound):
         return (codes - self.mean).square().mean(1) / self.variance
 
 
+class ForgetsItsBatches(Sound):
+    """Warms up over the first batches, and counts them where no file keeps the number."""
+
+    n_batches = 0
+
+    def regularizer(self, codes: Tensor) -> Tensor:
+        self.n_batches += self.training
+        return super().regularizer(codes) * (0.5 if self.n_batches < 120 else 1.0)
+
+
+class AlwaysFloat32(Sound):
+    def score(self, codes: Tensor) -> Tensor:
+        return super().score(codes).float()
+
+
 class HashSeed(Sound):
     """Weighs codes at random, by a seed that differs from process to process."""
 
@@ -120,7 +130,7 @@ class GraphOfTheLastBatch(Sound):
 
     def __init__(self) -> None:
         super().__init__()
-        self.running = torch.zeros(())
+        self.register_buffer("running", torch.zeros(()))
 
     def regularizer(self, codes: Tensor) -> Tensor:
         self.running = 0.9 * self.running + super().regularizer(codes)
@@ -135,7 +145,6 @@ class Column(Sound):
 # Toy to the check that it fails.
 BROKEN = {
     NoSubclass: "is_a_hypothesis",
-    WholeNumbers: "scores_are_one_number_per_code",
     DetachedRegularizer: "regularizer_is_a_number_with_a_gradient",
     UnguardedDivision: "numbers_are_finite_whatever_the_codes",
     FiveNeighbours: "codes_of_every_size_are_accepted",
@@ -144,6 +153,8 @@ BROKEN = {
     BatchMean: "scores_do_not_depend_on_the_batch",
     FixedWidth: "the_scale_of_the_codes_does_not_matter",
     PlainAttribute: "a_loaded_one_goes_on_as_the_saved_one",
+    ForgetsItsBatches: "a_loaded_one_goes_on_as_the_saved_one",
+    AlwaysFloat32: "scores_are_one_number_per_code",
     HashSeed: "a_new_process_gives_the_same",
     GraphOfTheLastBatch: "a_detector_trains_with_it",
 }

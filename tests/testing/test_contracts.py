@@ -84,7 +84,7 @@ def test_every_check_has_a_toy_that_fails_it() -> None:
 def test_a_score_with_one_dimension_too_many_is_named() -> None:
     found = failures(broken_hypotheses.Column, HYPOTHESIS_CHECKS, but="a_new_process_gives_the_same")
     assert found["scores_are_one_number_per_code"] == (
-        "Expected: score(codes) gives one floating-point number per code, (batch,), on the device of the codes. "
+        "Expected: score(codes) gives one number per code, (batch,), of the codes' dtype and on their device. "
         "Got: shape (7, 1) for 7 codes."
     )
 
