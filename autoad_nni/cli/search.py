@@ -58,7 +58,9 @@ def _run_with_progress(run: Any) -> dict[str, Any] | None:
         bar = progress.add_task("search", total=run.max_trials, best="-")
 
         def listener(ended: int, best: float | None) -> None:
-            progress.update(bar, completed=ended, best="-" if best is None else f"{best:.4f}")
+            # A smaller --trials than there are on resume: none is forgotten.
+            total = None if run.max_trials is None else max(run.max_trials, ended)
+            progress.update(bar, total=total, completed=ended, best="-" if best is None else f"{best:.4f}")
 
         try:
             best: dict[str, Any] | None = run.run(listener)
