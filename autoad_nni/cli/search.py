@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ def search(
     from autoad_nni.cli.trial import parse_request
 
     file = read_experiment(experiment)
+    os.environ.update(file.trial_environment)  # before torch is imported: it may set OMP_NUM_THREADS
     request = parse_request(file.trial_arguments, file.trial_folder)
     from autoad_nni.bridge.in_process import InProcessSearch
 
