@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import shlex
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from autoad_nni.bridge.trial_command import trial_arguments, trial_environment
 from autoad_nni.errors import AutoADError
 
-__all__ = ["ExperimentFile", "advisor_arguments", "command_path", "read_experiment", "trial_arguments"]
+__all__ = ["ExperimentFile", "advisor_arguments", "read_experiment"]
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 
@@ -32,6 +29,7 @@ class ExperimentFile:
         path: The file.
         search_space: ``{label: {"_type": "choice", "_value": [...]}}``.
         trial_arguments: The words of ``trialCommand`` behind ``autoad-nni trial``.
+        trial_environment: What ``trialCommand`` sets before its program, ``NAME=value``.
         trial_folder: Folder in which NNI starts the command (``trialCodeDirectory``).
         max_trials: ``maxTrialNumber``; None for no limit.
         max_seconds: ``maxExperimentDuration``; None for no limit.
@@ -44,6 +42,7 @@ class ExperimentFile:
     path: Path
     search_space: dict[str, Any]
     trial_arguments: list[str]
+    trial_environment: dict[str, str]
     trial_folder: Path
     max_trials: int | None
     max_seconds: float | None
@@ -75,6 +74,7 @@ def read_experiment(path: Path) -> ExperimentFile:
         path=path,
         search_space=_search_space(content, path),
         trial_arguments=trial_arguments(content.get("trialCommand"), path),
+        trial_environment=trial_environment(content["trialCommand"]),
         trial_folder=path.parent / str(content.get("trialCodeDirectory", ".")),
         max_trials=_max_trials(content.get("maxTrialNumber"), path),
         max_seconds=_duration(content.get("maxExperimentDuration"), path),
@@ -83,11 +83,6 @@ def read_experiment(path: Path) -> ExperimentFile:
         tuner_is_class=bool(tuner.get("className")),
         tuner_arguments={} if ours else _tuner_arguments(tuner.get("classArgs"), path),
     )
-
-
-def command_path() -> str:
-    """Returns the PATH for trials: the folder of this Python first, also when its environment is not activated."""
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def _load_mapping(path: Path) -> dict[str, Any]:
@@ -141,34 +136,6 @@ def _search_space(content: dict[str, Any], path: Path) -> dict[str, Any]:
             "'autoad-nni space' writes one."
         )
     return space
-
-
-def trial_arguments(command: Any, path: Path) -> list[str]:
-    """Returns the words of a ``trialCommand`` behind ``autoad-nni trial``.
-
-    Raises:
-        AutoADError: If it is another command, or one that is not found; ``path`` is where it stands.
-    """
-    if not isinstance(command, str) or not command.strip():
-        raise AutoADError(
-            f"{path}: trialCommand is {command!r}. Expected a command. "
-            "Write trialCommand: autoad-nni trial --data NAME ..."
-        )
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise AutoADError(f"{path}: trialCommand cannot be split into words: {error}. Close the quotes.") from None
-    if shutil.which(words[0], path=command_path()) is None:
-        raise AutoADError(
-            f"{path}: trialCommand starts with {words[0]!r}, which is not found on PATH. "
-            "Expected a command that trials can start. Activate the environment in which autoad-nni is installed."
-        )
-    if "trial" not in words or not re.search(r"autoad[-_]nni", command):
-        raise AutoADError(
-            f"{path}: trialCommand is {command!r}. Expected 'autoad-nni trial' with its options. "
-            "Another program can run under nnictl, not here."
-        )
-    return words[words.index("trial") + 1 :]
 
 
 def _max_trials(value: Any, path: Path) -> int | None:

@@ -93,7 +93,6 @@ class InProcessSearch:
         self._max_seconds = experiment.max_seconds
         self._scalars = ScalarWriter(output / "tensorboard" / "search")
         self._search.on_iteration = self._scalars.add_iteration
-        self._details: dict[int, str] = {}
         self._listener: Listener = lambda ended, best: None
 
     @staticmethod
@@ -153,10 +152,10 @@ class InProcessSearch:
             self._middleware.abort(error)  # a full disk is not what this model came to
             raise
         except (Exception, SystemExit) as error:
-            self._details[model.trial_id] = f"{type(error).__name__}: {error}"
+            detail = self._middleware.details[model.trial_id] = f"{type(error).__name__}: {error}"
             # A plugin that exits ends its trial, not the search: NNI's engine takes any Exception for a crash.
-            raise RuntimeError(self._details[model.trial_id]) from error
-        self._details[model.trial_id] = result.detail
+            raise RuntimeError(detail) from error
+        self._middleware.details[model.trial_id] = result.detail
         self._middleware.report_metrics(model, result.metrics)
 
     def _on_end(self, model: SampleSpace, metrics: Mapping[str, Any] | None, recorded: bool) -> None:
@@ -166,7 +165,7 @@ class InProcessSearch:
             model.sample,
             metrics,
             plugins=plugins_of_trial(model.sample, self._request),
-            detail=self._details.pop(model.trial_id, ""),
+            detail=self._middleware.details.get(model.trial_id, ""),
         )
         best = None if self.folder.best is None else float(self.folder.best["reward"])
         ended = self.folder.summary.verdicts.total()

@@ -124,9 +124,10 @@ class Journal:
         """Records that the strategy proposed a sample."""
         append_line(self.path, {"event": "submit", "id": trial_id, "sample": dict(sample)})
 
-    def ended(self, trial_id: int, metrics: Mapping[str, Any] | None) -> None:
-        """Records how a trial ended; ``metrics`` is None for a trial that failed."""
-        append_line(self.path, {"event": "end", "id": trial_id, "metrics": None if metrics is None else dict(metrics)})
+    def ended(self, trial_id: int, metrics: Mapping[str, Any] | None, detail: str = "") -> None:
+        """Records how a trial ended, ``detail`` why; ``metrics`` is None for a trial that failed."""
+        event = {"event": "end", "id": trial_id, "metrics": None if metrics is None else dict(metrics)}
+        append_line(self.path, {**event, "detail": detail} if detail else event)
 
 
 def _changed_by_hand(path: Path, number: int, got: str, expected: str) -> AutoADError:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from autoad_nni.bridge.experiment_file import command_path
+from autoad_nni.bridge.trial_command import command_path
 from autoad_nni.errors import AutoADError
 
 __all__ = [

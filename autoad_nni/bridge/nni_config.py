@@ -19,12 +19,12 @@ def check_nni_config(path: Path) -> None:
     """
     from nni.experiment.config import ExperimentConfig, utils
 
+    names = [field.name for field in dataclasses.fields(ExperimentConfig)]
     try:
         ExperimentConfig.load(path).validate()
     except Exception as error:
-        known = [field.name for field in dataclasses.fields(ExperimentConfig)]
         raise AutoADError(
-            f"{path}: NNI refuses it: {_reason(error, known)}. "
+            f"{path}: NNI refuses it: {_reason(error, names)}. "
             "Expected the keys and types of an NNI experiment. Correct that key; start from a file in experiments/."
         ) from None
     finally:

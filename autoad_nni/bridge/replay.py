@@ -57,6 +57,8 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         self._reopen = reopen or (lambda models: engine.submit_models(*models))
         self._models: dict[int, SampleSpace] = {}
         self._metrics: dict[int, Mapping[str, Any]] = {}
+        self.details: dict[int, str] = {}
+        """Why trials were rejected or failed, by number; whoever runs them tells it here before they end."""
         self._fault: AutoADError | None = None
         super().__init__(engine)
 
@@ -120,6 +122,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
 
     def _replay_end(self, event: Mapping[str, Any]) -> None:
         model = self._models[event["id"]]
+        self.details[event["id"]] = event.get("detail", "")
         if event["metrics"] is not None:
             self.report_metrics(model, event["metrics"])
         status = ModelStatus.Failed if event["metrics"] is None else ModelStatus.Trained
@@ -133,7 +136,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         trial_id = event.model.trial_id
         metrics = self._metrics.get(trial_id)
         if not self._replaying:
-            self._journal.ended(trial_id, metrics)
+            self._journal.ended(trial_id, metrics, self.details.get(trial_id, ""))
         if self._on_end is not None:
             self._on_end(event.model, metrics, self._replaying)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from autoad_nni.bridge.plugins import check_plugins, plugins_of_search
 from autoad_nni.bridge.spaces import SampleSpace, SearchSpace, declare, narrow
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
+from autoad_nni.storing import replace_file, storing
 
 __all__ = ["Search", "check_recorded_plugins"]
 
@@ -87,14 +89,24 @@ class Search:
                 self.strategy.on_iteration = self._keep_iterations(journal_path.with_name("iterations.jsonl"))
 
     def _keep_iterations(self, path: Path) -> Callable[[dict[str, Any]], None]:
-        """Has what is told of each iteration appended to a file, beside the journal."""
-        n_written = len(read_lines(path))
+        """Has what is told of each iteration appended to a file, beside the journal.
+
+        The last one can have ended with a budget, in the middle of a batch: with a larger budget it is another.
+        """
+        written = read_lines(path)
 
         def keep(told: dict[str, Any]) -> None:
-            if told["iteration"] <= n_written:
+            # As the file gives it back, so that the two compare.
+            known = json.loads(json.dumps({name: value for name, value in told.items() if not _is_undefined(value)}))
+            number = int(told["iteration"])
+            if number < len(written) or (number == len(written) and known == written[-1]):
                 return  # replayed after a resume
-            known = {name: value for name, value in told.items() if not _is_undefined(value)}
-            append_line(path, known)
+            if number == len(written):
+                written[-1] = known
+                with storing(path):
+                    replace_file(path, b"".join(json.dumps(line).encode() + b"\n" for line in written))
+            else:
+                append_line(path, known)
             self.on_iteration({name: value for name, value in known.items() if isinstance(value, int | float)})
 
         return keep

@@ -54,6 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("NNI_FRAMEWORK", "none")
     # NNI says so of every torch class that it does not know; harmless, and not to be mended in an archived package.
     warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)
+    # Photographs of 90 to 180 megapixels are no attack; above that Pillow refuses, and the file is named.
+    warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     try:
         code = app(args=arguments, prog_name="autoad-nni", standalone_mode=False)
     except AutoADError as error:

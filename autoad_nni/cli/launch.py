@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,9 +121,9 @@ def _check(experiment: Path) -> dict[str, Any]:
 
 def _check_resumed(folder: Path) -> None:
     """Compares an experiment that is to go on with what it began with."""
-    from autoad_nni.bridge.experiment_file import trial_arguments
     from autoad_nni.bridge.experiment_start import check_start
     from autoad_nni.bridge.launch import stored_trial_command
+    from autoad_nni.bridge.trial_command import trial_arguments
     from autoad_nni.cli.trial import parse_request
     from autoad_nni.data import load_task
 
@@ -139,10 +140,10 @@ def _echo(line: str) -> None:
 
 
 def _report(experiment_id: str) -> None:
-    from autoad_nni.bridge.experiment_file import trial_arguments
     from autoad_nni.bridge.launch import experiment_folder, finished_trials, stored_trial_command
     from autoad_nni.bridge.plugins import plugins_of_trial
     from autoad_nni.bridge.summary import TrialSummary
+    from autoad_nni.bridge.trial_command import trial_arguments, trial_environment
     from autoad_nni.cli.search import print_best
     from autoad_nni.cli.trial import parse_request
 
@@ -157,6 +158,7 @@ def _report(experiment_id: str) -> None:
     if best is None or best.metrics is None:
         raise AutoADError(f"Experiment {experiment_id} has no trial that ended well. See the logs in {folder}.")
     command, started_in = stored_trial_command(folder)
+    os.environ.update(trial_environment(command))
     request = parse_request(trial_arguments(command, folder), started_in)
     content: dict[str, Any] = {"trial": best.number, "reward": best.metrics["default"], "sample": best.sample}
     content |= {"plugins": plugins_of_trial(best.sample, request), "validation": best.metrics, "test": None}

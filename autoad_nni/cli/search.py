@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ def search(
     from autoad_nni.cli.trial import parse_request
 
     file = read_experiment(experiment)
+    os.environ.update(file.trial_environment)  # before torch is imported: it may set OMP_NUM_THREADS
     request = parse_request(file.trial_arguments, file.trial_folder)
     from autoad_nni.bridge.in_process import InProcessSearch
 
@@ -58,7 +60,9 @@ def _run_with_progress(run: Any) -> dict[str, Any] | None:
         bar = progress.add_task("search", total=run.max_trials, best="-")
 
         def listener(ended: int, best: float | None) -> None:
-            progress.update(bar, completed=ended, best="-" if best is None else f"{best:.4f}")
+            # A smaller --trials than there are on resume: none is forgotten.
+            total = None if run.max_trials is None else max(run.max_trials, ended)
+            progress.update(bar, total=total, completed=ended, best="-" if best is None else f"{best:.4f}")
 
         try:
             best: dict[str, Any] | None = run.run(listener)

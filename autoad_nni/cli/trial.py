@@ -162,6 +162,12 @@ def parse_request(arguments: list[str], folder: Path = Path()) -> TrialRequest:
         raise AutoADError(f"trialCommand: {one_line(error)} See 'autoad-nni trial --help'.") from None
     except typer.Exit:
         raise AutoADError("trialCommand has --help. Expected a command that runs a trial. Remove it.") from None
+    by_hand = [f"--{name}" for name in sorted(_OTHER_PARAMETERS) if context.params[name]]
+    if by_hand:
+        raise AutoADError(
+            f"trialCommand has {by_hand[0]}, which is for a trial by hand. Expected options that hold for every trial. "
+            "Remove it."
+        )
     given = {key: value for key, value in context.params.items() if key not in _OTHER_PARAMETERS}
     root = given["root"]
     return _request(**{**given, "root": None if root is None else folder / root})

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, features
 from torch import Tensor
 
 from autoad_nni.data.cache import ImageCache
@@ -21,9 +21,14 @@ from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
 from autoad_nni.data.masks import read_mask, resize_mask
 from autoad_nni.errors import AutoADError
 
-__all__ = ["EXTENSIONS", "UNREADABLE", "form_of", "pixels_of", "read_images", "read_masks"]
+__all__ = ["EXTENSIONS", "NOT_READ", "UNREADABLE", "form_of", "pixels_of", "read_images", "read_masks"]
 
-EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *((".webp",) if features.check("webp") else ()))
+NOT_READ: Final = (
+    ".avif", ".dng", ".exr", ".gif", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpx", ".pbm", ".pgm",
+    ".pnm", ".ppm", ".psd", ".svg", ".tga", ".webp",
+)  # fmt: skip
+"""Endings of images that are not read; left out without a word, they would be missed by nobody."""
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, garbled, or no image at all."""
 
@@ -137,7 +142,17 @@ def _decode(content: bytes, path: Path, form: Form) -> Tensor:
 
 def _unreadable(path: Path, error: Exception) -> AutoADError:
     reason = " ".join(str(error).split())
+    if isinstance(error, _OutOfRange):
+        return AutoADError(
+            f"the image {path} has {reason}. Expected 0 to 65535 in grey of 16 bits, 0 to 1 in float images. Scale the "
+            "values, or save it with 8 bits."
+        )
     return AutoADError(f"cannot read the image {path}: {reason}. Expected an image file. Replace or remove it.")
+
+
+class _OutOfRange(ValueError):
+    def __init__(self, values: npt.NDArray[np.float32], limit: int) -> None:
+        super().__init__(f"values from {values.min():g} to {values.max():g}, not from 0 to {limit}")
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -151,11 +166,11 @@ def pixels_of(image: Image.Image) -> npt.NDArray[np.generic]:
         # Pillow opens 16-bit grey as "I" in old versions, as "I;16" in new ones.
         scaled = values if image.mode == "F" else values / 65535
         if not (scaled.min() >= 0 and scaled.max() <= 1):
-            limit = 1 if image.mode == "F" else 65535
-            raise ValueError(f"values from {values.min():g} to {values.max():g}, not from 0 to {limit}")
+            raise _OutOfRange(values, 1 if image.mode == "F" else 65535)
         return scaled[None, None]
     if _is_grey(image):
         return np.array(image.convert("L"))[None, None]
     # By way of RGBA: palettes with transparency warn otherwise.
     rgb = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
-    return np.ascontiguousarray(np.asarray(rgb).transpose(2, 0, 1))[None]
+    # A copy always: of one pixel the transposed view is contiguous too, and torch warns of an array it cannot write to.
+    return np.array(np.asarray(rgb).transpose(2, 0, 1), order="C")[None]

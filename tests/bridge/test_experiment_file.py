@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from autoad_nni.bridge.experiment_file import ExperimentFile, command_path, read_experiment
+from autoad_nni.bridge.experiment_file import ExperimentFile, read_experiment
+from autoad_nni.bridge.trial_command import command_path
 from autoad_nni.errors import AutoADError
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
@@ -135,6 +136,23 @@ def test_trial_commands(read: Reader, command: str, words: list[str]) -> None:
     assert read(trialCommand=command).trial_arguments == words
 
 
+def test_a_trial_command_means_what_it_means_to_the_shell(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/a b")
+    monkeypatch.setenv("IMAGES", "/images")
+    for written, words in (
+        ("--root $IMAGES/x", ["--root", "/images/x"]),
+        ('--root "${HOME}/x"', ["--root", "/home/a b/x"]),
+        ("--root '$IMAGES/x'", ["--root", "$IMAGES/x"]),
+        ("--root ~/x", ["--root", "/home/a b/x"]),
+        ("--root x~", ["--root", "x~"]),
+    ):
+        assert read(trialCommand=f"autoad-nni trial {written}").trial_arguments == words
+    file = read(trialCommand="OMP_NUM_THREADS=1 WHERE=$IMAGES/x autoad-nni trial --data digits")
+    assert file.trial_environment == {"OMP_NUM_THREADS": "1", "WHERE": "/images/x"}
+    assert file.trial_arguments == ["--data", "digits"]
+    assert read().trial_environment == {}
+
+
 @pytest.mark.parametrize(
     ("command", "start", "advice"),
     [
@@ -145,6 +163,7 @@ def test_trial_commands(read: Reader, command: str, words: list[str]) -> None:
         ("autoad-nni trial --root 'a b", "trialCommand cannot be split into words: No closing", "Close the quotes."),
         ("no-such-program trial --data digits", "trialCommand starts with 'no-such-program', which is not found on",
          "Activate the environment in which autoad-nni is installed."),
+        ("OMP_NUM_THREADS=1", "trialCommand starts with '', which is not found on", "Activate the environment"),
         ("python train.py", "trialCommand is 'python train.py'. Expected 'autoad-nni trial' with its options.",
          "Another program can run under nnictl, not here."),
         ("autoad-nni search x.yml", "trialCommand is 'autoad-nni search x.yml'. Expected 'autoad-nni", "not here"),

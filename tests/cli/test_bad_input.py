@@ -78,6 +78,8 @@ WRONG_KEYS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"trialCommand": "python train.py"}, ("Expected 'autoad-nni trial' with its options",)),
     ({"trialCommand": None}, ("trialCommand is None",)),
     ({"trialCommand": f"{TRIAL} 'open"}, ("Close the quotes",)),
+    ({"trialCommand": f"{TRIAL} --test"}, ("trialCommand has --test, which is for a trial by hand", "Remove it.")),
+    ({"trialCommand": f"{TRIAL} --sample best.json"}, ("trialCommand has --sample, which is for a trial by hand",)),
     ({"trialCommand": f"{TRIAL} --help"}, ("trialCommand has --help", "Remove it.")),
     ({"maxTrialNumber": 0}, ("maxTrialNumber is 0", "1 or more")),
     ({"maxTrialNumber": None}, ("the search has no end", "Add one, or give --trials.")),
@@ -187,6 +189,15 @@ def folder_fault(images: Path, tmp_path: Path) -> Ended:
 def test_unreadable_images(images: Path, tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     (images / name).write_bytes(damage((images / name).read_bytes()))
     assert_one_line(folder_fault(images, tmp_path), f"cannot read the image {images / name}", "Replace or remove it.")
+
+
+def test_large_photographs_are_no_attack(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow warns from 90 megapixels on; here from 40 pixels."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    monkeypatch.setenv("AUTOAD_NNI_CACHE", str(tmp_path / "cache"))
+    words = f"trial --data folder --root {images} --epochs 1 --threads 1".split()
+    (tmp_path / "sample.json").write_text(json.dumps(SAMPLE))
+    assert command(*words, "--sample", tmp_path / "sample.json").code == 0
 
 
 def test_a_folder_without_defects_and_without_abnormal(images: Path, tmp_path: Path) -> None:

@@ -189,12 +189,15 @@ def test_more_trials_go_on_from_a_finished_search(finished: Path, file: Path, tm
     assert best_of(run)["n_trials"] == 4
     assert command("search", file, "--output", run, "--trials", TRIALS, "--resume").code == 0
     assert history(run) == history(finished)
+    iterations = [(folder / "state" / "iterations.jsonl").read_text() for folder in (run, finished)]
+    assert iterations[0] == iterations[1]
     assert best_of(run)["test"] == best_of(finished)["test"]
     assert (run / "best.safetensors").read_bytes() == (finished / "best.safetensors").read_bytes()
 
 
 def test_fewer_trials_than_there_are_forget_none(run: Path, finished: Path, file: Path) -> None:
-    assert command("search", file, "--output", run, "--trials", 1, "--resume").code == 0
+    ended = command("search", file, "--output", run, "--trials", 1, "--resume")
+    assert ended.code == 0 and f"{TRIALS}/{TRIALS}" in ended.out and f"{TRIALS}/1" not in ended.out
     assert history(run) == history(finished) and best_of(run) == best_of(finished)
 
 
@@ -287,6 +290,22 @@ def test_a_search_in_which_no_trial_ends_well_says_so(tmp_path: Path) -> None:
     for line in history(tmp_path / "run"):
         assert line["metrics"]["verdict"] == "over_macs" and line["metrics"]["default"] == 0.0
         assert "--max-macs is 1" in line["detail"]
+    written = (tmp_path / "run" / "history.jsonl").read_bytes()
+    (tmp_path / "run" / "history.jsonl").unlink()
+    assert command("search", file, "--output", tmp_path / "run", "--resume").code == 1
+    assert (tmp_path / "run" / "history.jsonl").read_bytes() == written, "the journal keeps all of it"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no weights"])
+def test_weights_that_are_gone_or_damaged_are_named(run: Path, file: Path, content: bytes | None) -> None:
+    weights = run / "best.safetensors"
+    weights.unlink()
+    if content is not None:
+        weights.write_bytes(content)
+    ended = command("search", file, "--output", run, "--resume")
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert ended.err.startswith(f"autoad-nni: the weights {weights} cannot be read: ")
+    assert ended.err.endswith("Restore the file, or search again.\n")
 
 
 def test_a_model_that_fails_on_the_test_images_keeps_its_place(

@@ -146,7 +146,7 @@ def test_palettes_with_transparency(good: Path) -> None:
     assert read_one(good / "a.png").mean((1, 2)).tolist() == pytest.approx([1, 0.2, 0])
 
 
-@pytest.mark.parametrize("extension", ["jpg", "JPEG", "bmp", "tif", "TIFF", "PNG"])
+@pytest.mark.parametrize("extension", ["jpg", "JPEG", "bmp", "tif", "TIFF", "PNG", "webp"])
 def test_file_types(good: Path, extension: str) -> None:
     Image.new("RGB", (32, 16), (200, 100, 50)).save(good / f"a.{extension}")
     image = read_one(good / f"a.{extension}")
@@ -268,9 +268,31 @@ def test_images_that_are_cut_off_are_named(tmp_path: Path, write_images: Write, 
         load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["x.gif", "deeper/x.JP2", "x.heic"])
+def test_images_of_a_kind_that_is_not_read_are_named(
+    tmp_path: Path, write_images: Write, fails: Any, name: str
+) -> None:
+    write_images(tmp_path / "good", 20)
+    write_images(tmp_path / "bad", 2)
+    path = tmp_path / "bad" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"GIF89a")
+    with fails(f"{path} is an image that is not read; {tmp_path / 'bad'} has 1 such. Expected files that end in .png"):
+        load(tmp_path)
+    path.rename(path.with_name(f".{path.name}"))
+    load(tmp_path)
+
+
+def test_an_image_of_one_pixel(good: Path) -> None:
+    Image.new("RGB", (1, 1), (200, 100, 50)).save(good / "a.png")
+    assert read_one(good / "a.png")[:, 0, 0].mul(255).round().tolist() == [200, 100, 50]
+
+
 def test_values_out_of_range_are_named(good: Path, fails: Any) -> None:
     Image.fromarray(np.full((9, 9), 2, np.float32)).save(good / "a.tif")
-    with fails("cannot read the image", "values from 2 to 2, not from 0 to 1"):
+    with fails(
+        "a.tif has values from 2 to 2, not from 0 to 1. Expected 0 to 65535 in grey of 16 bits, 0 to 1 in float"
+    ):
         read_one(good / "a.tif")
     Image.fromarray(np.full((9, 9), 70_000, np.int32)).save(good / "a.tif")
     with fails("values from 70000 to 70000, not from 0 to 65535"):

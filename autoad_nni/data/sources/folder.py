@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from autoad_nni.data.decode import EXTENSIONS, form_of, read_images, read_masks
+from autoad_nni.data.decode import EXTENSIONS, NOT_READ, form_of, read_images, read_masks
 from autoad_nni.data.form import Form
 from autoad_nni.data.masks import mask_path
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
@@ -40,7 +40,8 @@ class Folder(ImageSource):
     Masks are in ``ground_truth/DEFECT/NAME_mask.png`` beside ``train`` and ``test`` (plain layout: beside ``good``):
     one for each image with a defect, or no such folder at all.
 
-    Images are png, jpg, bmp or tif, of any size and mode, also in sub-folders; hidden files are left out. Grey images
+    Images are png, jpg, bmp, tif or webp, of any size and mode, also in sub-folders; hidden files are left out, and
+    images in another format are an error. Grey images
     of 16 bits are divided by 65535, float images must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
     Without ``--image-size`` the first normal image by name decides the form: its channels, and its size, shrunk to fit
     into 224 x 224 in proportion.
@@ -125,12 +126,18 @@ def _sub_folders(root: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    found = []
+    found, others = [], []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent, name) for name in files if not name.startswith(".") and name.lower().endswith(EXTENSIONS)
-        ]
+        names = [name for name in files if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if name.lower().endswith(EXTENSIONS)]
+        others += [Path(parent, name) for name in names if name.lower().endswith(NOT_READ)]
+    others = sorted(set(others) - set(found))
+    if others:
+        raise AutoADError(
+            f"{others[0]} is an image that is not read; {folder} has {len(others)} such. Expected files that end in "
+            f"{', '.join(EXTENSIONS)}. Convert them, or move them away."
+        )
     if not found:
         raise AutoADError(
             f"{folder} has no images. Expected files that end in {', '.join(EXTENSIONS)}. Add some or remove "
