@@ -2,7 +2,7 @@
 
     python benchmarks/image_cache.py
 
-200 RGB files of 1024 x 1024 pixels, as MVTec-AD has them: upscaled patches of the photographs in scikit-image, with
+60 RGB files of 1024 x 1024 pixels, as MVTec-AD has them: upscaled patches of the photographs in scikit-image, with
 noise, so that they compress about as photographs do. Loaded at 224 pixels; each way in turn, medians of three.
 """
 
@@ -20,7 +20,7 @@ from PIL import Image
 from autoad_nni.data import Form, SourceOptions, TaskOptions, load_task
 from autoad_nni.data.sources.photos import Photos
 
-N_TRAIN, N_TEST, SIDE = 160, 40, 1024
+N_TRAIN, N_TEST, SIDE = 48, 12, 1024
 
 
 def write_set(root: Path) -> int:

@@ -83,11 +83,13 @@ def figures(images: LabelledImages, values: Tensor) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    run = parser.parse_args().run
+    parser.add_argument("--seconds", type=float, help="Processor time, instead of the seconds of all trials.")
+    arguments = parser.parse_args()
+    run = arguments.run
     best = json.loads((run / "best.json").read_text())
     header = json.loads((run / "state" / "journal.jsonl").read_text().splitlines()[0])
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    seconds = sum(line["metrics"].get("seconds", 0.0) for line in history)
+    seconds = arguments.seconds or sum(line["metrics"].get("seconds", 0.0) for line in history)
     request = parse_request(header["trial_arguments"])
     torch.set_num_threads(1)
     task = load_task(request.task)
@@ -97,7 +99,7 @@ def main() -> None:
     sign, deviation = max(variants, key=lambda v: figures(task.validation, smooth(v[0] * on_validation, v[1]))["aupro"])
     baseline = figures(task.test, smooth(sign * maps(model, task.test.images), deviation))
     print(
-        f"{task.name}: {len(history)} trials in {seconds:.0f} s; SSIM autoencoder {epochs} epochs, loss {loss:.3f}, ",
+        f"{task.name}: {len(history)} trials; SSIM autoencoder {seconds:.0f} s, {epochs} epochs, loss {loss:.3f}, ",
         end="",
     )
     print(f"maps {'negated, ' if sign < 0 else ''}smoothed by {deviation:.1f} pixels")
