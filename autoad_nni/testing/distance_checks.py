@@ -148,7 +148,7 @@ def a_loaded_one_goes_on_as_the_saved_one(plugin: Factory[Distance]) -> None:
 
 def _train(distance: Distance, reconstruction: Tensor, images: Tensor) -> None:
     distance.train()
-    for batch in zip(reconstruction.split(8), images.split(8), strict=True):
+    for batch in zip(torch.split(reconstruction, 8), torch.split(images, 8), strict=True):
         distance(*batch)
 
 

@@ -174,7 +174,7 @@ def a_loaded_one_goes_on_as_the_saved_one(plugin: Factory[Hypothesis]) -> None:
 def _train(hypothesis: Hypothesis, n_batches: int) -> Tensor:
     """The regularizers of training batches."""
     hypothesis.train()
-    batches = training_codes(8 * n_batches, seed=3).split(8)
+    batches = torch.split(training_codes(8 * n_batches, seed=3), 8)
     with torch.no_grad():
         return torch.stack([hypothesis.regularizer(batch) for batch in batches])
 
