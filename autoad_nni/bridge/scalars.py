@@ -43,8 +43,9 @@ class ScalarWriter:
             self._writer.add_scalar(name, value, step)
 
     def add_iteration(self, figures: dict[str, float]) -> None:
-        """Writes the numbers that a strategy tells of an iteration."""
+        """Writes what a strategy tells of an iteration, to be seen at once: the next one can be an hour away."""
         self.add(int(figures["iteration"]), {f"strategy/{name}": value for name, value in figures.items()})
+        self._writer.flush()
 
     def close(self) -> None:
         """Flushes and closes the event file."""
