@@ -64,8 +64,9 @@ class ScalarWriter:
             append_bytes(self._path, _record(event))
 
     def add_iteration(self, figures: dict[str, float]) -> None:
-        """Writes the numbers that a strategy tells of an iteration."""
+        """Writes what a strategy tells of an iteration, to be seen at once: the next one can be an hour away."""
         self.add(int(figures["iteration"]), {f"strategy/{name}": value for name, value in figures.items()})
+        self._writer.flush()
 
 
 def _record(event: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ __all__ = ["Controller"]
 
 _N_LAYERS = 2
 _INIT_RANGE = 0.1
+_CELL_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class Controller(nn.Module):
@@ -79,11 +80,19 @@ class Controller(nn.Module):
             context: What the last iteration handed on, ``hidden_size``; added to the first input.
             Returns: ``n x T``, int64.
         """
-
-        def draw(step: int, log_policy: Tensor) -> Tensor:
-            return torch.multinomial(log_policy.exp(), 1, generator=generator).squeeze(1)
-
-        return self._unroll(n, draw, context)[0]
+        zeros = self.first_input.new_zeros(n, self.hidden_size)
+        memory = [(zeros, zeros)] * _N_LAYERS
+        hidden = self._first(n, context)
+        actions: list[Tensor] = []
+        for step, head in enumerate(self.heads):
+            if actions:
+                hidden = self.embeddings[step - 1](actions[-1])
+            for layer, cell in enumerate(self.cells):
+                memory[layer] = cell(hidden, memory[layer])
+                hidden = memory[layer][0]
+            policy = self._log_policy(head, hidden).exp()
+            actions.append(torch.multinomial(policy, 1, generator=generator).squeeze(1))
+        return torch.stack(actions, dim=1)
 
     def forward(self, actions: Tensor, context: Tensor | None = None) -> list[Tensor]:
         """Returns log P(. | a_1 ... a_{t-1}) for every step t of the given candidates.
@@ -93,7 +102,8 @@ class Controller(nn.Module):
             context: As in `sample`.
             Returns: T tensors, the t-th ``n x n_choices[t]``.
         """
-        return self._unroll(len(actions), lambda step, log_policy: actions[:, step], context)[1]
+        outputs = self._outputs(actions, context)
+        return [self._log_policy(head, output) for head, output in zip(self.heads, outputs, strict=True)]
 
     @torch.no_grad()
     def output(self, actions: Tensor, context: Tensor | None = None) -> Tensor:
@@ -103,7 +113,7 @@ class Controller(nn.Module):
             actions: ``n x T``, int64.
             Returns: ``n x hidden_size``, in (-1, 1).
         """
-        return self._unroll(len(actions), lambda step, log_policy: actions[:, step], context)[2]
+        return self._outputs(actions, context)[-1]
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """Returns log P(a_t | a_1 ... a_{t-1}) of every token; the sum over T is that of the candidate.
@@ -126,22 +136,21 @@ class Controller(nn.Module):
         """
         return torch.stack([-(policy.exp() * policy).sum(1) for policy in self(actions)], dim=1)
 
-    def _unroll(
-        self, n: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor], Tensor]:
-        zeros = self.first_input.new_zeros(n, self.hidden_size)
-        memory = [(zeros, zeros)] * _N_LAYERS
-        step_input = (self.first_input if context is None else self.first_input + context).expand(n, -1)
-        actions: list[Tensor] = []
-        log_policies: list[Tensor] = []
-        for step, head in enumerate(self.heads):
-            if actions:
-                step_input = self.embeddings[step - 1](actions[-1])
-            hidden = step_input
-            for layer, cell in enumerate(self.cells):
-                memory[layer] = cell(hidden, memory[layer])
-                hidden = memory[layer][0]
-            logits = self.tanh_constant * torch.tanh(head(hidden) / self.temperature)
-            log_policies.append(torch.log_softmax(logits, dim=1))
-            actions.append(choose(step, log_policies[-1]))
-        return torch.stack(actions, dim=1), log_policies, hidden
+    def _first(self, n: int, context: Tensor | None) -> Tensor:
+        return (self.first_input if context is None else self.first_input + context).expand(n, -1)
+
+    def _log_policy(self, head: nn.Module, output: Tensor) -> Tensor:
+        logits = self.tanh_constant * torch.tanh(head(output) / self.temperature)
+        return torch.log_softmax(logits, dim=1)
+
+    def _outputs(self, actions: Tensor, context: Tensor | None) -> Tensor:
+        """The upper layer's outputs, ``T x n x hidden_size``.
+
+        All steps in one call of torch's LSTM: half of the time of a cell for each step and layer, as `sample` needs it.
+        """
+        embedded = [embedding(actions[:, step]) for step, embedding in enumerate(self.embeddings)]
+        inputs = torch.stack([self._first(len(actions), context), *embedded])
+        zeros = inputs.new_zeros(_N_LAYERS, len(actions), self.hidden_size)
+        weights = [getattr(cell, name) for cell in self.cells for name in _CELL_WEIGHTS]
+        outputs: Tensor = torch.lstm(inputs, (zeros, zeros), weights, True, _N_LAYERS, 0.0, False, False, False)[0]
+        return outputs

@@ -41,7 +41,8 @@ class Settings:
             L_explore, REINFORCE alone.
         initial_sigma: Standard deviation of the weights at the start. Not given by the paper; Fortunato et al. 2017
             have 0.046 to 0.092.
-        kl_weight: Weight of the divergence from the prior, 1 / C of Eq. 16. Not given by the paper.
+        kl_weight: Weight of the divergence from the prior, 1 / C of Eq. 16. Not given by the paper. The default's 0
+            leaves the prior out altogether: nothing holds the weights back, and ``kl_prior`` is told as 0.
     """
 
     seed: int = 0

@@ -76,6 +76,17 @@ def test_reports_metrics_curve_and_scalars(done: Experiment) -> None:
     assert [file.name for file in output.iterdir() if "tfevents" in file.name]
 
 
+def test_tensorboard_finds_what_the_strategy_tells_in_the_experiment_s_folder(done: Experiment) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    kept = [json.loads(line) for line in (done.folder / "checkpoint" / "iterations.jsonl").read_text().splitlines()]
+    events = EventAccumulator(str(done.folder / "tensorboard" / "search")).Reload()
+    for name in ("reward", "entropy", "buffer_max"):
+        shown = [(event.step, event.value) for event in events.Scalars(f"strategy/{name}")]
+        assert shown == [(row["iteration"], pytest.approx(row[name])) for row in kept]
+    assert [len(row["buffer"]) for row in kept] == [5]  # NNI's manager ends the experiment within the second batch
+
+
 def test_listens_on_this_machine_only(done: Experiment) -> None:
     manager = done.manager()
     assert manager is not None
