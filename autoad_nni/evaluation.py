@@ -270,7 +270,7 @@ def _fit_and_validate(
     losses: list[float] = []
     batch = _batch_that_fits(detector, images[0], settings)
     training = replace(settings.training, batch_size=min(settings.training.batch_size, batch))
-    scorer = make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)
+    scorer = Scorer(detector, settings.scoring, batch_size=min(_SCORING_BATCH, batch))
 
     def after_epoch(epoch: int, loss: float) -> None:
         losses.append(loss)

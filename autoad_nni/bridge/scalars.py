@@ -64,9 +64,8 @@ class ScalarWriter:
             append_bytes(self._path, _record(event))
 
     def add_iteration(self, figures: dict[str, float]) -> None:
-        """Writes what a strategy tells of an iteration, to be seen at once: the next one can be an hour away."""
+        """Writes what a strategy tells of an iteration."""
         self.add(int(figures["iteration"]), {f"strategy/{name}": value for name, value in figures.items()})
-        self._writer.flush()
 
 
 def _record(event: Any) -> bytes:

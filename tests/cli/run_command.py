@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,8 @@ def start(*arguments: object, python_path: Path | None = None) -> subprocess.Pop
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        # A shell in the background has its processes ignore Ctrl-C, and theirs would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
