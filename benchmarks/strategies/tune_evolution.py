@@ -19,14 +19,11 @@ import os
 os.environ.setdefault("NNI_FRAMEWORK", "none")  # before NNI is imported, or it wants pytorch_lightning
 
 import itertools
-import sys
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
+from tuning import tune
 
-from autoad_nni.bench.answers import load_answers
-from autoad_nni.bench.report import best_so_far, curves_of
-from autoad_nni.bench.runs import play
 from autoad_nni.bench.specs import Spec
 
 SEEDS = range(1000, 1030)  # the comparison reports 0 to 49
@@ -35,8 +32,7 @@ MUTATION = (0.05, 0.1, 0.2, 0.3)
 CROSSOVER = (False, True)
 
 
-def main() -> None:
-    tables = load_answers(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent))
+def settings() -> Iterator[tuple[dict[str, Any], Spec]]:
     for (population, tournament), mutation, crossover in itertools.product(POPULATIONS, MUTATION, CROSSOVER):
         arguments = {
             "population_size": population,
@@ -44,14 +40,8 @@ def main() -> None:
             "mutation_prob": mutation,
             "crossover": crossover,
         }
-        spec = Spec("regularized_evolution", arguments)
-        means = []
-        for answers in tables:
-            best = best_so_far(curves_of([play("tuned", spec, seed, answers, 200) for seed in SEEDS]))
-            means.append(float(np.mean(best[:, [49, 99, 199]])))
-        each = [f"{answers.name} {mean:.4f}" for answers, mean in zip(tables, means, strict=True)]
-        print(f"{np.mean(means):.4f}", *each, arguments, flush=True)
+        yield arguments, Spec("regularized_evolution", arguments)
 
 
 if __name__ == "__main__":
-    main()
+    tune(settings(), SEEDS)

@@ -11,14 +11,8 @@ import os
 
 os.environ.setdefault("NNI_FRAMEWORK", "none")  # before NNI is imported, or it wants pytorch_lightning
 
-import sys
-from pathlib import Path
+from tuning import tune
 
-import numpy as np
-
-from autoad_nni.bench.answers import load_answers
-from autoad_nni.bench.report import best_so_far, curves_of
-from autoad_nni.bench.runs import play
 from autoad_nni.bench.specs import Spec
 
 SEEDS = range(1000, 1010)  # the comparison reports 0 to 49
@@ -33,17 +27,5 @@ SETTINGS: tuple[dict[str, float], ...] = (
 )
 
 
-def main() -> None:
-    tables = load_answers(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent))
-    for arguments in SETTINGS:
-        spec = Spec("tpe", {"tpe_args": arguments})
-        means = []
-        for answers in tables:
-            best = best_so_far(curves_of([play("tuned", spec, seed, answers, 200) for seed in SEEDS]))
-            means.append(float(np.mean(best[:, [49, 99, 199]])))
-        each = [f"{answers.name} {mean:.4f}" for answers, mean in zip(tables, means, strict=True)]
-        print(f"{np.mean(means):.4f}", *each, arguments, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    tune(((arguments, Spec("tpe", {"tpe_args": arguments})) for arguments in SETTINGS), SEEDS)

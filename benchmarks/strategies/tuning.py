@@ -1,0 +1,27 @@
+"""Plays settings of one strategy on recorded tables; what the tuning scripts here share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoad_nni.bench.answers import load_answers
+from autoad_nni.bench.report import best_so_far, curves_of
+from autoad_nni.bench.runs import play
+from autoad_nni.bench.specs import Spec
+
+
+def tune(settings: Iterable[tuple[Any, Spec]], seeds: range) -> None:
+    """Prints, for each setting and its spec, the mean over 50, 100 and 200 trials of the best reward, on each table."""
+    tables = load_answers(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent))
+    for setting, spec in settings:
+        means = []
+        for answers in tables:
+            best = best_so_far(curves_of([play("tuned", spec, seed, answers, 200) for seed in seeds]))
+            means.append(float(np.mean(best[:, [49, 99, 199]])))
+        each = [f"{answers.name} {mean:.4f}" for answers, mean in zip(tables, means, strict=True)]
+        print(f"{np.mean(means):.4f}", *each, setting, flush=True)
