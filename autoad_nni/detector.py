@@ -93,9 +93,18 @@ class Detector(nn.Module):
         return score + (self.hypothesis.score(codes) - self.hypothesis_centre).abs() / self.hypothesis_scale
 
     def score_map(self, images: Tensor) -> Tensor:
-        """Return the score per pixel, ``(batch, 1, height, width)``, whose mean over an image is the image's score.
+        """Return the distance's part of the score per pixel, ``(batch, 1, height, width)``.
 
-        The distance tells pixels apart; a hypothesis, which knows no pixels, lifts all of an image alike.
+        A hypothesis knows no pixels: it adds one number to an image's score. Added to the map it would say nothing of
+        where the anomaly is, and as it varies more between images than a distance within one, it would drown that.
+        """
+        reconstruction, _ = self._reconstruct(images)
+        return self.distance.map(reconstruction, images) / self.distance_scale
+
+    def lifted_map(self, images: Tensor) -> Tensor:
+        """Return `score_map` lifted by the hypothesis, so that its mean over an image is the image's score.
+
+        For windows of a larger image, which the hypothesis does tell apart.
         """
         reconstruction, codes = self._reconstruct(images)
         lift = self.hypothesis.score(codes) / self.hypothesis_scale

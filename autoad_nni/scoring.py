@@ -54,13 +54,13 @@ class ScoringSettings:
 class Scorer(nn.Module):
     r"""A trained detector as it is used: on whole images or in windows, with smoothed maps.
 
-    *Whole images.* Score and map are the detector's.
+    *Whole images.* Score and map are the detector's: the hypothesis counts in the score only.
 
     *Windows.* Windows of the patch's side overlap by half, the last ones reach to the border. In a window, the map is
-    the detector's; where windows overlap, it is their mean, weighted by a pyramid that falls off towards a window's
-    border, so that windows leave no seams. So a hypothesis, which tells one number for a code, says where an anomaly
-    is, to half a window. With ``two_sided`` a window's map is one number, its deviation. The image's score is the
-    highest value of its smoothed map: a defect is smaller than an image.
+    the detector's, lifted by the hypothesis; where windows overlap, it is their mean, weighted by a pyramid that falls
+    off towards a window's border, so that windows leave no seams. So a hypothesis, which tells one number for a code,
+    says where an anomaly is, to half a window. With ``two_sided`` a window's map is one number, its deviation. The
+    image's score is the highest value of its smoothed map: a defect is smaller than an image.
 
     Args:
         detector: Trained on images, or on patches, of the form that it will see.
@@ -91,7 +91,7 @@ class Scorer(nn.Module):
 
     def _map_of_windows(self, windows: Tensor) -> Tensor:
         if not self.settings.two_sided:
-            return self.detector.score_map(windows)
+            return self.detector.lifted_map(windows)
         return self.detector.deviation(windows)[:, None, None, None].expand(-1, 1, *windows.shape[-2:])
 
     def images_at_a_time(self, height: int, width: int) -> int:

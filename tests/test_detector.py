@@ -51,12 +51,14 @@ def test_loss_and_score_add_distance_and_hypothesis() -> None:
     assert detector.score(IMAGES).tolist() == pytest.approx([25.125, 100.5])
 
 
-def test_map_is_the_distances_lifted_by_the_hypothesis_and_codes_the_autoencoders() -> None:
+def test_map_is_the_distances_and_lifted_the_score_s_and_codes_the_autoencoders() -> None:
     detector = Detector(Halving(), Brightness(), L2Distance())
-    assert detector.score_map(IMAGES).shape == (2, 1, 4, 6)
-    lift = detector.hypothesis.score(IMAGES.flatten(1))
-    assert (detector.score_map(IMAGES).mean((1, 2, 3)) - lift).tolist() == pytest.approx([0.125**2, 0.25], abs=1e-5)
-    assert detector.score_map(IMAGES).mean((1, 2, 3)).tolist() == pytest.approx(detector.score(IMAGES).tolist())
+    assert detector.score_map(IMAGES).shape == detector.lifted_map(IMAGES).shape == (2, 1, 4, 6)
+    assert detector.score_map(IMAGES).mean((1, 2, 3)).tolist() == pytest.approx([0.125**2, 0.25], abs=1e-5)
+    lift = detector.lifted_map(IMAGES) - detector.score_map(IMAGES)
+    expected = detector.hypothesis.score(IMAGES.flatten(1))
+    torch.testing.assert_close(lift, expected.view(2, 1, 1, 1).expand(2, 1, 4, 6))
+    assert detector.lifted_map(IMAGES).mean((1, 2, 3)).tolist() == pytest.approx(detector.score(IMAGES).tolist())
     assert torch.equal(detector.terms(IMAGES)[1], IMAGES.flatten(1))
 
 

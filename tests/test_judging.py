@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from autoad_nni.data import LabelledImages
 from autoad_nni.detector import Detector
+from autoad_nni.hypotheses.base import Hypothesis
 from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.judging import IMAGE_METRICS, MAP_METRICS, REWARDS, evaluate, threshold_of
 from autoad_nni.losses.l1 import L1Distance
@@ -79,6 +80,30 @@ def test_every_metric_is_that_of_the_scores_or_the_maps(smoothing: float) -> Non
     assert figures["rpro"] == pytest.approx(rpro(masks, maps, threshold=maps[labels == 0].max()))
     assert len(set(figures.values())) == len(REWARDS), "or metrics that are mixed up would pass"
     assert all(0 <= value < 1 for value in figures.values())
+
+
+class Stranger(Hypothesis):
+    """Scores a code by its first number, a thousandfold: far more than any distance."""
+
+    needs_codes = True
+
+    def regularizer(self, codes: Tensor) -> Tensor:
+        return codes.sum() * 0
+
+    def score(self, codes: Tensor) -> Tensor:
+        return 1000 * codes[:, 0]
+
+
+def test_what_a_hypothesis_says_of_a_whole_image_does_not_drown_where_in_it_the_defect_is() -> None:
+    """Lifted maps would tell images apart, not pixels, and no threshold from normal images would fit."""
+    images = labelled(contrast=0.5)
+    distance_alone = evaluate(scorer(), images)
+    detector = Detector(Blank(), Stranger(), L1Distance())
+    lifted = evaluate(Scorer(detector, ScoringSettings(smoothing=0)), images)
+    assert {name: lifted[name] for name in MAP_METRICS} == {name: distance_alone[name] for name in MAP_METRICS}
+    assert lifted["auroc"] == pytest.approx(roc_auc_score(images.labels, images.images[:, 0, 0, 0]))
+    assert lifted["auroc"] != distance_alone["auroc"]
+    assert distance_alone["pixel_auroc"] > 0.9
 
 
 def test_smoothing_changes_the_maps_and_not_the_score_of_a_whole_image() -> None:

@@ -113,7 +113,9 @@ def test_a_smoothing_out_of_range(smoothing: float) -> None:
 
 @pytest.mark.parametrize("distance", sorted(LOSSES.names()))
 @pytest.mark.parametrize("hypothesis", sorted(HYPOTHESES.names()))
-def test_the_mean_of_a_map_is_the_score_on_whole_images(hypothesis: str, distance: str) -> None:
+def test_a_map_of_a_whole_image_is_the_distances_and_the_score_has_the_hypothesis_too(
+    hypothesis: str, distance: str
+) -> None:
     """For every hypothesis and distance, calibrated and not."""
     images = noise(40, 12, 16, channels=3)
     detector = trained(hypothesis, distance, images)
@@ -121,7 +123,13 @@ def test_the_mean_of_a_map_is_the_score_on_whole_images(hypothesis: str, distanc
     scorer = Scorer(detector)
     scores, maps = score_images(scorer, images), map_images(scorer, images)
     assert maps.shape == (40, 12, 16)
-    torch.testing.assert_close(maps.mean((1, 2)), scores, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        distances, codes = detector.eval().terms(images)
+        lift = detector.hypothesis.score(codes) / detector.hypothesis_scale
+        torch.testing.assert_close(detector.lifted_map(images).mean((1, 2, 3)), scores, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(maps.mean((1, 2)), distances / detector.distance_scale, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(maps.mean((1, 2)) + lift, scores, rtol=1e-4, atol=1e-5)
+    assert (hypothesis == "reconstruction") == (lift.std() == 0)
     torch.testing.assert_close(scores, score_images(detector, images))
     assert maps.flatten(1).std(1).min() > 0 and scores.std() > 0
 
@@ -135,7 +143,7 @@ def windows_by_hand(detector: Detector, image: Tensor, side: int) -> Tensor:
     total, weights = np.zeros((height, width)), np.zeros((height, width))
     for top in tops:
         for left in lefts:
-            part = detector.score_map(image[None, :, top : top + side, left : left + side])[0, 0]
+            part = detector.lifted_map(image[None, :, top : top + side, left : left + side])[0, 0]
             for y in range(side):
                 for x in range(side):
                     weight = min(y + 1, side - y) * min(x + 1, side - x)
@@ -163,12 +171,13 @@ def test_maps_in_windows_are_those_by_hand(side: int, size: tuple[int, int]) -> 
     torch.testing.assert_close(maps, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_one_window_is_the_whole_image() -> None:
+@pytest.mark.parametrize("hypothesis", ["density", "reconstruction"])
+def test_one_window_is_the_whole_image_but_for_what_the_hypothesis_adds(hypothesis: str) -> None:
     images = noise(20, SIDE, SIDE)
-    detector = trained("density", "ssim", images)
-    torch.testing.assert_close(
-        map_images(Scorer(detector, unsmoothed(SIDE)), images), map_images(Scorer(detector, unsmoothed()), images)
-    )
+    detector = trained(hypothesis, "ssim", images)
+    added = map_images(Scorer(detector, unsmoothed(SIDE)), images) - map_images(Scorer(detector, unsmoothed()), images)
+    torch.testing.assert_close(added, added[:, :1, :1].expand_as(added), rtol=1e-3, atol=1e-3)
+    assert (added.abs().amax((1, 2)) > 0.1).all() or hypothesis == "reconstruction"
 
 
 @pytest.mark.parametrize("size", [(8, 8), (13, 8), (33, 27), (64, 60)])

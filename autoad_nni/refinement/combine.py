@@ -83,7 +83,7 @@ def refine(
 ) -> Refinement:
     """Refines the score maps of a model with what two pretrained networks see in the same images.
 
-    The lowest value of each map is taken off first: a hypothesis that knows no pixels may have lifted the whole map,
+    The lowest value of each map is taken off first: in windows a hypothesis may have lifted the whole map,
     or lowered it below 0, and a product is not indifferent to that.
 
     Args:
