@@ -70,16 +70,24 @@ def tpe(*, seed: int, **arguments: Any) -> Any:
     return TPE(seed=seed, **{"optimize_mode": "maximize", **arguments})
 
 
-def policy_based_rl(*, seed: int, **arguments: Any) -> Any:
+def policy_based_rl(*, seed: int, learning_rate: float = 1e-4, hidden_dim: int = 64, **arguments: Any) -> Any:
     """Proximal policy optimisation. Needs tianshou 0.5.1 and gym 0.26.2. Arguments: nni.nas.strategy.PolicyBasedRL.
 
     Its networks draw from torch's global generator, which is seeded here.
+
+    Differs from NNI: the policy's learning rate and size are given by value, as an experiment file cannot hold NNI's
+    ``policy_fn``.
     """
+    import functools
+
     import torch
     from nni.nas.strategy import PolicyBasedRL
 
     torch.manual_seed(seed)
     try:
-        return PolicyBasedRL(**arguments)
+        from nni.nas.strategy._rl_impl import default_policy_fn
+
+        policy_fn = functools.partial(default_policy_fn, lr=learning_rate, hidden_dim=hidden_dim)
+        return PolicyBasedRL(**{"policy_fn": policy_fn, **arguments})
     except ImportError as error:
         raise ValueError(f"{error} Versions that work: pip install --no-deps tianshou==0.5.1 gym==0.26.2") from None
