@@ -43,6 +43,7 @@ SPECS: Final[dict[str, Spec]] = {
     ),
     # Chosen by benchmarks/strategies/tune_tpe.py, where what was tried is written down.
     "tpe": Spec("tpe", {"tpe_args": {"n_startup_jobs": 10, "n_ei_candidates": 4}}),
+    # benchmarks/strategies/tune_rl.py found nothing better than NNI's settings.
     "policy-based RL": Spec("policy_based_rl", {}),
 }
 PEERS: Final = (RANDOM, "regularized evolution", "tpe", "policy-based RL")

@@ -4,6 +4,15 @@
 
 Prints, for the default and for each setting put back alone, the mean over 10 seeds of the best reward after 100 trials,
 and the paired difference to the default with its 95 % interval, on each table (default: random).
+
+Run once, on random; best, difference:
+  0.9389                     default
+  0.9316  -0.0073 +- 0.0116  explore_likelihood plain
+  0.9200  -0.0188 +- 0.0170  learning_rate 3.5e-4
+  0.9240  -0.0149 +- 0.0228  replay_updates 1
+  0.9381  -0.0007 +- 0.0064  normalize_advantage false
+  0.9404  +0.0015 +- 0.0092  kl_weight 1e-2
+  0.9389  +0.0000 +- 0.0000  handed_on 2
 """
 
 from __future__ import annotations
