@@ -37,8 +37,8 @@ class Settings:
             advantages, so that REINFORCE (Eq. 5) is part of L_explore, one step does both, and sharpening moves weights
             towards what is good. ``plain``, as printed: all count alike, in a step of its own before that of REINFORCE,
             which is then neither sharpened nor held by the prior. Of a policy's own samples the plain likelihood has no
-            gradient on average; what it adds is to make likelier what the filter picked. Without ``bayesian``: no
-            L_explore, REINFORCE alone.
+            gradient on average; what it adds is to make likelier what the filter picked. It was no better
+            (benchmarks/strategies/tune_autoad.py). Without ``bayesian``: no L_explore, REINFORCE alone.
         initial_sigma: Standard deviation of the weights at the start. Not given by the paper; Fortunato et al. 2017
             have 0.046 to 0.092.
         kl_weight: Weight of the divergence from the prior, 1 / C of Eq. 16. Not given by the paper. The default's 0
