@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import ExifTags, Image, ImageOps, features
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from autoad_nni.data.cache import ImageCache
@@ -21,14 +21,8 @@ from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
 from autoad_nni.data.masks import read_mask, resize_mask
 from autoad_nni.errors import AutoADError
 
-__all__ = ["EXTENSIONS", "NOT_READ", "UNREADABLE", "form_of", "pixels_of", "read_images", "read_masks"]
+__all__ = ["UNREADABLE", "form_of", "pixels_of", "read_images", "read_masks"]
 
-EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *((".webp",) if features.check("webp") else ()))
-NOT_READ: Final = (
-    ".avif", ".dng", ".exr", ".gif", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpx", ".pbm", ".pgm",
-    ".pnm", ".ppm", ".psd", ".svg", ".tga", ".webp",
-)  # fmt: skip
-"""Endings of images that are not read; left out without a word, they would be missed by nobody."""
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, garbled, or no image at all."""
 

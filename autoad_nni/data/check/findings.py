@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoad_nni.data.check.reading import ImageFacts, image_files, read_all, read_image, read_mask_facts, sub_folders
+from autoad_nni.data.check.reading import ImageFacts, read_all, read_image, read_mask_facts
+from autoad_nni.data.files import image_files, sub_folders
 from autoad_nni.data.masks import mask_path
 from autoad_nni.data.options import MIN_NORMAL
 

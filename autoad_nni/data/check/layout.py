@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoad_nni.data.check.findings import Category, find_problems
-from autoad_nni.data.check.reading import image_files, sub_folders
+from autoad_nni.data.files import image_files, sub_folders
 from autoad_nni.errors import AutoADError
 
 __all__ = ["LayoutReport", "check_layout"]

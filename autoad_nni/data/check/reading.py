@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 # One truth: what the folder data set can read is what is readable here.
-from autoad_nni.data.decode import EXTENSIONS, UNREADABLE, pixels_of
+from autoad_nni.data.decode import UNREADABLE, pixels_of
 from autoad_nni.data.masks import read_mask
 
-__all__ = ["ImageFacts", "MaskFacts", "image_files", "read_all", "read_image", "read_mask_facts", "sub_folders"]
+__all__ = ["ImageFacts", "MaskFacts", "read_all", "read_image", "read_mask_facts"]
 
 
 class ImageFacts(NamedTuple):
@@ -69,26 +69,6 @@ def read_mask_facts(path: Path) -> MaskFacts:
     except UNREADABLE as error:
         return MaskFacts(fault=_reason(error))
     return MaskFacts(mask.shape[0], mask.shape[1], not mask.any())
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images in a folder and below, sorted; hidden ones are left out, as the folder data set does."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in files if _is_image(name)]
-    return sorted(found)
-
-
-def sub_folders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted, without hidden ones; none when there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
 
 
 def _reason(error: Exception) -> str:

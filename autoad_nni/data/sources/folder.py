@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from autoad_nni.data.decode import EXTENSIONS, NOT_READ, form_of, read_images, read_masks
+from autoad_nni.data.decode import form_of, read_images, read_masks
+from autoad_nni.data.files import EXTENSIONS, image_files, refused_files, sub_folders
 from autoad_nni.data.form import Form
 from autoad_nni.data.masks import mask_path
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
@@ -40,9 +40,9 @@ class Folder(ImageSource):
     Masks are in ``ground_truth/DEFECT/NAME_mask.png`` beside ``train`` and ``test`` (plain layout: beside ``good``):
     one for each image with a defect, or no such folder at all.
 
-    Images are png, jpg, bmp, tif or webp, of any size and mode, also in sub-folders; hidden files are left out, and
-    images in another format are an error. Grey images
-    of 16 bits are divided by 65535, float images must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
+    Images are png, jpg, bmp, tif or webp, of any size and mode, also in sub-folders and links to folders; hidden files
+    are left out, and images in another format are an error. Grey images of 16 bits are divided by 65535, float images
+    must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
     Without ``--image-size`` the first normal image by name decides the form: its channels, and its size, shrunk to fit
     into 224 x 224 in proportion.
     """
@@ -91,7 +91,7 @@ class Folder(ImageSource):
 
 def _list(root: Path) -> list[_Item]:
     if not root.is_dir():
-        names = ", ".join(folder.name for folder in _sub_folders(root.parent)[:8]) or "none"
+        names = ", ".join(folder.name for folder in sub_folders(root.parent)[:8]) or "none"
         raise AutoADError(
             f"{root} is no folder. Expected a folder of images; those beside it: {names}. Correct --root or --category."
         )
@@ -113,41 +113,30 @@ def _list(root: Path) -> list[_Item]:
 
 
 def _defects(root: Path) -> list[_Item]:
-    folders = [folder for folder in _sub_folders(root) if folder.name not in ("good", "ground_truth")]
+    folders = [folder for folder in sub_folders(root) if folder.name not in ("good", "ground_truth")]
     return [
         _Item(path, path.parent.relative_to(root).as_posix(), True) for folder in folders for path in _images(folder)
     ]
 
 
-def _sub_folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
 def _images(folder: Path) -> list[Path]:
-    found, others = [], []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names = [name for name in files if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if name.lower().endswith(EXTENSIONS)]
-        others += [Path(parent, name) for name in names if name.lower().endswith(NOT_READ)]
-    others = sorted(set(others) - set(found))
+    others = refused_files(folder)
     if others:
         raise AutoADError(
             f"{others[0]} is an image that is not read; {folder} has {len(others)} such. Expected files that end in "
             f"{', '.join(EXTENSIONS)}. Convert them, or move them away."
         )
+    found = image_files(folder)
     if not found:
         raise AutoADError(
             f"{folder} has no images. Expected files that end in {', '.join(EXTENSIONS)}. Add some or remove "
             "the folder."
         )
-    return sorted(found)
+    return found
 
 
 def _no_layout(root: Path) -> AutoADError:
-    folders = _sub_folders(root)
+    folders = sub_folders(root)
     names = ", ".join(folder.name for folder in folders[:8]) or "none"
     categories = [folder.name for folder in folders if any((folder / d).is_dir() for d in ("good", "train/good"))]
     advice = f"Give --category {categories[0]}." if categories else "Put the normal images into a sub-folder good."
