@@ -7,19 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from set_with_masks import only_problem, write_masks
 
 from autoad_nni.data import TaskOptions, load_task
 from autoad_nni.data.check import LayoutReport, check_layout
 
 Write = Callable[..., None]
-
-
-def write_masks(folder: Path, n: int) -> None:
-    folder.mkdir(parents=True)
-    mask = np.zeros((10, 12), np.uint8)
-    mask[3, 4] = 255
-    for i in range(n):
-        Image.fromarray(mask).save(folder / f"{i:03}_mask.png")
 
 
 @pytest.fixture
@@ -41,15 +34,6 @@ def plain(tmp_path: Path, write_images: Write) -> Path:
     write_images(tmp_path / "screws" / "good", 12, first=0)
     write_images(tmp_path / "screws" / "bent", 3, first=50)
     return tmp_path / "screws"
-
-
-def only_problem(path: Path, *words: str) -> None:
-    """There is one problem; it holds the words, names what was expected and what to do."""
-    (problem,) = check_layout(path).problems
-    assert "\n" not in problem
-    assert "Expected" in problem and problem.endswith(".")
-    for word in words:
-        assert word in problem, problem
 
 
 def test_nothing_wrong(mvtec: Path, plain: Path, tmp_path: Path) -> None:
@@ -82,43 +66,6 @@ def test_unreadable_images(mvtec: Path, name: str, damage: Callable[[bytes], byt
 def test_images_that_the_data_set_refuses(plain: Path) -> None:
     Image.fromarray(np.full((9, 9), 3.0, np.float32)).save(plain / "good" / "a.tif")
     only_problem(plain, f"cannot read the image {plain / 'good' / 'a.tif'}", "not from 0 to 1")
-
-
-def test_a_missing_mask_and_a_set_without_any(mvtec: Path) -> None:
-    place = mvtec / "ground_truth" / "dent" / "deep" / "001_mask.png"
-    place.unlink()
-    only_problem(mvtec, f"{mvtec / 'test/dent/deep/001.png'} has no mask", f"Expected {place}")
-    for path in [*(mvtec / "ground_truth").rglob("*.png")]:
-        path.unlink()
-    assert len(check_layout(mvtec).problems) == 5
-    for folder in ("dent/deep", "dent", "crack", ""):
-        (mvtec / "ground_truth" / folder).rmdir()
-    assert check_layout(mvtec).problems == ()
-
-
-def test_wrong_masks(mvtec: Path) -> None:
-    place = mvtec / "ground_truth" / "crack" / "002_mask.png"
-    Image.new("L", (12, 11), 255).save(place)
-    only_problem(mvtec, f"{place} is 12 x 11", "Expected 12 x 10", str(mvtec / "test/crack/002.png"))
-    Image.new("L", (12, 10)).save(place)
-    only_problem(mvtec, f"{place} is empty", "Make it again")
-    place.write_bytes(b"no image")
-    only_problem(mvtec, f"cannot read the mask {place}", "Replace or remove")
-
-
-def test_masks_without_an_image(mvtec: Path) -> None:
-    place = mvtec / "ground_truth" / "crack" / "009_mask.png"
-    Image.new("L", (12, 10), 1).save(place)
-    only_problem(mvtec, f"{place} has no image", "NAME_mask.png")
-
-
-def test_masks_of_good_images_are_empty(mvtec: Path) -> None:
-    place = mvtec / "ground_truth" / "good" / "001_mask.png"
-    place.parent.mkdir()
-    Image.new("L", (12, 10)).save(place)
-    assert check_layout(mvtec).problems == ()
-    Image.new("L", (12, 10), 1).save(place)
-    only_problem(mvtec, f"{place} marks a defect in a good image")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])

@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from autoad_nni.data.check.reading import ImageFacts, read_all, read_image, read_mask_facts
+from autoad_nni.data.check.category import Category
+from autoad_nni.data.check.masks import mask_problems
+from autoad_nni.data.check.reading import ImageFacts, read_all, read_image
 from autoad_nni.data.files import image_files, sub_folders
-from autoad_nni.data.masks import mask_path
 from autoad_nni.data.options import MIN_NORMAL
 
-__all__ = ["Category", "find_problems"]
-
-
-@dataclass(frozen=True)
-class Category:
-    """The files of one category by what they are; ``train`` is all good images where they are split 6:2:2."""
-
-    root: Path
-    is_mvtec: bool
-    train: list[Path]
-    held_out: list[Path]
-    defects: dict[str, list[Path]]
-    masks: list[Path]
-
-    @property
-    def defective(self) -> list[Path]:
-        """All images with a defect."""
-        return [path for paths in self.defects.values() for path in paths]
+__all__ = ["find_problems"]
 
 
 def find_problems(category: Category) -> Iterator[str]:
     """Gives a line for each problem; decodes every image and mask."""
     yield from _places(category)
     yield from _numbers(category)
-    images = read_all(read_image, [*category.train, *category.held_out, *category.defective])
+    images = read_all(read_image, [*category.good, *category.defective])
     for path, image in images.items():
         if image.fault:
             yield f"cannot read the image {path}: {image.fault}. Expected an image file. Replace or remove it."
     yield from _twins(category, images)
-    if (category.root / "ground_truth").is_dir() and category.is_mvtec:
-        yield from _masks(category, images)
+    yield from mask_problems(category, images)
 
 
 def _places(category: Category) -> Iterator[str]:
@@ -62,13 +44,12 @@ def _places(category: Category) -> Iterator[str]:
 def _numbers(category: Category) -> Iterator[str]:
     """Folders without images, and fewer images than the data set takes."""
     root, n_defective = category.root, len(category.defective)
-    n_good = len(category.train) + len(category.held_out)
+    n_good = len(category.good)
     train = root / "train" / "good" if category.is_mvtec else root / "good"
     folders = {train: category.train}
     if category.is_mvtec and (root / "test" / "good").is_dir():
         folders[root / "test" / "good"] = category.held_out
-    tested = root / "test" if category.is_mvtec else root
-    folders |= {tested / kind: paths for kind, paths in category.defects.items()}
+    folders |= {category.tested / kind: paths for kind, paths in category.defects.items()}
     for folder, paths in folders.items():
         if not paths:
             advice = "Add images." if folder == train else "Add images or remove the folder."
@@ -100,28 +81,3 @@ def _twins(category: Category, images: dict[Path, ImageFacts]) -> Iterator[str]:
                 f"{path} is the same picture as {twin}. Expected each once, as the two may be in training, validation "
                 "or test. Remove one of them."
             )
-
-
-def _masks(category: Category, images: dict[Path, ImageFacts]) -> Iterator[str]:
-    masks = read_all(read_mask_facts, category.masks)
-    expected = {mask_path(category.root, path): path for path in category.defective}
-    good = {mask_path(category.root, path): path for path in category.held_out}
-    for place, path in expected.items():
-        if place not in masks:
-            yield f"{path} has no mask. Expected {place}. Add it."
-    for place, mask in masks.items():
-        owner = expected.get(place) or good.get(place)
-        image = images[owner] if owner else ImageFacts()
-        if mask.fault:
-            yield f"cannot read the mask {place}: {mask.fault}. Expected an image file. Replace or remove it."
-        elif owner is None:
-            yield f"{place} has no image. Expected one below test, its mask named NAME_mask.png. Rename or remove it."
-        elif not image.fault and (mask.height, mask.width) != (image.height, image.width):
-            yield (
-                f"{place} is {mask.width} x {mask.height}. Expected {image.width} x {image.height} as {owner}. "
-                "Make it again."
-            )
-        elif place in expected and mask.empty:
-            yield f"{place} is empty. Expected pixels other than 0 where the defect is. Make it again."
-        elif place in good and not mask.empty:
-            yield f"{place} marks a defect in a good image. Expected none. Remove it or move {owner}."

@@ -1,0 +1,61 @@
+"""The files of one category, sorted by what they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoad_nni.data.files import image_files, sub_folders
+
+__all__ = ["Category", "find_category", "has_layout"]
+
+
+@dataclass(frozen=True)
+class Category:
+    """The files of one category by what they are; ``train`` is all good images where they are split 6:2:2."""
+
+    root: Path
+    is_mvtec: bool
+    train: list[Path]
+    held_out: list[Path]
+    defects: dict[str, list[Path]]
+    masks: list[Path]
+
+    @property
+    def tested(self) -> Path:
+        """The folder that the folders of defects are in."""
+        return self.root / "test" if self.is_mvtec else self.root
+
+    @property
+    def good(self) -> list[Path]:
+        """All images without a defect."""
+        return [*self.train, *self.held_out]
+
+    @property
+    def defective(self) -> list[Path]:
+        """All images with a defect."""
+        return [path for paths in self.defects.values() for path in paths]
+
+
+def has_layout(root: Path) -> bool:
+    """Whether a folder is a category in one of the two layouts."""
+    return _is_mvtec(root) or (root / "good").is_dir()
+
+
+def find_category(root: Path) -> Category:
+    """Lists the files of a category; reads none."""
+    is_mvtec = _is_mvtec(root)
+    tested = root / "test" if is_mvtec else root
+    kinds = [folder for folder in sub_folders(tested) if folder.name not in ("good", "ground_truth")]
+    return Category(
+        root=root,
+        is_mvtec=is_mvtec,
+        train=image_files(root / "train" / "good" if is_mvtec else root / "good"),
+        held_out=image_files(root / "test" / "good") if is_mvtec else [],
+        defects={folder.name: image_files(folder) for folder in kinds},
+        masks=image_files(root / "ground_truth"),
+    )
+
+
+def _is_mvtec(root: Path) -> bool:
+    return (root / "train" / "good").is_dir() or ((root / "train").is_dir() and (root / "test").is_dir())
