@@ -21,7 +21,7 @@ from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
 from autoad_nni.data.masks import read_mask, resize_mask
 from autoad_nni.errors import AutoADError
 
-__all__ = ["UNREADABLE", "form_of", "pixels_of", "read_images", "read_masks"]
+__all__ = ["UNREADABLE", "form_of", "form_of_set", "pixels_of", "read_images", "read_masks"]
 
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, garbled, or no image at all."""
@@ -38,6 +38,28 @@ def form_of(path: Path) -> Form:
     channels, height, width = _full_form(path)
     scale = min(1.0, MAX_SIDE / max(width, height))
     return Form(channels, *(max(MIN_SIDE, round(side * scale)) for side in (height, width)))
+
+
+def form_of_set(paths: Sequence[Path]) -> Form:
+    """Returns the form of a set of images: RGB if any of them is, or grey; in size as the first.
+
+    By the first image alone, one grey file among colour ones would take the colour from all. Only headers are read, and
+    only up to the first image in RGB: what a file is stored as counts, equal channels are RGB too.
+
+    Raises:
+        AutoADError: A file is no image; names it.
+    """
+    form = form_of(paths[0])
+    is_grey = form.channels == 1 and all(_is_stored_grey(path) for path in paths[1:])
+    return form._replace(channels=1 if is_grey else 3)
+
+
+def _is_stored_grey(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return _is_grey(image)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
 
 
 def read_images(paths: Sequence[Path], form: Form) -> Tensor:

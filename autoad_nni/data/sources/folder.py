@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from autoad_nni.data.decode import form_of, read_images, read_masks
+from autoad_nni.data.decode import form_of_set, read_images, read_masks
 from autoad_nni.data.files import EXTENSIONS, image_files, refused_files, sub_folders
 from autoad_nni.data.form import Form
 from autoad_nni.data.masks import mask_path
@@ -43,8 +43,9 @@ class Folder(ImageSource):
     Images are png, jpg, bmp, tif or webp, of any size and mode, also in sub-folders and links to folders; hidden files
     are left out, and images in another format are an error. Grey images of 16 bits are divided by 65535, float images
     must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
-    Without ``--image-size`` the first normal image by name decides the form: its channels, and its size, shrunk to fit
-    into 224 x 224 in proportion.
+    All are read as RGB if any of them, good or not, is stored in colour, and as grey if none is. Without
+    ``--image-size`` all are resized to the size of the first good image by name, shrunk to fit into 224 x 224 in
+    proportion.
     """
 
     can_be_abnormal: ClassVar[bool] = False
@@ -56,7 +57,7 @@ class Folder(ImageSource):
             raise AutoADError("--data folder without --root. Expected the folder of your images. Give --root DIR.")
         self.where = options.root if options.category is None else options.root / options.category
         self._items = _list(self.where)
-        self.form = form_of(self._items[0].path)
+        self.form = form_of_set([item.path for item in self._items])
 
     def catalogue(self, form: Form) -> Catalogue:
         """All images; those below ``test`` are held out when there is a ``test/good``."""
