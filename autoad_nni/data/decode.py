@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from autoad_nni.data.cache import ImageCache
@@ -21,7 +21,7 @@ from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
 from autoad_nni.data.masks import read_mask, resize_mask
 from autoad_nni.errors import AutoADError
 
-__all__ = ["UNREADABLE", "form_of", "form_of_set", "pixels_of", "read_images", "read_masks"]
+__all__ = ["UNREADABLE", "form_of", "form_of_set", "pixels_of", "read_images", "read_masks", "unreadable"]
 
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, garbled, or no image at all."""
@@ -59,7 +59,7 @@ def _is_stored_grey(path: Path) -> bool:
         with Image.open(path) as image:
             return _is_grey(image)
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_images(paths: Sequence[Path], form: Form) -> Tensor:
@@ -106,7 +106,7 @@ def _mask(path: Path, image: Path) -> npt.NDArray[np.bool_]:
             "'autoad-nni data check' lists what is missing."
         ) from None
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error, "mask") from error
     size = _full_form(image)[1:]
     if mask.shape != size:
         raise AutoADError(
@@ -127,7 +127,7 @@ def _full_form(path: Path) -> Form:
                 width, height = height, width
             return Form(1 if _is_grey(image) else 3, height, width)
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _read_into(out: Tensor, path: Path, form: Form, cache: ImageCache) -> bool:
@@ -135,7 +135,7 @@ def _read_into(out: Tensor, path: Path, form: Form, cache: ImageCache) -> bool:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     kept = cache.get(content, form)
     if kept is not None:
         out.copy_(kept)
@@ -152,18 +152,24 @@ def _decode(content: bytes, path: Path, form: Form) -> Tensor:
             image.draft(None, (max(form[1:]), max(form[1:])))
             pixels = pixels_of(ImageOps.exif_transpose(image))
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return to_form(torch.from_numpy(pixels), form)[0]
 
 
-def _unreadable(path: Path, error: Exception) -> AutoADError:
-    reason = " ".join(str(error).split())
+def unreadable(path: Path, error: Exception, what: str = "image") -> AutoADError:
+    """Returns the error that names a file, ``what`` it should be, why it cannot be read, and what to do."""
     if isinstance(error, _OutOfRange):
         return AutoADError(
-            f"the image {path} has {reason}. Expected 0 to 65535 in grey of 16 bits, 0 to 1 in float images. Scale the "
+            f"the {what} {path} has {error}. Expected 0 to 65535 in grey of 16 bits, 0 to 1 in float images. Scale the "
             "values, or save it with 8 bits."
         )
-    return AutoADError(f"cannot read the image {path}: {reason}. Expected an image file. Replace or remove it.")
+    if isinstance(error, UnidentifiedImageError):
+        reason = "cannot identify image file"  # Pillow's own words go on with the name of an object in memory
+    elif isinstance(error, OSError) and error.strerror:
+        reason = error.strerror  # without the path, which is said already
+    else:
+        reason = " ".join(str(error).split()) or type(error).__name__
+    return AutoADError(f"cannot read the {what} {path}: {reason}. Expected an image file. Replace or remove it.")
 
 
 class _OutOfRange(ValueError):

@@ -10,6 +10,8 @@ import torch
 from PIL import Image, ImageFile
 
 from autoad_nni.data import Form, SourceOptions, Task, TaskOptions, load_task
+from autoad_nni.data.check import check_layout
+from autoad_nni.data.decode import read_images
 from autoad_nni.data.sources.folder import Folder
 
 Write = Callable[..., None]
@@ -299,6 +301,26 @@ def test_unreadable_images_are_named(
     (tmp_path / "good" / name).write_bytes(content)
     with fails("cannot read the image", str(tmp_path / "good" / name), "Replace or remove it"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["good/000.png", "bad/001.png"])
+def test_the_reason_is_said_without_the_names_of_objects(
+    tmp_path: Path, write_images: Write, fails: Any, name: str
+) -> None:
+    """The headers are read from the file, which is named once; pixels from bytes in memory, which have no name."""
+    write_images(tmp_path / "good", 20)
+    write_images(tmp_path / "bad", 2, first=100)
+    path = tmp_path / name
+    path.write_bytes(b"GIF")
+    line = f"cannot read the image {path}: cannot identify image file. Expected an image file. Replace or remove it."
+    with fails(line):
+        load(tmp_path)
+    with fails(line):
+        read_images([path], Form(1, 8, 8))
+    assert check_layout(tmp_path).problems == (line,)
+    path.unlink()
+    with fails(f"cannot read the image {path}: No such file or directory. Expected"):
+        read_images([path], Form(1, 8, 8))
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "tif", "bmp"])

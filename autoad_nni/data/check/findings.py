@@ -19,9 +19,7 @@ def find_problems(category: Category) -> Iterator[str]:
     yield from _places(category)
     yield from _numbers(category)
     images = read_all(read_image, [*category.good, *category.defective])
-    for path, image in images.items():
-        if image.fault:
-            yield f"cannot read the image {path}: {image.fault}. Expected an image file. Replace or remove it."
+    yield from (image.fault for image in images.values() if image.fault)
     yield from _twins(category, images)
     yield from mask_problems(category, images)
 

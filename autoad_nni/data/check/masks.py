@@ -39,7 +39,7 @@ def mask_problems(category: Category, images: dict[Path, ImageFacts]) -> Iterato
                 yield f"{other} is not named as the mask of {path}. Expected {place}. Save it as that."
     for place, mask in read_all(read_mask_facts, category.masks).items():
         if mask.fault:
-            yield f"cannot read the mask {place}: {mask.fault}. Expected an image file. Replace or remove it."
+            yield mask.fault
         elif place in strangers:
             yield (
                 f"{place} has no image. Expected {folder / 'DEFECT'}/NAME_mask.png for an image "

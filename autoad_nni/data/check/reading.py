@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 # One truth: what the folder data set can read is what is readable here.
-from autoad_nni.data.decode import UNREADABLE, pixels_of
+from autoad_nni.data.decode import UNREADABLE, pixels_of, unreadable
 from autoad_nni.data.masks import read_mask
 
 __all__ = ["ImageFacts", "MaskFacts", "read_all", "read_image", "read_mask_facts"]
 
 
 class ImageFacts(NamedTuple):
-    """An image: its upright size, and a digest that images with the same pixels share; or why it cannot be read."""
+    """An image: its upright size, and a digest that images with the same pixels share; or what is wrong with it."""
 
     height: int = 0
     width: int = 0
@@ -29,7 +29,7 @@ class ImageFacts(NamedTuple):
 
 
 class MaskFacts(NamedTuple):
-    """A mask: its size and whether no pixel is marked; or why it cannot be read."""
+    """A mask: its size and whether no pixel is marked; or what is wrong with it."""
 
     height: int = 0
     width: int = 0
@@ -53,7 +53,7 @@ def read_image(path: Path) -> ImageFacts:
         with Image.open(path) as image:
             pixels = pixels_of(ImageOps.exif_transpose(image))[0]
     except UNREADABLE as error:
-        return ImageFacts(fault=_reason(error))
+        return ImageFacts(fault=str(unreadable(path, error)))
     # The same grey picture, saved as grey and as RGB.
     if len(pixels) == 3 and np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[0], pixels[2]):
         pixels = pixels[:1]
@@ -67,9 +67,5 @@ def read_mask_facts(path: Path) -> MaskFacts:
     try:
         mask = read_mask(path)
     except UNREADABLE as error:
-        return MaskFacts(fault=_reason(error))
+        return MaskFacts(fault=str(unreadable(path, error, "mask")))
     return MaskFacts(mask.shape[0], mask.shape[1], not mask.any())
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
