@@ -21,7 +21,7 @@ from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
 from autoad_nni.data.masks import read_mask, resize_mask
 from autoad_nni.errors import AutoADError
 
-__all__ = ["UNREADABLE", "form_of", "form_of_set", "pixels_of", "read_images", "read_masks", "unreadable"]
+__all__ = ["UNREADABLE", "form_of", "form_of_set", "is_grey", "pixels_of", "read_images", "read_masks", "unreadable"]
 
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, garbled, or no image at all."""
@@ -50,14 +50,14 @@ def form_of_set(paths: Sequence[Path]) -> Form:
         AutoADError: A file is no image; names it.
     """
     form = form_of(paths[0])
-    is_grey = form.channels == 1 and all(_is_stored_grey(path) for path in paths[1:])
-    return form._replace(channels=1 if is_grey else 3)
+    all_grey = form.channels == 1 and all(_is_grey_file(path) for path in paths[1:])
+    return form._replace(channels=1 if all_grey else 3)
 
 
-def _is_stored_grey(path: Path) -> bool:
+def _is_grey_file(path: Path) -> bool:
     try:
         with Image.open(path) as image:
-            return _is_grey(image)
+            return is_grey(image)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
 
@@ -125,7 +125,7 @@ def _full_form(path: Path) -> Form:
             width, height = image.size
             if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:
                 width, height = height, width
-            return Form(1 if _is_grey(image) else 3, height, width)
+            return Form(1 if is_grey(image) else 3, height, width)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
 
@@ -177,7 +177,8 @@ class _OutOfRange(ValueError):
         super().__init__(f"values from {values.min():g} to {values.max():g}, not from 0 to {limit}")
 
 
-def _is_grey(image: Image.Image) -> bool:
+def is_grey(image: Image.Image) -> bool:
+    """Whether an image is stored in grey, of any depth."""
     return image.mode in _GREY_MODES or image.mode.startswith("I;16")
 
 
@@ -190,7 +191,7 @@ def pixels_of(image: Image.Image) -> npt.NDArray[np.generic]:
         if not (scaled.min() >= 0 and scaled.max() <= 1):
             raise _OutOfRange(values, 1 if image.mode == "F" else 65535)
         return scaled[None, None]
-    if _is_grey(image):
+    if is_grey(image):
         return np.array(image.convert("L"))[None, None]
     # By way of RGBA: palettes with transparency warn otherwise.
     rgb = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")

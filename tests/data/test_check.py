@@ -131,3 +131,33 @@ def test_a_single_defect(plain: Path) -> None:
     for i in range(2):
         (plain / "bent" / f"{i:03}.png").unlink()
     only_problem(plain, f"{plain} has 1 image with a defect", "2 or more")
+
+
+@pytest.mark.parametrize("name", ["train/good/a.gif", "test/good/a.HEIC", "test/dent/deep/a.jp2"])
+def test_images_of_a_kind_that_is_not_read(mvtec: Path, fails: Any, name: str) -> None:
+    (mvtec / name).write_bytes(b"GIF89a")
+    only_problem(mvtec, f"{mvtec / name} is an image that is not read", "files that end in .png", "Convert it")
+    with fails(f"{mvtec / name} is an image that is not read"):
+        load_task(TaskOptions(data="folder", root=mvtec))
+
+
+def test_several_sizes_and_modes_are_no_problem_but_said(plain: Path, mvtec: Path, tmp_path: Path) -> None:
+    Image.new("L", (300, 200), 9).save(plain / "bent" / "x.png")
+    (sizes,) = check_layout(plain).remarks
+    assert sizes.startswith(f"{plain}: sizes 12 x 10 to 300 x 200")
+    Image.new("RGB", (12, 10), (9, 8, 7)).save(plain / "bent" / "y.png")
+    report = check_layout(tmp_path)
+    assert report.problems == () and report.remarks[0] == sizes
+    assert report.remarks[1:] == (f"{plain}: 16 of 17 images are grey, read as RGB like the others",)
+    task = load_task(TaskOptions(data="folder", root=plain))
+    assert task.channels == 3
+
+
+@pytest.mark.parametrize(("value", "said"), [(4095, True), (16383, True), (16400, False), (65535, False)])
+def test_16_bits_that_are_hardly_used_are_said(plain: Path, value: int, said: bool) -> None:
+    for i in range(2):
+        Image.new("I;16", (12, 10), value - i).save(plain / "good" / f"deep{i}.tif")
+    report = check_layout(plain)
+    assert report.problems == ()
+    assert len(report.remarks) == said
+    assert all(f"16 bits is {value} of 65535" in remark for remark in report.remarks)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from PIL import Image
 from set_with_masks import only_problem, write_masks
@@ -129,3 +130,51 @@ def test_a_palette_says_which_pixels_are_black(found: Set) -> None:
     mask.paste(0, (0, 0, 3, 3))
     mask.save(found.mask("crack/000"))
     assert check_layout(found.root).problems == ()
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("pixels", [NOISE[..., 0], NOISE], ids=["grey", "RGB"])
+def test_a_photograph_as_mask(found: Set, pixels: np.ndarray) -> None:
+    n = len(np.unique(pixels.reshape(120, -1), axis=0))
+    Image.fromarray(pixels).save(found.mask("crack/000"))
+    only_problem(found.root, f"{found.mask('crack/000')} has {n} different values", "Save it with 0 and 255 only")
+
+
+def test_a_mask_that_went_through_jpeg(found: Set) -> None:
+    """The set's reader takes the faint rings about the defect for defect."""
+    place = found.mask("crack/000")
+    mask = np.zeros((10, 12), np.uint8)
+    mask[2:5, 3:7] = 255
+    Image.fromarray(mask).save(place, "JPEG", quality=75)
+    only_problem(found.root, f"{place} has ", "different values", "JPEG")
+
+
+def test_a_few_values_are_the_kinds_of_defects(found: Set) -> None:
+    mask = np.zeros((10, 12), np.uint8)
+    mask[0, :7] = range(1, 8)
+    Image.fromarray(mask).save(found.mask("crack/000"))
+    assert check_layout(found.root).problems == ()
+    mask[0, 8] = 8
+    Image.fromarray(mask).save(found.mask("crack/000"))
+    only_problem(found.root, "has 9 different values. Expected at most 8")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "I;16"])
+def test_an_inverted_mask(found: Set, mode: str) -> None:
+    white = {"RGB": (255, 255, 255), "1": 1}.get(mode, 255)
+    mask = Image.new(mode, (12, 10), white)
+    for x in range(12):
+        mask.putpixel((x, 0), 0)
+    mask.save(found.mask("crack/000"))
+    assert check_layout(found.root).problems == (), "90 % is not too much"
+    mask.putpixel((0, 0), white)
+    mask.save(found.mask("crack/000"))
+    only_problem(found.root, f"{found.mask('crack/000')} marks 90.8 % of the image", "Invert it")
+
+
+@pytest.mark.parametrize("name", ["crack/000_mask.gif", "crack/x.PGM"])
+def test_masks_of_a_kind_that_is_not_read(found: Set, name: str) -> None:
+    (found.root / "ground_truth" / name).write_bytes(b"GIF89a")
+    only_problem(found.root, f"{found.root / 'ground_truth' / name} is an image that is not read", "Convert it")

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoad_nni.data.files import image_files, sub_folders
+from autoad_nni.data.files import image_files, refused_files, sub_folders
 
 __all__ = ["Category", "find_category", "has_layout"]
 
 
 @dataclass(frozen=True)
 class Category:
-    """The files of one category by what they are; ``train`` is all good images where they are split 6:2:2."""
+    """The files of one category by what they are.
+
+    ``train`` is all good images where they are split 6:2:2; ``refused`` is what is of a kind that is not read.
+    """
 
     root: Path
     is_mvtec: bool
@@ -20,6 +23,7 @@ class Category:
     held_out: list[Path]
     defects: dict[str, list[Path]]
     masks: list[Path]
+    refused: list[Path]
 
     @property
     def tested(self) -> Path:
@@ -45,15 +49,18 @@ def has_layout(root: Path) -> bool:
 def find_category(root: Path) -> Category:
     """Lists the files of a category; reads none."""
     is_mvtec = _is_mvtec(root)
-    tested = root / "test" if is_mvtec else root
+    tested, train = (root / "test", root / "train" / "good") if is_mvtec else (root, root / "good")
     kinds = [folder for folder in sub_folders(tested) if folder.name not in ("good", "ground_truth")]
+    # A set, as tested / "good" is train in the plain layout.
+    looked_in = sorted({train, tested / "good", root / "ground_truth", *kinds})
     return Category(
         root=root,
         is_mvtec=is_mvtec,
-        train=image_files(root / "train" / "good" if is_mvtec else root / "good"),
-        held_out=image_files(root / "test" / "good") if is_mvtec else [],
+        train=image_files(train),
+        held_out=image_files(tested / "good") if is_mvtec else [],
         defects={folder.name: image_files(folder) for folder in kinds},
         masks=image_files(root / "ground_truth"),
+        refused=[path for folder in looked_in for path in refused_files(folder)],
     )
 
 

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from autoad_nni.data.check.category import Category
 from autoad_nni.data.check.masks import mask_problems
 from autoad_nni.data.check.reading import ImageFacts, read_all, read_image
-from autoad_nni.data.files import image_files, sub_folders
+from autoad_nni.data.files import EXTENSIONS, image_files, sub_folders
 from autoad_nni.data.options import MIN_NORMAL
 
-__all__ = ["find_problems"]
+__all__ = ["Findings", "examine"]
 
 
-def find_problems(category: Category) -> Iterator[str]:
-    """Gives a line for each problem; decodes every image and mask."""
-    yield from _places(category)
-    yield from _numbers(category)
+class Findings(NamedTuple):
+    """What a user should know of a category.
+
+    Args:
+        problems: A line for each thing that is wrong.
+        remarks: A line for each thing that is allowed, but may not be meant.
+    """
+
+    problems: list[str]
+    remarks: list[str]
+
+
+def examine(category: Category) -> Findings:
+    """Decodes every image and mask of a category, and judges them."""
     images = read_all(read_image, [*category.good, *category.defective])
-    yield from (image.fault for image in images.values() if image.fault)
-    yield from _twins(category, images)
-    yield from mask_problems(category, images)
+    problems = [
+        *_places(category),
+        *_refused(category),
+        *_numbers(category),
+        *(image.fault for image in images.values() if image.fault),
+        *_twins(category, images),
+        *mask_problems(category, images),
+    ]
+    return Findings(problems, list(_remarks(category, [image for image in images.values() if not image.fault])))
 
 
 def _places(category: Category) -> Iterator[str]:
@@ -37,6 +54,15 @@ def _places(category: Category) -> Iterator[str]:
         for path in image_files(folder):
             if path.parent == folder:
                 yield f"{path} is in no sub-folder. Expected it in good or in the folder of its defect. Move it there."
+
+
+def _refused(category: Category) -> Iterator[str]:
+    """Images of a kind that is not read."""
+    for path in category.refused:
+        yield (
+            f"{path} is an image that is not read. Expected files that end in {', '.join(EXTENSIONS)}. Convert it, or "
+            "move it away."
+        )
 
 
 def _numbers(category: Category) -> Iterator[str]:
@@ -79,3 +105,23 @@ def _twins(category: Category, images: dict[Path, ImageFacts]) -> Iterator[str]:
                 f"{path} is the same picture as {twin}. Expected each once, as the two may be in training, validation "
                 "or test. Remove one of them."
             )
+
+
+def _remarks(category: Category, images: list[ImageFacts]) -> Iterator[str]:
+    sizes = sorted({(image.width * image.height, image.width, image.height) for image in images})
+    if len(sizes) > 1:
+        (_, *least), (_, *most) = sizes[0], sizes[-1]
+        yield (
+            f"{category.root}: sizes {least[0]} x {least[1]} to {most[0]} x {most[1]}, all resized to one, and "
+            "stretched where proportions differ"
+        )
+    n_grey = sum(image.grey for image in images)
+    if 0 < n_grey < len(images):
+        yield f"{category.root}: {n_grey} of {len(images)} images are grey, read as RGB like the others"
+    peaks = [image.peak for image in images if image.peak is not None]
+    # Cameras of 10 to 14 bits leave the highest bits of 16 empty.
+    if peaks and max(peaks) <= 1 / 4:
+        yield (
+            f"{category.root}: the highest value in images of 16 bits is {round(max(peaks) * 65535)} of 65535, so that "
+            "they are read as dark"
+        )

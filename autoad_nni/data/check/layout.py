@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoad_nni.data.check.category import find_category, has_layout
-from autoad_nni.data.check.findings import find_problems
+from autoad_nni.data.check.findings import examine
 from autoad_nni.data.files import image_files, sub_folders
 from autoad_nni.errors import AutoADError
 
@@ -23,6 +23,7 @@ class LayoutReport:
         n_images: Images without masks.
         kinds: Names of the defects, sorted.
         n_masks: Masks.
+        remarks: One line for each thing that is allowed but may not be meant, such as images of several sizes.
     """
 
     problems: tuple[str, ...]
@@ -30,15 +31,16 @@ class LayoutReport:
     n_images: int
     kinds: tuple[str, ...]
     n_masks: int
+    remarks: tuple[str, ...] = ()
 
 
 def check_layout(path: Path) -> LayoutReport:
     """Checks a category in the MVTec-AD or the plain layout, or a folder of such categories.
 
-    Every image and mask is decoded. Found are: unreadable files; too few images, or none; images where no data set
-    looks for them; the same picture as good and as defect, or in training and in test; and where there is
-    ``ground_truth``, masks that are missing, empty, named otherwise, of another size than their image, or without an
-    image.
+    Every image and mask is decoded. Found are: unreadable files, and images of a kind that is not read; too few images,
+    or none; images where no data set looks for them; the same picture as good and as defect, or in training and in
+    test; and where there is ``ground_truth``, masks that are missing, empty, named otherwise, of another size than
+    their image, without an image, of many values, or that mark nearly all of their image.
 
     Args:
         path: The folder; see :class:`~autoad_nni.data.sources.folder.Folder` for the layouts.
@@ -55,26 +57,24 @@ def check_layout(path: Path) -> LayoutReport:
     """
     if not path.is_dir():
         raise AutoADError(f"{path} is no folder. Expected a folder of images. Correct the path.")
-    problems: list[str] = []
-    if has_layout(path):
-        roots = [path]
-    else:
+    roots, strangers = [path], []
+    if not has_layout(path):
         roots = [folder for folder in sub_folders(path) if has_layout(folder)]
         strangers = [folder for folder in sub_folders(path) if folder not in roots and image_files(folder)]
         if not roots:
             strangers = [path]
-        problems += [
-            f"{folder} has neither good nor train/good. Expected good/ and folders of defects, or the MVTec layout. "
-            "Rename its folders."
-            for folder in strangers
-        ]
+    problems = [
+        f"{folder} has neither good nor train/good. Expected good/ and folders of defects, or the MVTec layout. "
+        "Rename its folders."
+        for folder in strangers
+    ]
     categories = [find_category(root) for root in roots]
-    for category in categories:
-        problems += find_problems(category)
+    findings = [examine(category) for category in categories]
     return LayoutReport(
-        problems=tuple(problems),
+        problems=(*problems, *(line for found in findings for line in found.problems)),
         n_categories=len(categories),
         n_images=sum(len(c.good) + len(c.defective) for c in categories),
         kinds=tuple(sorted({kind for c in categories for kind, paths in c.defects.items() if paths})),
         n_masks=sum(len(category.masks) for category in categories),
+        remarks=tuple(line for found in findings for line in found.remarks),
     )

@@ -11,6 +11,10 @@ from autoad_nni.data.masks import mask_path
 
 __all__ = ["mask_problems"]
 
+# Above these a mask is rather a photograph or blurred, or marks the background. MVTec-AD's masks have two values.
+_MAX_VALUES = 8
+_MAX_MARKED = 0.9
+
 
 def mask_problems(category: Category, images: dict[Path, ImageFacts]) -> Iterator[str]:
     """Gives a line for each problem; decodes every mask. Nothing, when there is no ``ground_truth``."""
@@ -46,7 +50,7 @@ def mask_problems(category: Category, images: dict[Path, ImageFacts]) -> Iterato
                 f"{category.tested / 'DEFECT'}/NAME.png, .jpg, .... Rename, move or remove it."
             )
         elif place in good:
-            if not mask.empty:
+            if mask.marked:
                 yield (
                     f"{place} marks a defect in a good image. Expected none. Remove it or move {good[place]} "
                     "to the images with a defect."
@@ -70,5 +74,15 @@ def _contradictions(place: Path, mask: MaskFacts, path: Path, image: ImageFacts)
             f"{place} is {mask.width} x {mask.height}. Expected {image.width} x {image.height} as {path}. "
             "Make it again."
         )
-    elif mask.empty:
+    elif not mask.marked:
         yield f"{place} is empty. Expected pixels other than 0 where the defect is. Make it again."
+    elif mask.n_values > _MAX_VALUES:
+        yield (
+            f"{place} has {mask.n_values} different values. Expected at most {_MAX_VALUES}: every pixel that is not 0 "
+            "counts as defect, those that JPEG or soft edges leave too. Save it with 0 and 255 only, as PNG."
+        )
+    elif mask.marked > _MAX_MARKED:
+        yield (
+            f"{place} marks {100 * mask.marked:.1f} % of the image. Expected at most {100 * _MAX_MARKED:.0f} %, and 0 "
+            "where there is no defect. Invert it if it marks the background."
+        )
