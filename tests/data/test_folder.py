@@ -92,6 +92,7 @@ def test_category_is_a_sub_folder(tmp_path: Path, write_images: Write) -> None:
     write_images(tmp_path / "bottle" / "good", 10)
     write_images(tmp_path / "bottle" / "broken", 2, first=100)
     assert load(tmp_path, category="bottle").name == "folder/bottle vs defects"
+    assert load(tmp_path.parent, category=f"{tmp_path.name}/bottle").train.shape[0] == 6
 
 
 def test_hidden_files_and_other_files_are_left_out(tmp_path: Path, write_images: Write) -> None:
