@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoad_nni.data.files import image_files, refused_files, sub_folders
+from autoad_nni.data.files import image_files, refused_files
+from autoad_nni.data.layout import is_mvtec, kinds_of_defects
 
 __all__ = ["Category", "find_category", "has_layout"]
 
@@ -43,26 +44,27 @@ class Category:
 
 def has_layout(root: Path) -> bool:
     """Whether a folder is a category in one of the two layouts."""
-    return _is_mvtec(root) or (root / "good").is_dir()
+    return _seems_mvtec(root) or (root / "good").is_dir()
 
 
 def find_category(root: Path) -> Category:
     """Lists the files of a category; reads none."""
-    is_mvtec = _is_mvtec(root)
-    tested, train = (root / "test", root / "train" / "good") if is_mvtec else (root, root / "good")
-    kinds = [folder for folder in sub_folders(tested) if folder.name not in ("good", "ground_truth")]
+    mvtec = _seems_mvtec(root)
+    tested, train = (root / "test", root / "train" / "good") if mvtec else (root, root / "good")
+    kinds = kinds_of_defects(tested)
     # A set, as tested / "good" is train in the plain layout.
     looked_in = sorted({train, tested / "good", root / "ground_truth", *kinds})
     return Category(
         root=root,
-        is_mvtec=is_mvtec,
+        is_mvtec=mvtec,
         train=image_files(train),
-        held_out=image_files(tested / "good") if is_mvtec else [],
+        held_out=image_files(tested / "good") if mvtec else [],
         defects={folder.name: image_files(folder) for folder in kinds},
         masks=image_files(root / "ground_truth"),
         refused=[path for folder in looked_in for path in refused_files(folder)],
     )
 
 
-def _is_mvtec(root: Path) -> bool:
-    return (root / "train" / "good").is_dir() or ((root / "train").is_dir() and (root / "test").is_dir())
+def _seems_mvtec(root: Path) -> bool:
+    """Also with train and test but no good at all: then that is what is wrong."""
+    return is_mvtec(root) or ((root / "train").is_dir() and (root / "test").is_dir() and not (root / "good").is_dir())

@@ -10,6 +10,7 @@ from autoad_nni.data.check.category import Category
 from autoad_nni.data.check.masks import mask_problems
 from autoad_nni.data.check.reading import ImageFacts, read_all, read_image
 from autoad_nni.data.files import EXTENSIONS, image_files, sub_folders
+from autoad_nni.data.layout import meant, misnamed
 from autoad_nni.data.options import MIN_NORMAL
 
 __all__ = ["Findings", "examine"]
@@ -42,15 +43,20 @@ def examine(category: Category) -> Findings:
 
 
 def _places(category: Category) -> Iterator[str]:
-    """Images where no data set looks for them."""
+    """Images where no data set looks for them, or where it takes them for something else."""
     root = category.root
-    for folder in sub_folders(root / "train") if category.is_mvtec else ():
-        if folder.name != "good":
-            yield (
-                f"{folder} is beside train/good. Expected nothing but good below train. "
-                f"Move images with a defect to {root / 'test' / folder.name}, good ones to train/good."
-            )
-    for folder in (root / "train", root / "test") if category.is_mvtec else (root,):
+    yield from misnamed(root)
+    if category.is_mvtec:
+        for folder in sub_folders(root / "train"):
+            if folder.name != "good":
+                yield (
+                    f"{folder} is beside train/good. Expected nothing but good below train. "
+                    f"Move images with a defect to {root / 'test' / folder.name}, good ones to train/good."
+                )
+        for folder in sub_folders(root):
+            if meant(folder) in (None, "good") and image_files(folder):
+                yield f"{folder} is beside train. Expected images below train and test only. Move them there or away."
+    for folder in (root, root / "train", root / "test") if category.is_mvtec else (root,):
         for path in image_files(folder):
             if path.parent == folder:
                 yield f"{path} is in no sub-folder. Expected it in good or in the folder of its defect. Move it there."

@@ -8,6 +8,7 @@ from pathlib import Path
 from autoad_nni.data.check.category import find_category, has_layout
 from autoad_nni.data.check.findings import examine
 from autoad_nni.data.files import image_files, sub_folders
+from autoad_nni.data.layout import misnamed
 from autoad_nni.errors import AutoADError
 
 __all__ = ["LayoutReport", "check_layout"]
@@ -63,11 +64,12 @@ def check_layout(path: Path) -> LayoutReport:
         strangers = [folder for folder in sub_folders(path) if folder not in roots and image_files(folder)]
         if not roots:
             strangers = [path]
-    problems = [
-        f"{folder} has neither good nor train/good. Expected good/ and folders of defects, or the MVTec layout. "
-        "Rename its folders."
-        for folder in strangers
-    ]
+    problems = []
+    for folder in strangers:
+        problems += list(misnamed(folder)) or [
+            f"{folder} has neither good nor train/good. Expected good/ and folders of defects, or the MVTec layout. "
+            "Rename its folders."
+        ]
     categories = [find_category(root) for root in roots]
     findings = [examine(category) for category in categories]
     return LayoutReport(

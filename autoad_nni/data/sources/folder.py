@@ -11,6 +11,7 @@ from torch import Tensor
 from autoad_nni.data.decode import form_of_set, read_images, read_masks
 from autoad_nni.data.files import EXTENSIONS, image_files, refused_files, sub_folders
 from autoad_nni.data.form import Form
+from autoad_nni.data.layout import is_mvtec, kinds_of_defects, misnamed
 from autoad_nni.data.masks import mask_path
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.errors import AutoADError
@@ -32,7 +33,8 @@ class Folder(ImageSource):
     is split 6:2:2 instead.
 
     Plain: ``good``, and optional sub-folders of any other name (``defect``, say) with defects. ``good`` is split
-    6:2:2, the defects are halved.
+    6:2:2, the defects are halved. Names that are one of the layouts' but for their spelling (``Good``), or that mix the
+    two (``train`` beside ``good``), are errors: they would be taken for defects.
 
     The defects are all used, whatever the contamination: they are few. Without any, ``--abnormal`` must name a set;
     with some, it must not, as the many strangers would drown the few defects.
@@ -96,7 +98,9 @@ def _list(root: Path) -> list[_Item]:
         raise AutoADError(
             f"{root} is no folder. Expected a folder of images; those beside it: {names}. Correct --root or --category."
         )
-    if (root / "train" / "good").is_dir():
+    for fault in misnamed(root):
+        raise AutoADError(fault)
+    if is_mvtec(root):
         good, tested = root / "train" / "good", root / "test"
         items = [_Item(path, "", False) for path in _images(good)]
         if (tested / "good").is_dir():
@@ -114,9 +118,10 @@ def _list(root: Path) -> list[_Item]:
 
 
 def _defects(root: Path) -> list[_Item]:
-    folders = [folder for folder in sub_folders(root) if folder.name not in ("good", "ground_truth")]
     return [
-        _Item(path, path.parent.relative_to(root).as_posix(), True) for folder in folders for path in _images(folder)
+        _Item(path, path.parent.relative_to(root).as_posix(), True)
+        for folder in kinds_of_defects(root)
+        for path in _images(folder)
     ]
 
 
