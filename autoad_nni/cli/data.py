@@ -31,7 +31,8 @@ def textures(
 def check(path: Annotated[Path, typer.Argument(help="A category, or a folder of categories.")]) -> None:
     """Names every wrong file in a folder of images, in the MVTec or the plain layout.
 
-    Ends with 2 when there are any.
+    Ends with 2 when there are any. When there are none, says what is allowed but may not be meant: several sizes, grey
+    beside colour, 16 bits that are hardly used.
     """
     from autoad_nni.data.check import check_layout
 
@@ -44,3 +45,5 @@ def check(path: Annotated[Path, typer.Argument(help="A category, or a folder of 
         f"nothing wrong in {path}: categories {report.n_categories}, images {report.n_images}, "
         f"kinds of defects {len(report.kinds)}, masks {report.n_masks}"
     )
+    for remark in report.remarks:
+        typer.echo(remark)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
+import re
 import tempfile
+import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +22,11 @@ __all__ = ["ImageCache", "cache_folder"]
 # Part of every key: raised when decoding or resizing changes.
 _VERSION = 1
 _DEFAULT_MB = 4096
+
+# The user may have pointed the cache at a folder with files of their own.
+_ENTRY = re.compile("[0-9a-f]{64}")
+_TEMPORARY = re.compile(r"\.[0-9a-f]{64}-\w+")
+_ABANDONED_S = 3600
 
 
 def cache_folder() -> Path:
@@ -42,8 +49,9 @@ class ImageCache:
 
     An entry's name is a hash of the file's content and of the form, so an image that was changed, or is wanted in
     another size, is another entry. Entries are written to a temporary file and renamed: parallel trials see a whole
-    entry or none. The folder is kept below a size by removing what was not used for longest. A cache that cannot be
-    written (no space, no permission) is none: images are then decoded each time.
+    entry or none; a torn one, or one with values outside [0, 1], is taken for missing. The folder is kept below a size
+    by removing what was not used for longest. A cache that cannot be written (no space, no permission) is none: images
+    are then decoded each time.
 
     Args:
         folder: Where entries are; made when the first one is written. Default: ``images`` in `cache_folder`.
@@ -70,11 +78,15 @@ class ImageCache:
             return None
         path = self._path(content, form)
         try:
-            pixels = np.fromfile(path, np.float32)
+            stored = path.read_bytes()
             os.utime(path)
         except OSError:
             return None
-        return torch.from_numpy(pixels).view(*form) if pixels.size == np.prod(form) else None
+        if len(stored) != 4 * math.prod(form):
+            return None
+        pixels = torch.frombuffer(bytearray(stored), dtype=torch.float32).view(*form)
+        # What a disk spoiled is decoded anew, as far as it shows: comparisons with NaN are False.
+        return pixels if pixels.min() >= 0 and pixels.max() <= 1 else None
 
     def put(self, content: bytes, form: Form, image: Tensor) -> None:
         """Keeps an image, ``form`` float32."""
@@ -83,7 +95,7 @@ class ImageCache:
             return
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
                 try:
                     file.write(image.contiguous().numpy().tobytes())
                     file.close()
@@ -92,11 +104,19 @@ class ImageCache:
                     Path(file.name).unlink(missing_ok=True)
 
     def trim(self) -> None:
-        """Removes what was not used for longest until the folder is below its size; nothing at 0, for no cache."""
+        """Removes what was not used for longest until the folder is below its size; nothing at 0, for no cache.
+
+        Temporary files of processes that were killed go too, after an hour. Other files are not ours: they stay, and
+        do not count.
+        """
         if not self._max_bytes:
             return
         with contextlib.suppress(OSError):
-            entries = [(entry.stat(), entry.path) for entry in os.scandir(self._folder) if entry.is_file()]
+            files = [(entry.stat(), entry) for entry in os.scandir(self._folder) if entry.is_file()]
+            for stat, file in files:
+                if _TEMPORARY.fullmatch(file.name) and stat.st_mtime < time.time() - _ABANDONED_S:
+                    Path(file.path).unlink(missing_ok=True)
+            entries = [(stat, file.path) for stat, file in files if _ENTRY.fullmatch(file.name)]
             excess = sum(stat.st_size for stat, _ in entries) - self._max_bytes
             for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime):
                 if excess <= 0:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import ExifTags, Image, ImageOps, features
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from autoad_nni.data.cache import ImageCache
@@ -21,14 +21,8 @@ from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
 from autoad_nni.data.masks import read_mask, resize_mask
 from autoad_nni.errors import AutoADError
 
-__all__ = ["EXTENSIONS", "NOT_READ", "UNREADABLE", "form_of", "pixels_of", "read_images", "read_masks"]
+__all__ = ["UNREADABLE", "form_of", "form_of_set", "is_grey", "pixels_of", "read_images", "read_masks", "unreadable"]
 
-EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *((".webp",) if features.check("webp") else ()))
-NOT_READ: Final = (
-    ".avif", ".dng", ".exr", ".gif", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpx", ".pbm", ".pgm",
-    ".pnm", ".ppm", ".psd", ".svg", ".tga", ".webp",
-)  # fmt: skip
-"""Endings of images that are not read; left out without a word, they would be missed by nobody."""
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, garbled, or no image at all."""
 
@@ -44,6 +38,28 @@ def form_of(path: Path) -> Form:
     channels, height, width = _full_form(path)
     scale = min(1.0, MAX_SIDE / max(width, height))
     return Form(channels, *(max(MIN_SIDE, round(side * scale)) for side in (height, width)))
+
+
+def form_of_set(paths: Sequence[Path]) -> Form:
+    """Returns the form of a set of images: RGB if any of them is, or grey; in size as the first.
+
+    By the first image alone, one grey file among colour ones would take the colour from all. Only headers are read, and
+    only up to the first image in RGB: what a file is stored as counts, equal channels are RGB too.
+
+    Raises:
+        AutoADError: A file is no image; names it.
+    """
+    form = form_of(paths[0])
+    all_grey = form.channels == 1 and all(_is_grey_file(path) for path in paths[1:])
+    return form._replace(channels=1 if all_grey else 3)
+
+
+def _is_grey_file(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return is_grey(image)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
 
 
 def read_images(paths: Sequence[Path], form: Form) -> Tensor:
@@ -90,7 +106,7 @@ def _mask(path: Path, image: Path) -> npt.NDArray[np.bool_]:
             "'autoad-nni data check' lists what is missing."
         ) from None
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error, "mask") from error
     size = _full_form(image)[1:]
     if mask.shape != size:
         raise AutoADError(
@@ -109,9 +125,9 @@ def _full_form(path: Path) -> Form:
             width, height = image.size
             if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:
                 width, height = height, width
-            return Form(1 if _is_grey(image) else 3, height, width)
+            return Form(1 if is_grey(image) else 3, height, width)
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _read_into(out: Tensor, path: Path, form: Form, cache: ImageCache) -> bool:
@@ -119,7 +135,7 @@ def _read_into(out: Tensor, path: Path, form: Form, cache: ImageCache) -> bool:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     kept = cache.get(content, form)
     if kept is not None:
         out.copy_(kept)
@@ -136,18 +152,24 @@ def _decode(content: bytes, path: Path, form: Form) -> Tensor:
             image.draft(None, (max(form[1:]), max(form[1:])))
             pixels = pixels_of(ImageOps.exif_transpose(image))
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return to_form(torch.from_numpy(pixels), form)[0]
 
 
-def _unreadable(path: Path, error: Exception) -> AutoADError:
-    reason = " ".join(str(error).split())
+def unreadable(path: Path, error: Exception, what: str = "image") -> AutoADError:
+    """Returns the error that names a file, ``what`` it should be, why it cannot be read, and what to do."""
     if isinstance(error, _OutOfRange):
         return AutoADError(
-            f"the image {path} has {reason}. Expected 0 to 65535 in grey of 16 bits, 0 to 1 in float images. Scale the "
+            f"the {what} {path} has {error}. Expected 0 to 65535 in grey of 16 bits, 0 to 1 in float images. Scale the "
             "values, or save it with 8 bits."
         )
-    return AutoADError(f"cannot read the image {path}: {reason}. Expected an image file. Replace or remove it.")
+    if isinstance(error, UnidentifiedImageError):
+        reason = "cannot identify image file"  # Pillow's own words go on with the name of an object in memory
+    elif isinstance(error, OSError) and error.strerror:
+        reason = error.strerror  # without the path, which is said already
+    else:
+        reason = " ".join(str(error).split()) or type(error).__name__
+    return AutoADError(f"cannot read the {what} {path}: {reason}. Expected an image file. Replace or remove it.")
 
 
 class _OutOfRange(ValueError):
@@ -155,7 +177,8 @@ class _OutOfRange(ValueError):
         super().__init__(f"values from {values.min():g} to {values.max():g}, not from 0 to {limit}")
 
 
-def _is_grey(image: Image.Image) -> bool:
+def is_grey(image: Image.Image) -> bool:
+    """Whether an image is stored in grey, of any depth."""
     return image.mode in _GREY_MODES or image.mode.startswith("I;16")
 
 
@@ -168,7 +191,7 @@ def pixels_of(image: Image.Image) -> npt.NDArray[np.generic]:
         if not (scaled.min() >= 0 and scaled.max() <= 1):
             raise _OutOfRange(values, 1 if image.mode == "F" else 65535)
         return scaled[None, None]
-    if _is_grey(image):
+    if is_grey(image):
         return np.array(image.convert("L"))[None, None]
     # By way of RGBA: palettes with transparency warn otherwise.
     rgb = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["mask_path", "read_mask", "resize_mask"]
+__all__ = ["marked", "mask_path", "mask_pixels", "read_mask", "resize_mask"]
 
 
 def mask_path(root: Path, image: Path) -> Path:
@@ -38,11 +39,20 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     Raises:
         OSError: The file is missing or no image; or what else Pillow raises for a garbled file.
     """
+    return marked(mask_pixels(path))
+
+
+def mask_pixels(path: Path) -> npt.NDArray[Any]:
+    """Reads the values of a mask, ``(height, width)`` or ``(height, width, channels)``; raises as `read_mask`."""
     with Image.open(path) as image:
         # A palette's numbers say nothing of its colours; alpha is no defect. By way of RGBA: palettes with transparency
         # warn otherwise.
         is_plain = image.mode not in ("P", "RGBA", "LA", "PA")
-        pixels = np.asarray(image if is_plain else image.convert("RGBA").convert("RGB"))
+        return np.asarray(image if is_plain else image.convert("RGBA").convert("RGB"))
+
+
+def marked(pixels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether a pixel of `mask_pixels` belongs to the defect, ``(height, width)``."""
     found: npt.NDArray[np.bool_] = np.any(pixels != 0, axis=2) if pixels.ndim == 3 else pixels != 0
     return found
 

@@ -23,7 +23,7 @@ class TaskOptions:
         abnormal: Names of the sets whose images are the anomalies; they share equally. Empty when the normal set has
             defects of its own (``folder``).
         root: The folder that the files of ``data`` and of ``abnormal`` are looked for in.
-        category: A sub-folder of ``root``, for sets that are made of categories.
+        category: A sub-folder of ``root``, NAME or NAME/NAME, for sets that are made of categories.
         image_size: Side of the images in pixels, 8 to 224; None keeps the form of the normal set.
         limit: At most so many normal images, drawn by the seed before the split; None takes all.
         download: Whether missing files may be downloaded into ``root``.
@@ -31,7 +31,7 @@ class TaskOptions:
         contamination: Share of anomalies in validation and test; does not apply to a set's own defects.
 
     Raises:
-        AutoADError: A value is out of its range, or a set is named twice.
+        AutoADError: A value is out of its range, a set is named twice, or the category is not below the root.
 
     Example:
         >>> TaskOptions(data="digits", abnormal=("photos", "gaussian"), image_size=28).contamination
@@ -57,6 +57,10 @@ class TaskOptions:
         twice = sorted({name for name in self.abnormal if self.abnormal.count(name) > 1})
         if twice:
             raise AutoADError(f"--abnormal names {twice[0]} twice. Expected each set once. Take one of them out.")
+        if self.category is not None and (Path(self.category).is_absolute() or ".." in Path(self.category).parts):
+            raise AutoADError(
+                f"--category is {self.category}. Expected a folder below --root. Give its name, or another --root."
+            )
         if self.image_size is not None and not MIN_SIDE <= self.image_size <= MAX_SIDE:
             raise AutoADError(
                 f"--image-size is {self.image_size}. Expected {MIN_SIDE} to {MAX_SIDE} pixels. Give --image-size 64."

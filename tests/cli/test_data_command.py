@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from run_command import command, run, start
 
 
@@ -38,6 +39,19 @@ def test_two_writers_of_one_place(tmp_path: Path) -> None:
         assert message.count("\n") == (1 if code else 0)
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     assert command("data", "check", tmp_path / "set").code == 0
+
+
+def test_what_is_allowed_is_said_last(tmp_path: Path) -> None:
+    for folder, mode, n in (("good", "L", 12), ("bent", "RGB", 2)):
+        (tmp_path / folder).mkdir()
+        for i in range(n):
+            Image.new(mode, (12 + i, 10), 9).save(tmp_path / folder / f"{i:03}.png")
+    ended = command("data", "check", tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+    first, *remarks = ended.out.splitlines()
+    assert first.startswith(f"nothing wrong in {tmp_path}: categories 1, images 14,")
+    assert [remark.partition(":")[0] for remark in remarks] == [str(tmp_path)] * 2
+    assert "sizes 12 x 10 to 23 x 10" in remarks[0] and "12 of 14 images are grey" in remarks[1]
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from set_with_masks import only_problem, write_masks
 
 from autoad_nni.data import TaskOptions, load_task
 from autoad_nni.data.check import LayoutReport, check_layout
 
 Write = Callable[..., None]
-
-
-def write_masks(folder: Path, n: int) -> None:
-    folder.mkdir(parents=True)
-    mask = np.zeros((10, 12), np.uint8)
-    mask[3, 4] = 255
-    for i in range(n):
-        Image.fromarray(mask).save(folder / f"{i:03}_mask.png")
 
 
 @pytest.fixture
@@ -41,15 +34,6 @@ def plain(tmp_path: Path, write_images: Write) -> Path:
     write_images(tmp_path / "screws" / "good", 12, first=0)
     write_images(tmp_path / "screws" / "bent", 3, first=50)
     return tmp_path / "screws"
-
-
-def only_problem(path: Path, *words: str) -> None:
-    """There is one problem; it holds the words, names what was expected and what to do."""
-    (problem,) = check_layout(path).problems
-    assert "\n" not in problem
-    assert "Expected" in problem and problem.endswith(".")
-    for word in words:
-        assert word in problem, problem
 
 
 def test_nothing_wrong(mvtec: Path, plain: Path, tmp_path: Path) -> None:
@@ -81,44 +65,9 @@ def test_unreadable_images(mvtec: Path, name: str, damage: Callable[[bytes], byt
 
 def test_images_that_the_data_set_refuses(plain: Path) -> None:
     Image.fromarray(np.full((9, 9), 3.0, np.float32)).save(plain / "good" / "a.tif")
-    only_problem(plain, f"cannot read the image {plain / 'good' / 'a.tif'}", "not from 0 to 1")
-
-
-def test_a_missing_mask_and_a_set_without_any(mvtec: Path) -> None:
-    place = mvtec / "ground_truth" / "dent" / "deep" / "001_mask.png"
-    place.unlink()
-    only_problem(mvtec, f"{mvtec / 'test/dent/deep/001.png'} has no mask", f"Expected {place}")
-    for path in [*(mvtec / "ground_truth").rglob("*.png")]:
-        path.unlink()
-    assert len(check_layout(mvtec).problems) == 5
-    for folder in ("dent/deep", "dent", "crack", ""):
-        (mvtec / "ground_truth" / folder).rmdir()
-    assert check_layout(mvtec).problems == ()
-
-
-def test_wrong_masks(mvtec: Path) -> None:
-    place = mvtec / "ground_truth" / "crack" / "002_mask.png"
-    Image.new("L", (12, 11), 255).save(place)
-    only_problem(mvtec, f"{place} is 12 x 11", "Expected 12 x 10", str(mvtec / "test/crack/002.png"))
-    Image.new("L", (12, 10)).save(place)
-    only_problem(mvtec, f"{place} is empty", "Make it again")
-    place.write_bytes(b"no image")
-    only_problem(mvtec, f"cannot read the mask {place}", "Replace or remove")
-
-
-def test_masks_without_an_image(mvtec: Path) -> None:
-    place = mvtec / "ground_truth" / "crack" / "009_mask.png"
-    Image.new("L", (12, 10), 1).save(place)
-    only_problem(mvtec, f"{place} has no image", "NAME_mask.png")
-
-
-def test_masks_of_good_images_are_empty(mvtec: Path) -> None:
-    place = mvtec / "ground_truth" / "good" / "001_mask.png"
-    place.parent.mkdir()
-    Image.new("L", (12, 10)).save(place)
-    assert check_layout(mvtec).problems == ()
-    Image.new("L", (12, 10), 1).save(place)
-    only_problem(mvtec, f"{place} marks a defect in a good image")
+    only_problem(
+        plain, f"the image {plain / 'good' / 'a.tif'} has values from 3 to 3, not from 0 to 1", "Scale the values"
+    )
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -182,3 +131,33 @@ def test_a_single_defect(plain: Path) -> None:
     for i in range(2):
         (plain / "bent" / f"{i:03}.png").unlink()
     only_problem(plain, f"{plain} has 1 image with a defect", "2 or more")
+
+
+@pytest.mark.parametrize("name", ["train/good/a.gif", "test/good/a.HEIC", "test/dent/deep/a.jp2"])
+def test_images_of_a_kind_that_is_not_read(mvtec: Path, fails: Any, name: str) -> None:
+    (mvtec / name).write_bytes(b"GIF89a")
+    only_problem(mvtec, f"{mvtec / name} is an image that is not read", "files that end in .png", "Convert it")
+    with fails(f"{mvtec / name} is an image that is not read"):
+        load_task(TaskOptions(data="folder", root=mvtec))
+
+
+def test_several_sizes_and_modes_are_no_problem_but_said(plain: Path, mvtec: Path, tmp_path: Path) -> None:
+    Image.new("L", (300, 200), 9).save(plain / "bent" / "x.png")
+    (sizes,) = check_layout(plain).remarks
+    assert sizes.startswith(f"{plain}: sizes 12 x 10 to 300 x 200")
+    Image.new("RGB", (12, 10), (9, 8, 7)).save(plain / "bent" / "y.png")
+    report = check_layout(tmp_path)
+    assert report.problems == () and report.remarks[0] == sizes
+    assert report.remarks[1:] == (f"{plain}: 16 of 17 images are grey, read as RGB like the others",)
+    task = load_task(TaskOptions(data="folder", root=plain))
+    assert task.channels == 3
+
+
+@pytest.mark.parametrize(("value", "said"), [(4095, True), (16383, True), (16400, False), (65535, False)])
+def test_16_bits_that_are_hardly_used_are_said(plain: Path, value: int, said: bool) -> None:
+    for i in range(2):
+        Image.new("I;16", (12, 10), value - i).save(plain / "good" / f"deep{i}.tif")
+    report = check_layout(plain)
+    assert report.problems == ()
+    assert len(report.remarks) == said
+    assert all(f"16 bits is {value} of 65535" in remark for remark in report.remarks)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from autoad_nni.data import Form, SourceOptions, Task, TaskOptions, load_task
+from autoad_nni.data.check import check_layout
+from autoad_nni.data.decode import read_images
 from autoad_nni.data.sources.folder import Folder
 
 Write = Callable[..., None]
@@ -90,6 +92,7 @@ def test_category_is_a_sub_folder(tmp_path: Path, write_images: Write) -> None:
     write_images(tmp_path / "bottle" / "good", 10)
     write_images(tmp_path / "bottle" / "broken", 2, first=100)
     assert load(tmp_path, category="bottle").name == "folder/bottle vs defects"
+    assert load(tmp_path.parent, category=f"{tmp_path.name}/bottle").train.shape[0] == 6
 
 
 def test_hidden_files_and_other_files_are_left_out(tmp_path: Path, write_images: Write) -> None:
@@ -181,14 +184,58 @@ def test_big_jpegs_keep_their_content(good: Path) -> None:
     assert columns.tolist() == pytest.approx(((np.arange(32) + 0.5) / 32).tolist(), abs=0.01)
 
 
-def test_mixed_sizes_and_modes_come_in_the_first_image_s_form(tmp_path: Path, write_images: Write) -> None:
+def test_mixed_sizes_come_in_the_first_image_s(tmp_path: Path, write_images: Write) -> None:
     write_images(tmp_path / "good", 10)
+    (tmp_path / "bad").mkdir()
     for i in range(4):
-        Image.new("RGB", (40 + i, 30), (250, 0, 0)).save(tmp_path / "good" / f"x{i}.jpg")
-        (tmp_path / "bad").mkdir(exist_ok=True)
-        Image.new("RGBA", (5, 70 + i), (0, 250, 0)).save(tmp_path / "bad" / f"{i}.png")
+        Image.new("L", (40 + i, 30), 250).save(tmp_path / "good" / f"x{i}.jpg")
+        Image.new("LA", (5, 70 + i), (250, 9)).save(tmp_path / "bad" / f"{i}.png")
     assert load(tmp_path).test.images.shape == (3 + 2, 1, 10, 12)
     assert load(tmp_path, image_size=16).train.shape == (8, 1, 16, 16)
+
+
+COLOUR = {
+    "RGB": Image.new("RGB", (12, 10), (250, 0, 0)),
+    "RGBA": Image.new("RGBA", (12, 10), (250, 0, 0, 9)),
+    "P": Image.new("RGB", (12, 10), (250, 0, 0)).quantize(),
+    "grey values in RGB": Image.new("RGB", (12, 10), (9, 9, 9)),
+}
+
+
+@pytest.mark.parametrize("mode", COLOUR)
+@pytest.mark.parametrize("place", ["train/good", "test/good", "test/bad"])
+def test_one_image_in_colour_makes_all_rgb(tmp_path: Path, write_images: Write, place: str, mode: str) -> None:
+    """As when a new camera took the defects; ``z`` is the last by name."""
+    for name in ("train/good", "test/good", "test/bad"):
+        write_images(tmp_path / name, 12)
+    assert Folder(SourceOptions(root=tmp_path)).form == (1, 10, 12)
+    COLOUR[mode].save(tmp_path / place / "z.png")
+    task = load(tmp_path)
+    assert task.train.shape[1:] == task.test.images.shape[1:] == (3, 10, 12)
+    reds = [
+        image[0, 0, 0] - image[2, 0, 0]
+        for part in (task.train, task.validation.images, task.test.images)
+        for image in part
+    ]
+    assert max(reds) == pytest.approx(0 if "grey" in mode else 250 / 255, abs=1e-6), "its colour is kept"
+    assert sum(red != 0 for red in reds) == (0 if "grey" in mode else 1)
+
+
+def test_all_kinds_of_grey_stay_grey(good: Path) -> None:
+    for i, mode in enumerate(("1", "L", "LA", "I;16")):
+        Image.new(mode, (12, 10)).save(good / f"{i}.png")
+    Image.fromarray(np.full((10, 12), 0.5, np.float32)).save(good / "x.tif")
+    assert Folder(SourceOptions(root=good.parent)).form == (1, 10, 12)
+
+
+def test_the_mode_of_a_set_is_read_from_headers(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(3):
+        Image.new("L", (40, 40)).save(good / f"{i}.png")
+    decoded: list[object] = []
+    really_load = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: [decoded.append(image), really_load(image)][1])
+    assert Folder(SourceOptions(root=good.parent)).form == (1, 40, 40)
+    assert len(decoded) <= 1, "the first only, whose EXIF data may come after its pixels"
 
 
 def test_paths_tell_the_files(tmp_path: Path, write_images: Write) -> None:
@@ -255,6 +302,26 @@ def test_unreadable_images_are_named(
     (tmp_path / "good" / name).write_bytes(content)
     with fails("cannot read the image", str(tmp_path / "good" / name), "Replace or remove it"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["good/000.png", "bad/001.png"])
+def test_the_reason_is_said_without_the_names_of_objects(
+    tmp_path: Path, write_images: Write, fails: Any, name: str
+) -> None:
+    """The headers are read from the file, which is named once; pixels from bytes in memory, which have no name."""
+    write_images(tmp_path / "good", 20)
+    write_images(tmp_path / "bad", 2, first=100)
+    path = tmp_path / name
+    path.write_bytes(b"GIF")
+    line = f"cannot read the image {path}: cannot identify image file. Expected an image file. Replace or remove it."
+    with fails(line):
+        load(tmp_path)
+    with fails(line):
+        read_images([path], Form(1, 8, 8))
+    assert check_layout(tmp_path).problems == (line,)
+    path.unlink()
+    with fails(f"cannot read the image {path}: No such file or directory. Expected"):
+        read_images([path], Form(1, 8, 8))
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "tif", "bmp"])

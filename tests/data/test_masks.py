@@ -254,9 +254,9 @@ def _a_folder(path: Path) -> None:
         (_of_another_size, ("has 10 x 12 pixels, its image 12 x 10", "the same size", "Correct the mask")),
         (_empty, ("is empty", "pixels other than 0")),
         (_only_alpha, ("is empty", "pixels other than 0")),
-        (_text, ("cannot read the image", "Replace or remove")),
-        (_cut_off, ("cannot read the image", "Replace or remove")),
-        (_a_folder, ("cannot read the image", "Replace or remove")),
+        (_text, ("cannot read the mask", "Replace or remove")),
+        (_cut_off, ("cannot read the mask", "Replace or remove")),
+        (_a_folder, ("cannot read the mask", "Replace or remove")),
     ],
 )
 @pytest.mark.parametrize("number", [0, 3])

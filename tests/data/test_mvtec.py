@@ -31,7 +31,7 @@ def draw(path: Path, number: int, *, defect: bool) -> None:
         area = slice(top, top + height // 4), slice(left, left + width // 3)
         pixels[area], mask[area] = DEFECT_VALUE, 255 if number % 2 else 1
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The first good image decides the form: grey. Every fourth is RGB.
+    # Every fourth is RGB, so that all are read as RGB.
     Image.fromarray(pixels if number % 4 else np.stack([pixels] * 3, 2)).save(path)
     if defect:
         place = path.parents[2] / "ground_truth" / path.parent.name / f"{path.stem}_mask.png"
@@ -72,10 +72,10 @@ def kinds(part: LabelledImages) -> Counter[str]:
 def test_a_category_is_split_by_kind_of_defect(mvtec: Path) -> None:
     task = load(mvtec)
     assert task.name == "mvtec/screw vs defects"
-    assert task.train.shape == (N_TRAIN, 1, SIDE, SIDE)
+    assert task.train.shape == (N_TRAIN, 3, SIDE, SIDE)
     parts = (task.validation, task.test)
     for part in parts:
-        assert part.images.shape == (len(part.labels), 1, SIDE, SIDE)
+        assert part.images.shape == (len(part.labels), 3, SIDE, SIDE)
         assert kinds(part)["good"] == N_GOOD // 2
         assert all(abs(kinds(part)[kind] - n / 2) <= 0.5 for kind, n in DEFECTS.items())
         assert part.labels.tolist() == [int(not name.startswith("test/good/")) for name in part.names]

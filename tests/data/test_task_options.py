@@ -14,6 +14,10 @@ from autoad_nni.data import TaskOptions
         ({"abnormal": ("photos", "photos")}, ("photos twice", "Expected each set once")),
         ({"image_size": 7}, ("--image-size is 7", "8 to 224", "Give")),
         ({"image_size": 225}, ("--image-size is 225", "8 to 224")),
+        ({"category": "../x"}, ("--category is ../x", "a folder below --root", "Give its name")),
+        ({"category": "a/../../x"}, ("--category is a/../../x", "a folder below --root")),
+        ({"category": "/etc"}, ("--category is /etc", "a folder below --root")),
+        ({"category": ".."}, ("--category is ..", "a folder below --root")),
         ({"limit": 9}, ("--limit is 9", "10 normal images or more")),
         ({"seed": -1}, ("--seed is -1", "0 or more")),
         ({"contamination": 0.0}, ("contamination is 0.0", "between 0 and 1")),
@@ -28,3 +32,8 @@ def test_wrong_values_are_named(wrong: dict[str, Any], words: tuple[str, ...], f
 @pytest.mark.parametrize("size", [8, 224])
 def test_bounds_of_the_size_are_allowed(size: int) -> None:
     assert TaskOptions(data="digits", image_size=size).image_size == size
+
+
+@pytest.mark.parametrize("category", ["screw", "line 2/screw", "..screw", "a..b"])
+def test_categories_below_the_root_are_allowed(category: str) -> None:
+    assert TaskOptions(data="folder", category=category).category == category

@@ -3,71 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from autoad_nni.data.check.reading import ImageFacts, image_files, read_all, read_image, read_mask_facts, sub_folders
-from autoad_nni.data.masks import mask_path
+from autoad_nni.data.check.category import Category
+from autoad_nni.data.check.masks import mask_problems
+from autoad_nni.data.check.reading import ImageFacts, read_all, read_image
+from autoad_nni.data.files import EXTENSIONS, image_files, sub_folders
+from autoad_nni.data.layout import meant, misnamed
 from autoad_nni.data.options import MIN_NORMAL
 
-__all__ = ["Category", "find_problems"]
+__all__ = ["Findings", "examine"]
 
 
-@dataclass(frozen=True)
-class Category:
-    """The files of one category by what they are; ``train`` is all good images where they are split 6:2:2."""
+class Findings(NamedTuple):
+    """What a user should know of a category.
 
-    root: Path
-    is_mvtec: bool
-    train: list[Path]
-    held_out: list[Path]
-    defects: dict[str, list[Path]]
-    masks: list[Path]
+    Args:
+        problems: A line for each thing that is wrong.
+        remarks: A line for each thing that is allowed, but may not be meant.
+    """
 
-    @property
-    def defective(self) -> list[Path]:
-        """All images with a defect."""
-        return [path for paths in self.defects.values() for path in paths]
+    problems: list[str]
+    remarks: list[str]
 
 
-def find_problems(category: Category) -> Iterator[str]:
-    """Gives a line for each problem; decodes every image and mask."""
-    yield from _places(category)
-    yield from _numbers(category)
-    images = read_all(read_image, [*category.train, *category.held_out, *category.defective])
-    for path, image in images.items():
-        if image.fault:
-            yield f"cannot read the image {path}: {image.fault}. Expected an image file. Replace or remove it."
-    yield from _twins(category, images)
-    if (category.root / "ground_truth").is_dir() and category.is_mvtec:
-        yield from _masks(category, images)
+def examine(category: Category) -> Findings:
+    """Decodes every image and mask of a category, and judges them."""
+    images = read_all(read_image, [*category.good, *category.defective])
+    problems = [
+        *_places(category),
+        *_refused(category),
+        *_numbers(category),
+        *(image.fault for image in images.values() if image.fault),
+        *_twins(category, images),
+        *mask_problems(category, images),
+    ]
+    return Findings(problems, list(_remarks(category, [image for image in images.values() if not image.fault])))
 
 
 def _places(category: Category) -> Iterator[str]:
-    """Images where no data set looks for them."""
+    """Images where no data set looks for them, or where it takes them for something else."""
     root = category.root
-    for folder in sub_folders(root / "train") if category.is_mvtec else ():
-        if folder.name != "good":
-            yield (
-                f"{folder} is beside train/good. Expected nothing but good below train. "
-                f"Move images with a defect to {root / 'test' / folder.name}, good ones to train/good."
-            )
-    for folder in (root / "train", root / "test") if category.is_mvtec else (root,):
+    yield from misnamed(root)
+    if category.is_mvtec:
+        for folder in sub_folders(root / "train"):
+            if folder.name != "good":
+                yield (
+                    f"{folder} is beside train/good. Expected nothing but good below train. "
+                    f"Move images with a defect to {root / 'test' / folder.name}, good ones to train/good."
+                )
+        for folder in sub_folders(root):
+            if meant(folder) in (None, "good") and image_files(folder):
+                yield f"{folder} is beside train. Expected images below train and test only. Move them there or away."
+    for folder in (root, root / "train", root / "test") if category.is_mvtec else (root,):
         for path in image_files(folder):
             if path.parent == folder:
                 yield f"{path} is in no sub-folder. Expected it in good or in the folder of its defect. Move it there."
 
 
+def _refused(category: Category) -> Iterator[str]:
+    """Images of a kind that is not read."""
+    for path in category.refused:
+        yield (
+            f"{path} is an image that is not read. Expected files that end in {', '.join(EXTENSIONS)}. Convert it, or "
+            "move it away."
+        )
+
+
 def _numbers(category: Category) -> Iterator[str]:
     """Folders without images, and fewer images than the data set takes."""
     root, n_defective = category.root, len(category.defective)
-    n_good = len(category.train) + len(category.held_out)
+    n_good = len(category.good)
     train = root / "train" / "good" if category.is_mvtec else root / "good"
     folders = {train: category.train}
     if category.is_mvtec and (root / "test" / "good").is_dir():
         folders[root / "test" / "good"] = category.held_out
-    tested = root / "test" if category.is_mvtec else root
-    folders |= {tested / kind: paths for kind, paths in category.defects.items()}
+    folders |= {category.tested / kind: paths for kind, paths in category.defects.items()}
     for folder, paths in folders.items():
         if not paths:
             advice = "Add images." if folder == train else "Add images or remove the folder."
@@ -101,26 +113,21 @@ def _twins(category: Category, images: dict[Path, ImageFacts]) -> Iterator[str]:
             )
 
 
-def _masks(category: Category, images: dict[Path, ImageFacts]) -> Iterator[str]:
-    masks = read_all(read_mask_facts, category.masks)
-    expected = {mask_path(category.root, path): path for path in category.defective}
-    good = {mask_path(category.root, path): path for path in category.held_out}
-    for place, path in expected.items():
-        if place not in masks:
-            yield f"{path} has no mask. Expected {place}. Add it."
-    for place, mask in masks.items():
-        owner = expected.get(place) or good.get(place)
-        image = images[owner] if owner else ImageFacts()
-        if mask.fault:
-            yield f"cannot read the mask {place}: {mask.fault}. Expected an image file. Replace or remove it."
-        elif owner is None:
-            yield f"{place} has no image. Expected one below test, its mask named NAME_mask.png. Rename or remove it."
-        elif not image.fault and (mask.height, mask.width) != (image.height, image.width):
-            yield (
-                f"{place} is {mask.width} x {mask.height}. Expected {image.width} x {image.height} as {owner}. "
-                "Make it again."
-            )
-        elif place in expected and mask.empty:
-            yield f"{place} is empty. Expected pixels other than 0 where the defect is. Make it again."
-        elif place in good and not mask.empty:
-            yield f"{place} marks a defect in a good image. Expected none. Remove it or move {owner}."
+def _remarks(category: Category, images: list[ImageFacts]) -> Iterator[str]:
+    sizes = sorted({(image.width * image.height, image.width, image.height) for image in images})
+    if len(sizes) > 1:
+        (_, *least), (_, *most) = sizes[0], sizes[-1]
+        yield (
+            f"{category.root}: sizes {least[0]} x {least[1]} to {most[0]} x {most[1]}, all resized to one, and "
+            "stretched where proportions differ"
+        )
+    n_grey = sum(image.grey for image in images)
+    if 0 < n_grey < len(images):
+        yield f"{category.root}: {n_grey} of {len(images)} images are grey, read as RGB like the others"
+    peaks = [image.peak for image in images if image.peak is not None]
+    # Cameras of 10 to 14 bits leave the highest bits of 16 empty.
+    if peaks and max(peaks) <= 1 / 4:
+        yield (
+            f"{category.root}: the highest value in images of 16 bits is {round(max(peaks) * 65535)} of 65535, so that "
+            "they are read as dark"
+        )

@@ -13,27 +13,47 @@ import numpy as np
 from PIL import Image, ImageOps
 
 # One truth: what the folder data set can read is what is readable here.
-from autoad_nni.data.decode import EXTENSIONS, UNREADABLE, pixels_of
-from autoad_nni.data.masks import read_mask
+from autoad_nni.data.decode import UNREADABLE, is_grey, pixels_of, unreadable
+from autoad_nni.data.masks import marked, mask_pixels
 
-__all__ = ["ImageFacts", "MaskFacts", "image_files", "read_all", "read_image", "read_mask_facts", "sub_folders"]
+__all__ = ["ImageFacts", "MaskFacts", "read_all", "read_image", "read_mask_facts"]
 
 
 class ImageFacts(NamedTuple):
-    """An image: its upright size, and a digest that images with the same pixels share; or why it cannot be read."""
+    """An image, or what is wrong with it.
+
+    Args:
+        height: Of the image as a viewer shows it.
+        width: As ``height``.
+        digest: Images with the same pixels share it.
+        grey: Whether it is stored in grey.
+        peak: The highest value, of 0 to 1, when it is stored in 16 bits; else None.
+        fault: The line that says what is wrong.
+    """
 
     height: int = 0
     width: int = 0
     digest: bytes = b""
+    grey: bool = False
+    peak: float | None = None
     fault: str = ""
 
 
 class MaskFacts(NamedTuple):
-    """A mask: its size and whether no pixel is marked; or why it cannot be read."""
+    """A mask, or what is wrong with it.
+
+    Args:
+        height: Rows.
+        width: Columns.
+        marked: Share of the pixels that belong to the defect.
+        n_values: Number of different greys or colours.
+        fault: The line that says what is wrong.
+    """
 
     height: int = 0
     width: int = 0
-    empty: bool = False
+    marked: float = 0.0
+    n_values: int = 0
     fault: str = ""
 
 
@@ -51,45 +71,27 @@ def read_image(path: Path) -> ImageFacts:
     """Decodes an image completely, as the folder data set does."""
     try:
         with Image.open(path) as image:
+            grey, deep = is_grey(image), image.mode.startswith("I")
             pixels = pixels_of(ImageOps.exif_transpose(image))[0]
     except UNREADABLE as error:
-        return ImageFacts(fault=_reason(error))
+        return ImageFacts(fault=str(unreadable(path, error)))
+    peak = float(pixels.max()) if deep else None
     # The same grey picture, saved as grey and as RGB.
     if len(pixels) == 3 and np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[0], pixels[2]):
         pixels = pixels[:1]
     found = hashlib.sha256(f"{pixels.dtype}{pixels.shape}".encode())
     found.update(np.ascontiguousarray(pixels).data)
-    return ImageFacts(pixels.shape[1], pixels.shape[2], found.digest())
+    return ImageFacts(pixels.shape[1], pixels.shape[2], found.digest(), grey, peak)
 
 
 def read_mask_facts(path: Path) -> MaskFacts:
     """Decodes a mask completely."""
     try:
-        mask = read_mask(path)
+        pixels = mask_pixels(path)
     except UNREADABLE as error:
-        return MaskFacts(fault=_reason(error))
-    return MaskFacts(mask.shape[0], mask.shape[1], not mask.any())
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images in a folder and below, sorted; hidden ones are left out, as the folder data set does."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in files if _is_image(name)]
-    return sorted(found)
-
-
-def sub_folders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted, without hidden ones; none when there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        return MaskFacts(fault=str(unreadable(path, error, "mask")))
+    # A colour as one number.
+    values = pixels @ 256 ** np.arange(pixels.shape[2]) if pixels.ndim == 3 else pixels
+    return MaskFacts(
+        pixels.shape[0], pixels.shape[1], marked=float(marked(pixels).mean()), n_values=len(np.unique(values))
+    )

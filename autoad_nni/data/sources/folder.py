@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from autoad_nni.data.decode import EXTENSIONS, NOT_READ, form_of, read_images, read_masks
+from autoad_nni.data.decode import form_of_set, read_images, read_masks
+from autoad_nni.data.files import EXTENSIONS, image_files, refused_files, sub_folders
 from autoad_nni.data.form import Form
+from autoad_nni.data.layout import is_mvtec, kinds_of_defects, misnamed
 from autoad_nni.data.masks import mask_path
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.errors import AutoADError
@@ -32,7 +33,8 @@ class Folder(ImageSource):
     is split 6:2:2 instead.
 
     Plain: ``good``, and optional sub-folders of any other name (``defect``, say) with defects. ``good`` is split
-    6:2:2, the defects are halved.
+    6:2:2, the defects are halved. Names that are one of the layouts' but for their spelling (``Good``), or that mix the
+    two (``train`` beside ``good``), are errors: they would be taken for defects.
 
     The defects are all used, whatever the contamination: they are few. Without any, ``--abnormal`` must name a set;
     with some, it must not, as the many strangers would drown the few defects.
@@ -40,11 +42,12 @@ class Folder(ImageSource):
     Masks are in ``ground_truth/DEFECT/NAME_mask.png`` beside ``train`` and ``test`` (plain layout: beside ``good``):
     one for each image with a defect, or no such folder at all.
 
-    Images are png, jpg, bmp, tif or webp, of any size and mode, also in sub-folders; hidden files are left out, and
-    images in another format are an error. Grey images
-    of 16 bits are divided by 65535, float images must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
-    Without ``--image-size`` the first normal image by name decides the form: its channels, and its size, shrunk to fit
-    into 224 x 224 in proportion.
+    Images are png, jpg, bmp, tif or webp, of any size and mode, also in sub-folders and links to folders; hidden files
+    are left out, and images in another format are an error. Grey images of 16 bits are divided by 65535, float images
+    must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
+    All are read as RGB if any of them, good or not, is stored in colour, and as grey if none is. Without
+    ``--image-size`` all are resized to the size of the first good image by name, shrunk to fit into 224 x 224 in
+    proportion.
     """
 
     can_be_abnormal: ClassVar[bool] = False
@@ -56,7 +59,7 @@ class Folder(ImageSource):
             raise AutoADError("--data folder without --root. Expected the folder of your images. Give --root DIR.")
         self.where = options.root if options.category is None else options.root / options.category
         self._items = _list(self.where)
-        self.form = form_of(self._items[0].path)
+        self.form = form_of_set([item.path for item in self._items])
 
     def catalogue(self, form: Form) -> Catalogue:
         """All images; those below ``test`` are held out when there is a ``test/good``."""
@@ -91,11 +94,13 @@ class Folder(ImageSource):
 
 def _list(root: Path) -> list[_Item]:
     if not root.is_dir():
-        names = ", ".join(folder.name for folder in _sub_folders(root.parent)[:8]) or "none"
+        names = ", ".join(folder.name for folder in sub_folders(root.parent)[:8]) or "none"
         raise AutoADError(
             f"{root} is no folder. Expected a folder of images; those beside it: {names}. Correct --root or --category."
         )
-    if (root / "train" / "good").is_dir():
+    for fault in misnamed(root):
+        raise AutoADError(fault)
+    if is_mvtec(root):
         good, tested = root / "train" / "good", root / "test"
         items = [_Item(path, "", False) for path in _images(good)]
         if (tested / "good").is_dir():
@@ -113,41 +118,31 @@ def _list(root: Path) -> list[_Item]:
 
 
 def _defects(root: Path) -> list[_Item]:
-    folders = [folder for folder in _sub_folders(root) if folder.name not in ("good", "ground_truth")]
     return [
-        _Item(path, path.parent.relative_to(root).as_posix(), True) for folder in folders for path in _images(folder)
+        _Item(path, path.parent.relative_to(root).as_posix(), True)
+        for folder in kinds_of_defects(root)
+        for path in _images(folder)
     ]
 
 
-def _sub_folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
 def _images(folder: Path) -> list[Path]:
-    found, others = [], []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names = [name for name in files if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if name.lower().endswith(EXTENSIONS)]
-        others += [Path(parent, name) for name in names if name.lower().endswith(NOT_READ)]
-    others = sorted(set(others) - set(found))
+    others = refused_files(folder)
     if others:
         raise AutoADError(
             f"{others[0]} is an image that is not read; {folder} has {len(others)} such. Expected files that end in "
             f"{', '.join(EXTENSIONS)}. Convert them, or move them away."
         )
+    found = image_files(folder)
     if not found:
         raise AutoADError(
             f"{folder} has no images. Expected files that end in {', '.join(EXTENSIONS)}. Add some or remove "
             "the folder."
         )
-    return sorted(found)
+    return found
 
 
 def _no_layout(root: Path) -> AutoADError:
-    folders = _sub_folders(root)
+    folders = sub_folders(root)
     names = ", ".join(folder.name for folder in folders[:8]) or "none"
     categories = [folder.name for folder in folders if any((folder / d).is_dir() for d in ("good", "train/good"))]
     advice = f"Give --category {categories[0]}." if categories else "Put the normal images into a sub-folder good."

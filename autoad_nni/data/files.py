@@ -1,0 +1,53 @@
+"""Image files below a folder: which are read, and how they are found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from PIL import features
+
+__all__ = ["EXTENSIONS", "NOT_READ", "image_files", "refused_files", "sub_folders", "walk"]
+
+EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *((".webp",) if features.check("webp") else ()))
+NOT_READ: Final = (
+    ".avif", ".dng", ".exr", ".gif", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpx", ".pbm", ".pgm",
+    ".pnm", ".ppm", ".psd", ".svg", ".tga", ".webp",
+)  # fmt: skip
+"""Endings of images that are not read; left out without a word, they would be missed by nobody."""
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Gives a folder and all below it, each with the files in it, without hidden ones, in the order of their names.
+
+    Links to folders are followed, each folder once: a link that leads back up ends there.
+    """
+    seen = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(parent), [Path(parent, name) for name in sorted(files) if not name.startswith(".")]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder and below, sorted; none when there is no such folder."""
+    return sorted(file for _, files in walk(folder) for file in files if file.name.lower().endswith(EXTENSIONS))
+
+
+def refused_files(folder: Path) -> list[Path]:
+    """The images in a folder and below that are of a kind that is not read, sorted."""
+    files = sorted(file for _, files in walk(folder) for file in files if file.name.lower().endswith(NOT_READ))
+    return [file for file in files if not file.name.lower().endswith(EXTENSIONS)]
+
+
+def sub_folders(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted, without hidden ones; none when there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
