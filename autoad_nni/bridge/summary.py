@@ -68,13 +68,18 @@ class TrialSummary:
             if records
         }
 
+    def headline(self) -> str:
+        """Returns how many trials there were and how they ended."""
+        count = self.verdicts.total()
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.verdicts.items()))
+        return f"{count} trial{'' if count == 1 else 's'}: {verdicts or 'none ended'}"
+
     def lines(self) -> list[str]:
         """Returns the summary as a table to print."""
-        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.verdicts.items()))
         names = [f"{label} {value}" for label, records in self.choices.items() for value in records]
         width = max([23, *(len(name) + 1 for name in names)])
         lines = [
-            f"{self.verdicts.total()} trials: {verdicts}",
+            self.headline(),
             f"{'':<{width}}{'trials':>7}{'ok':>7}{'best reward':>13}",
         ]
         for label, records in self.choices.items():

@@ -31,7 +31,16 @@ def test_a_space_without_these_labels_is_counted_by_verdict_only() -> None:
     counted = TrialSummary()
     counted.add({"depth": 3}, {"default": 0.5})
     assert counted.verdicts == {"ok": 1} and counted.to_json() == {}
-    assert counted.lines()[0] == "1 trials: 1 ok"
+    assert counted.lines()[0] == "1 trial: 1 ok"
+
+
+def test_one_trial_is_no_trials() -> None:
+    counted = TrialSummary()
+    assert counted.headline() == "0 trials: none ended"
+    counted.add({}, None)
+    assert counted.headline() == "1 trial: 1 crashed"
+    counted.add({}, {"default": 0.5})
+    assert counted.headline() == "2 trials: 1 crashed, 1 ok"
 
 
 def test_a_value_without_a_good_trial_shows_a_dash() -> None:
