@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from autoad_nni.verdicts import Verdict
+
 __all__ = ["ChoiceRecord", "TrialSummary"]
 
 LABELS: Final = ("hypothesis", "distance")
+_LIMITS: Final = {
+    Verdict.OVER_MACS.value: "--max-macs",
+    Verdict.OVER_TIME.value: "--max-seconds",
+    Verdict.OVER_MEMORY.value: "--max-memory",
+}
 
 
 @dataclass
@@ -73,6 +80,16 @@ class TrialSummary:
         count = self.verdicts.total()
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.verdicts.items()))
         return f"{count} trial{'' if count == 1 else 's'}: {verdicts or 'none ended'}"
+
+    def no_good_trial(self, more_trials: str) -> str:
+        """Says that none ended well, how they ended, and what to do.
+
+        Args:
+            more_trials: How the user gets more trials, as an imperative.
+        """
+        options = " and ".join(option for verdict, option in _LIMITS.items() if self.verdicts[verdict])
+        advice = f", or raise {options} in trialCommand and start anew" if options else ""
+        return f"no trial ended well of {self.headline()}. Expected one with the verdict ok. {more_trials}{advice}."
 
     def lines(self) -> list[str]:
         """Returns the summary as a table to print."""

@@ -156,7 +156,8 @@ def _report(experiment_id: str) -> None:
     well = (t for t in finished if t.metrics is not None and t.metrics.get("verdict", "ok") == "ok")
     best = next(well, None)
     if best is None or best.metrics is None:
-        raise AutoADError(f"Experiment {experiment_id} has no trial that ended well. See the logs in {folder}.")
+        message = summary.no_good_trial("Raise maxTrialNumber and launch it anew")
+        raise AutoADError(f"experiment {experiment_id}: {message} See the logs in {folder}.")
     command, started_in = stored_trial_command(folder)
     os.environ.update(trial_environment(command))
     request = parse_request(trial_arguments(command, folder), started_in)

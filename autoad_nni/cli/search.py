@@ -76,7 +76,8 @@ def _run_with_progress(run: Any) -> dict[str, Any] | None:
 def _print_result(best: dict[str, Any] | None, run: Any, output: Path) -> None:
     typer.echo("\n".join(run.folder.summary.lines()))
     if best is None:
-        typer.echo(f"No trial ended well; {output}/history.jsonl says why for each.", err=True)
+        message = run.folder.summary.no_good_trial("Add --resume with a larger --trials")
+        typer.echo(f"{message} {output}/history.jsonl says why for each.", err=True)
         raise typer.Exit(1)
     print_best(best, f"{output}/best.json")
 

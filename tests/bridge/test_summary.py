@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from autoad_nni.bridge.summary import TrialSummary
 
 
@@ -47,3 +49,25 @@ def test_a_value_without_a_good_trial_shows_a_dash() -> None:
     counted = TrialSummary()
     counted.add({"hypothesis": "cluster"}, {"default": 0.0, "verdict": "collapsed"})
     assert counted.lines()[2].split() == ["hypothesis", "cluster", "1", "0", "-"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said", "advice"),
+    [
+        (["over_time"], "1 trial: 1 over_time", ", or raise --max-seconds in trialCommand and start anew"),
+        (
+            ["over_memory", "over_macs", "collapsed"],
+            "3 trials: 1 collapsed, 1 over_macs, 1 over_memory",
+            ", or raise --max-macs and --max-memory in trialCommand and start anew",
+        ),
+        (["collapsed", "collapsed"], "2 trials: 2 collapsed", ""),
+        ([], "0 trials: none ended", ""),
+    ],
+)
+def test_what_to_raise_when_no_trial_ended_well(verdicts: list[str], said: str, advice: str) -> None:
+    counted = TrialSummary()
+    for verdict in verdicts:
+        counted.add({}, {"default": 0.0, "verdict": verdict})
+    assert counted.no_good_trial("Give more trials") == (
+        f"no trial ended well of {said}. Expected one with the verdict ok. Give more trials{advice}."
+    )
