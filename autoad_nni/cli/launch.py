@@ -172,7 +172,7 @@ def _report(experiment_id: str) -> None:
     from autoad_nni.bridge.journal import write_json_atomically
 
     write_json_atomically(folder / "best.json", content)
-    print_best(content, str(folder / "best.json"))
+    print_best(content, folder)
     if request.weight_sharing:
         typer.echo(f"the test figures are of this model trained from fresh weights: reward {alone['default']:.4f}")
     elif alone["default"] != content["reward"]:

@@ -79,11 +79,11 @@ def _print_result(best: dict[str, Any] | None, run: Any, output: Path) -> None:
         message = run.folder.summary.no_good_trial("Add --resume with a larger --trials")
         typer.echo(f"{message} {output}/history.jsonl says why for each.", err=True)
         raise typer.Exit(1)
-    print_best(best, f"{output}/best.json")
+    print_best(best, output)
 
 
-def print_best(best: dict[str, Any], where: str) -> None:
-    """Prints the best model: reward, test metrics, sample."""
+def print_best(best: dict[str, Any], folder: Path) -> None:
+    """Prints the best model: reward, test metrics, sample, and what of it lies in the folder."""
     typer.echo(f"best: trial {best['trial']}, validation reward {best['reward']:.4f}")
     if best.get("test"):
         figures = ", ".join(f"{name} {value:.4f}" for name, value in best["test"].items())
@@ -92,4 +92,6 @@ def print_best(best: dict[str, Any], where: str) -> None:
         typer.echo(f"test (read once, for this model): no figures, {best['test_verdict']}")
     for label, value in best["sample"].items():
         typer.echo(f"  {label}: {value}")
-    typer.echo(f"written to {where}")
+    typer.echo(f"written to {folder}/best.json")
+    if (folder / "pictures.png").exists():
+        typer.echo(f"how it works on test images: {folder}/pictures.png")
