@@ -55,10 +55,10 @@ def refine(
     ] = None,
     device: Annotated[str, typer.Option(help="Where the two networks run: auto, cpu or cuda.")] = "cpu",
 ) -> None:
-    """Multiplies score maps by (1 - Grad-CAM) and by the mask of the salient object.
+    r"""Multiplies score maps by (1 - Grad-CAM) and by the mask of the salient object.
 
     For each image, --output gets NAME.png, the maps side by side, and NAME.npy, the refined map: float32, (height,
-    width) of the model's images. Needs pip install 'autoad-nni[refine]'.
+    width) of the model's images. Needs pip install 'autoad-nni\[refine]'.
     """
     from autoad_nni.evaluation import pick_device
     from autoad_nni.refinement import deeplabv3, vgg16
