@@ -146,10 +146,10 @@ def names_of(images: Sequence[Path]) -> dict[Path, Path]:
     """
     for path in images:
         if not path.is_file():
-            what = "a folder" if path.is_dir() else "no file"
-            raise AutoADError(
-                f"the image {path} is {what}. Expected image files. Give for instance {path.parent}/*.png."
-            )
+            what, advice = "no file", "Check the path"
+            if path.is_dir():
+                what, advice = "a folder", f"Give for instance {path / '*.png'}"
+            raise AutoADError(f"the image {path} is {what}. Expected image files. {advice}.")
     folders = {path: path.absolute().parent for path in images}
     shared = os.path.commonpath(folders.values())
     names = {path: folders[path].relative_to(shared) / path.stem for path in images}
