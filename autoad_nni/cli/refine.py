@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from autoad_nni.cli.stopping import sigterm_as_ctrl_c
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
@@ -76,9 +77,10 @@ def refine(
     model = load_best(run)
     classifier = vgg16(classifier_weights, download=download, device=where)
     segmenter = deeplabv3(saliency_weights, download=download, device=where)
-    refine_files(
-        model, names, output, classifier=classifier, segmenter=segmenter, target=target, object_name=object_name
-    )
+    with sigterm_as_ctrl_c():
+        refine_files(
+            model, names, output, classifier=classifier, segmenter=segmenter, target=target, object_name=object_name
+        )
     typer.echo(f"{len(names)} image{'s' if len(names) > 1 else ''} refined, written to {output}")
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from autoad_nni.cli.stopping import sigterm_as_ctrl_c
+
 __all__ = ["search"]
 
 
@@ -32,8 +34,9 @@ def search(
     request = parse_request(file.trial_arguments, file.trial_folder)
     from autoad_nni.bridge.in_process import InProcessSearch
 
-    run = InProcessSearch(file, request, output, max_trials=trials, seed=seed, resume=resume)
-    best = _run_with_progress(run)
+    with sigterm_as_ctrl_c():
+        run = InProcessSearch(file, request, output, max_trials=trials, seed=seed, resume=resume)
+        best = _run_with_progress(run)
     _print_result(best, run, output)
 
 
