@@ -35,7 +35,12 @@ class Maps(Protocol):
 
 
 def refine(
-    run: Annotated[Path, typer.Argument(help="Folder of a search: --output of 'autoad-nni search'.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a search: --output of 'autoad-nni search', or ~/nni-experiments/ID that 'launch' leaves."
+        ),
+    ],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     output: Annotated[Path, typer.Option(help="New or empty folder for the results.")],
     classifier_weights: Annotated[
