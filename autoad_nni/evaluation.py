@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -84,14 +85,14 @@ class TrialSettings:
         if self.device not in ("auto", "cpu", "cuda"):
             raise AutoADError(f"--device is {self.device!r}. Expected auto, cpu or cuda. Give one of these.")
         limits = (
-            ("--max-macs", self.max_macs),
-            ("--max-seconds", self.max_seconds),
-            ("--threads", self.threads),
-            ("--max-memory", self.max_memory),
+            ("--max-macs", self.max_macs, "no limit"),
+            ("--max-seconds", self.max_seconds, "no limit"),
+            ("--threads", self.threads, "all cores"),
+            ("--max-memory", self.max_memory, "4,000 megabytes"),
         )
-        for name, value in limits:
+        for name, value, default in limits:
             if value is not None and not value > 0:  # nan too
-                raise AutoADError(f"{name} is {value}. Expected more than 0. Raise it, or leave it out for no limit.")
+                raise AutoADError(f"{name} is {value}. Expected more than 0. Raise it, or leave it out for {default}.")
         if not 0 <= self.seed < 2**63:
             raise AutoADError(f"--seed is {self.seed}. Expected 0 to 2^63 - 1. Give --seed 0.")
 
@@ -145,9 +146,10 @@ def check_task(task: Task, settings: TrialSettings) -> None:
         )
     patch = settings.scoring.patch
     if patch is not None and not MIN_SIDE <= patch <= min(task.height, task.width):
+        smaller = max(MIN_SIDE, min(32, min(task.height, task.width) // 2))
         raise AutoADError(
             f"--patch is {patch}, the images are {task.width} x {task.height}. Expected {MIN_SIDE} pixels up to the "
-            "shorter side. Give for instance --patch 32, or leave it out to train on whole images."
+            f"shorter side. Give for instance --patch {smaller}, or leave it out to train on whole images."
         )
 
 
@@ -162,7 +164,14 @@ def make_scorer(detector: Detector, image: Tensor, scoring: ScoringSettings, *, 
     """
     side = scoring.patch
     seen = image if side is None else image[:, :side, :side]
-    batch = max_memory * 10**6 // max(bytes_per_image(detector, seen), 1)
+    return _scorer_of(detector, scoring, _images_within(max_memory, bytes_per_image(detector, seen)))
+
+
+def _images_within(megabytes: int, bytes_each: int) -> int:
+    return megabytes * 10**6 // max(bytes_each, 1)
+
+
+def _scorer_of(detector: Detector, scoring: ScoringSettings, batch: int) -> Scorer:
     return Scorer(detector, scoring, batch_size=min(_SCORING_BATCH, max(batch, 1)))
 
 
@@ -201,7 +210,12 @@ def run_trial(
     metrics: dict[str, float | int | str] = {"default": REJECTED_REWARD}
 
     def seconds_left() -> float | None:
-        return None if settings.max_seconds is None else settings.max_seconds - (time.monotonic() - started)
+        if settings.max_seconds is None:
+            return None
+        spent = time.monotonic() - started
+        if spent >= settings.max_seconds:
+            raise RejectedTrial(Verdict.OVER_TIME, f"{spent:.3g} s so far; the limit is {settings.max_seconds:g} s.")
+        return settings.max_seconds - spent
 
     try:
         # Training is inside too: a plug-in's dropout draws from the global state.
@@ -250,11 +264,12 @@ def _build(
 def _batch_that_fits(detector: Detector, image: Tensor, settings: TrialSettings) -> int:
     """The most images of which training can keep what it needs at a time."""
     needed = bytes_per_image(detector, image)
-    batch = settings.max_memory * 10**6 // max(needed, 1)
-    if batch < min(_LEAST_BATCH, settings.training.batch_size):
+    batch = _images_within(settings.max_memory, needed)
+    least = min(_LEAST_BATCH, settings.training.batch_size)
+    if batch < least:
+        megabytes = math.ceil(least * needed / 10**6)  # the lowest limit that would do
         raise RejectedTrial(
-            Verdict.OVER_MEMORY,
-            f"{needed / 1e6:,.0f} MB for one image, --max-memory is {settings.max_memory:,} MB for {_LEAST_BATCH}",
+            Verdict.OVER_MEMORY, f"{megabytes:,} MB for {least} images, --max-memory is {settings.max_memory:,} MB"
         )
     return batch
 
@@ -270,7 +285,7 @@ def _fit_and_validate(
     losses: list[float] = []
     batch = _batch_that_fits(detector, images[0], settings)
     training = replace(settings.training, batch_size=min(settings.training.batch_size, batch))
-    scorer = Scorer(detector, settings.scoring, batch_size=min(_SCORING_BATCH, batch))
+    scorer = _scorer_of(detector, settings.scoring, batch)
 
     def after_epoch(epoch: int, loss: float) -> None:
         losses.append(loss)

@@ -16,7 +16,7 @@ from autoad_nni.data import LabelledImages
 from autoad_nni.scoring import Scorer, map_images, reconstruct_images
 from autoad_nni.storing import replace_file, storing
 
-__all__ = ["contact_sheet", "heat", "side_by_side", "write_pictures"]
+__all__ = ["contact_sheet", "drawable", "heat", "picture_files", "side_by_side", "write_pictures"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -35,7 +35,7 @@ def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, titl
     99.5th percentile of the maps' highest values.
 
     Args:
-        folder: Made when missing; files are called as the images, with ``_`` for ``/``, and end in ``.png``.
+        folder: Made when missing; files lie in it as `picture_files` says.
         scorer: The model.
         images: Test images; those with a mask get its contour.
         title: First line of the contact sheet.
@@ -46,31 +46,49 @@ def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, titl
     Raises:
         StorageError: If the disk refuses.
     """
-    with storing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     maps = map_images(scorer, images.images).numpy()
     reconstructions = reconstruct_images(scorer, images.images)
     low = float(np.median(maps[images.labels.numpy() == 0]))
     high = max(float(np.quantile(maps.max((1, 2)), 0.995)), low + 1e-12)
     names = images.names or tuple(f"{i:06d}" for i in range(len(maps)))
     tiles = []
-    for i, name in enumerate(names):
+    for i, (name, file) in enumerate(zip(names, picture_files(names), strict=True)):
         mask = None if images.masks is None else images.masks[i].numpy()
         picture = side_by_side(
             _pixels(images.images[i]), _pixels(reconstructions[i]), heat(maps[i], low=low, high=high), mask
         )
-        file = name.replace("/", "_")
-        _save(picture, folder / (file if file.endswith(".png") else f"{file}.png"))
+        _save(picture, folder / file)
         tiles.append((name, picture))
     sheet = folder.with_name(folder.name + ".png")
-    _save(contact_sheet(_spread(tiles), title=title), sheet)
+    _save(contact_sheet(_spread(tiles), title=title, with_masks=images.masks is not None), sheet)
     return sheet
+
+
+def picture_files(names: Sequence[str]) -> list[str]:
+    """Returns the file below the folder of pictures for each image: its path, with ``.png`` added to other endings.
+
+    Example:
+        >>> picture_files(["dent/a.png", "dent/b.PNG", "dent/c.jpg", "dent/c.jpg.png"])
+        ['dent/a.png', 'dent/b.PNG', 'dent/c.jpg.png.png', 'dent/c.jpg.png']
+    """
+    # A plug-in's data set may name its files from the root on: a picture must not replace the image.
+    paths = ["/".join(part for part in name.split("/") if part not in ("", ".", "..")) for name in names]
+    own, taken = set(paths), set[str]()
+    files = []
+    for path in paths:
+        file = path if path.lower().endswith(".png") else f"{path}.png"
+        while file in taken or (file != path and file in own):
+            file += ".png"
+        taken.add(file)
+        files.append(file)
+    return files
 
 
 def _save(picture: Any, path: Path) -> None:
     content = io.BytesIO()
     picture.save(content, "PNG")
     with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, content.getvalue())
 
 
@@ -93,19 +111,37 @@ def side_by_side(image: Pixels, reconstruction: Pixels, colours: Pixels, mask: n
     return Image.fromarray(np.concatenate(row, 1))
 
 
-def contact_sheet(pictures: Sequence[tuple[str, Any]], *, title: str = "") -> Any:
-    """Returns pictures of one size on one sheet, two in a row, their names above them."""
+def contact_sheet(pictures: Sequence[tuple[str, Any]], *, title: str = "", with_masks: bool = True) -> Any:
+    """Returns pictures of one size on one sheet, two in a row, their names above them.
+
+    Args:
+        pictures: Names and pictures.
+        title: Begins the first line.
+        with_masks: Whether that line speaks of a mask's contour.
+    """
     width, height = pictures[0][1].size
     n_rows = -(-len(pictures) // _SHEET_COLUMNS)
     cell = (width + 4 * _GAP, height + _TEXT_HEIGHT + _GAP)
     sheet = Image.new("RGB", (cell[0] * min(_SHEET_COLUMNS, len(pictures)), cell[1] * n_rows + _TEXT_HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((2, 1), f"{title}  image | reconstruction | map | map over image, contour of the mask", fill="black")
+    contour = ", contour of the mask" if with_masks else ""
+    heading = f"{title}  image | reconstruction | map | map over image{contour}"
+    draw.text((2, 1), drawable(heading), fill="black")
     for i, (name, picture) in enumerate(pictures):
         x, y = cell[0] * (i % _SHEET_COLUMNS), cell[1] * (i // _SHEET_COLUMNS) + _TEXT_HEIGHT
-        draw.text((x + 2, y + 1), name, fill="black")
+        draw.text((x + 2, y + 1), drawable(name), fill="black")
         sheet.paste(picture, (x, y + _TEXT_HEIGHT))
     return sheet
+
+
+def drawable(text: str) -> str:
+    """Returns the text with ``?`` for all but printable ASCII: Pillow's own font draws boxes for the rest.
+
+    Example:
+        >>> drawable("Löcher/孔.png")
+        'L?cher/?.png'
+    """
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
 
 def heat(values: npt.NDArray[np.floating[Any]], *, low: float, high: float) -> Pixels:

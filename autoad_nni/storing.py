@@ -9,7 +9,9 @@ from pathlib import Path
 
 from autoad_nni.errors import AutoADError
 
-__all__ = ["StorageError", "append_bytes", "replace_file", "storing"]
+__all__ = ["StorageError", "append_bytes", "remove_unfinished", "replace_file", "storing"]
+
+_UNFINISHED = ".unfinished"
 
 
 class StorageError(AutoADError):
@@ -46,7 +48,7 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: If the disk refuses; the old file stays, and no other one is left.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -57,6 +59,22 @@ def replace_file(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a killed `replace_file` left in a folder and below; nobody else may be writing there.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, ".best.json.4711.unfinished").touch()
+        ...     remove_unfinished(Path(folder))
+        ...     list(Path(folder).iterdir())
+        []
+    """
+    for path in folder.rglob(f".*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def append_bytes(path: Path, content: bytes) -> None:

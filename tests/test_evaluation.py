@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -207,6 +208,17 @@ def test_a_trial_that_fails_gets_its_verdict_the_lowest_reward_and_no_detector(
     assert set(result.metrics) == {"default", "macs", "parameters", "seconds", "verdict"}
 
 
+@pytest.mark.parametrize("seconds", [1e-9, 0.001])
+def test_a_time_that_is_over_before_training_is_told_with_the_limit_that_was_given(task: Task, seconds: float) -> None:
+    def build() -> nn.Module:
+        time.sleep(0.01)
+        return Conv()
+
+    detail = run_trial(build, task, replace(SETTINGS, max_seconds=seconds)).detail
+    spent, _, limit = detail.partition(" s so far; the limit is ")
+    assert limit == f"{seconds:g} s." and 0.01 <= float(spent) < 60
+
+
 def test_a_model_at_the_cost_limit_is_let_through(task: Task) -> None:
     assert run_trial(Conv, task, replace(SETTINGS, max_macs=64 * 40)).metrics["verdict"] == "ok"
 
@@ -280,11 +292,11 @@ def test_on_a_cpu_weights_lie_channels_last() -> None:
     ("values", "message"),
     [
         ({"reward": "auc"}, f"--reward is 'auc'. Expected one of {', '.join(REWARDS)}. Give one of these."),
-        ({"max_memory": 0}, "--max-memory is 0. Expected more than 0. Raise it, or leave it out for no limit."),
+        ({"max_memory": 0}, "--max-memory is 0. Expected more than 0. Raise it, or leave it out for 4,000 megabytes."),
         ({"device": "tpu"}, "--device is 'tpu'. Expected auto, cpu or cuda. Give one of these."),
         ({"max_macs": 0}, "--max-macs is 0. Expected more than 0. Raise it, or leave it out for no limit."),
         ({"max_seconds": -1.5}, "--max-seconds is -1.5. Expected more than 0. Raise it, or leave it out for no limit."),
-        ({"threads": 0}, "--threads is 0. Expected more than 0. Raise it, or leave it out for no limit."),
+        ({"threads": 0}, "--threads is 0. Expected more than 0. Raise it, or leave it out for all cores."),
         ({"seed": -1}, "--seed is -1. Expected 0 to 2^63 - 1. Give --seed 0."),
         ({"seed": 2**63}, f"--seed is {2**63}. Expected 0 to 2^63 - 1. Give --seed 0."),
     ],

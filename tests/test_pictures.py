@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from autoad_nni.data import LabelledImages
 from autoad_nni.detector import Detector
 from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.losses.l1 import L1Distance
-from autoad_nni.pictures import heat, side_by_side, write_pictures
+from autoad_nni.pictures import contact_sheet, drawable, heat, picture_files, side_by_side, write_pictures
 from autoad_nni.scoring import Scorer, ScoringSettings
 
 GREEN = (64, 255, 64)
@@ -62,16 +64,50 @@ def test_every_image_is_written_under_its_name_and_bright_where_it_is_anomalous(
     held = LabelledImages(images, torch.tensor([0, 0, 1], dtype=torch.uint8), masks, names)
     scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()), ScoringSettings(smoothing=0))
     sheet = write_pictures(tmp_path / "pictures", scorer, held, title="a title")
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
-        "test_dent_a.png",
-        "test_good_a.png",
-        "test_good_b.jpg.png",
-    ]
-    with Image.open(tmp_path / "pictures" / "test_dent_a.png") as picture:
+    files = [path.relative_to(tmp_path).as_posix() for path in (tmp_path / "pictures").rglob("*.*")]
+    assert sorted(files) == [f"pictures/test/{name}" for name in ("dent/a.png", "good/a.png", "good/b.jpg.png")]
+    with Image.open(tmp_path / "pictures" / "test" / "dent" / "a.png") as picture:
         shown = np.asarray(picture)[:, 2 * (128 + 4) : 2 * (128 + 4) + 128].sum(2)[::4, ::4]
     assert ((shown > 255) == masks[2].numpy()).all(), "yellow on the defect, black around it"
     with Image.open(sheet) as whole:
         assert sheet == tmp_path / "pictures.png" and whole.size[0] == 2 * (4 * 128 + 3 * 4 + 16)
+
+
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        (["a/b_1.png", "a_b/1.png"], ["a/b_1.png", "a_b/1.png"]),
+        (["x.PNG", "x.png", "y.Jpg"], ["x.PNG", "x.png", "y.Jpg.png"]),
+        (["x.jpg", "x.jpg.png", "x.jpeg"], ["x.jpg.png.png", "x.jpg.png", "x.jpeg.png"]),
+        (["000001", "000002"], ["000001.png", "000002.png"]),
+        (["/x.png", "../x.png", "./y.jpg"], ["x.png", "x.png.png", "y.jpg.png"]),
+    ],
+)
+def test_no_two_pictures_share_a_file(tmp_path: Path, names: list[str], files: list[str]) -> None:
+    assert picture_files(names) == files
+    held = LabelledImages(torch.rand(len(names), 1, 8, 8), torch.zeros(len(names)), None, tuple(names))
+    write_pictures(tmp_path / "p", Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance())), held)
+    written = [path.relative_to(tmp_path / "p").as_posix() for path in (tmp_path / "p").rglob("*.*")]
+    assert sorted(written) == sorted(files)
+
+
+def heading(*, with_masks: bool, title: str = "") -> npt.NDArray[np.uint8]:
+    return np.asarray(contact_sheet([("a", Image.new("RGB", (600, 20)))], title=title, with_masks=with_masks))[:14]
+
+
+def test_the_heading_speaks_of_a_contour_only_where_there_are_masks(tmp_path: Path) -> None:
+    images, labels = torch.rand(2, 1, 8, 8), torch.tensor([0, 1], dtype=torch.uint8)
+    scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()))
+    for masks in (None, torch.ones(2, 8, 8, dtype=torch.bool)):
+        with Image.open(write_pictures(tmp_path / "p", scorer, LabelledImages(images, labels, masks))) as sheet:
+            shown, expected = np.asarray(sheet)[:14, :600], heading(with_masks=masks is not None)[:, :600]
+        assert (shown == expected).all()
+    assert (heading(with_masks=True) != heading(with_masks=False)).any()
+
+
+def test_letters_that_the_font_lacks_are_question_marks() -> None:
+    assert drawable("test/Löcher/孔\n1.png") == "test/L?cher/??1.png"
+    assert (heading(with_masks=True, title="Löcher") == heading(with_masks=True, title="L?cher")).all()
 
 
 def test_the_sheet_has_at_most_48_of_many(tmp_path: Path) -> None:

@@ -29,11 +29,13 @@ __all__ = [
     "free_port",
     "loopback_environment",
     "run_nnictl",
+    "server_gone",
     "stored_trial_command",
     "wait_for_end",
 ]
 
 _PYTHON_ERROR = re.compile(r"[A-Za-z_.]*(Error|Exception): ")
+_STOPPED_EARLY = re.compile(r"status from: (?!DONE|ERROR)\w+ to: STOPPING")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -61,7 +63,7 @@ def run_nnictl(arguments: list[str], *, echo: Callable[[str], None]) -> None:
         echo: Takes each line that nnictl prints.
 
     Raises:
-        AutoADError: If nnictl is missing or fails, or the experiment ended in ERROR.
+        AutoADError: If nnictl is missing or fails, the experiment ended in ERROR, or somebody else ended its server.
     """
     environment = loopback_environment()
     nnictl = shutil.which("nnictl", path=environment["PATH"])
@@ -69,6 +71,7 @@ def run_nnictl(arguments: list[str], *, echo: Callable[[str], None]) -> None:
         raise AutoADError("nnictl is not found on PATH. Expected it beside this Python. Install autoad-nni there.")
     experiment_id = None
     last = failure = last_error = ""
+    stopped_early = False
     with subprocess.Popen(
         [nnictl, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -81,11 +84,23 @@ def run_nnictl(arguments: list[str], *, echo: Callable[[str], None]) -> None:
             _, reported, reason = line.partition("Dispatcher error: ")
             failure = reason if reported else failure
             last_error = line if _PYTHON_ERROR.match(line) else last_error
+            stopped_early = stopped_early or _STOPPED_EARLY.search(line) is not None
             echo(line)
+    # After a kill there is no such line: nnictl just fails to reach the server.
+    if experiment_id and not failure and (stopped_early or "ConnectionError: " in last_error):
+        raise server_gone(experiment_id)
     if process.returncode != 0:
         raise AutoADError(f"nnictl {arguments[0]} failed with exit code {process.returncode}: {last_error or last}")
     if failure:
         raise AutoADError(f"experiment {experiment_id} ended in ERROR: {failure} See its log/dispatcher.log.")
+
+
+def server_gone(experiment_id: str) -> AutoADError:
+    """Makes the error for an experiment whose server somebody else ended, by ``nnictl stop`` or a kill."""
+    return AutoADError(
+        f"the server of experiment {experiment_id} was stopped from outside. Expected it to run until the last trial "
+        f"has ended. Go on with: autoad-nni launch --resume {experiment_id}"
+    )
 
 
 def wait_for_end(port: int) -> str:

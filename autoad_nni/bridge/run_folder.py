@@ -13,7 +13,7 @@ from autoad_nni.bridge.run_lock import RunLock
 from autoad_nni.bridge.summary import TrialSummary
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
-from autoad_nni.storing import storing
+from autoad_nni.storing import remove_unfinished, storing
 
 __all__ = ["RunFolder"]
 
@@ -50,6 +50,7 @@ class RunFolder:
                 f"--output {path} cannot be made: {error.strerror}. Expected a folder to write to. Give another one."
             ) from None
         self._check_new(resume)  # again: a search may have begun and ended in between
+        remove_unfinished(path)
         self._history = path / "history.jsonl"
         self._written = {line.get("trial") for line in read_lines(self._history)}
         self.best: dict[str, Any] | None = None

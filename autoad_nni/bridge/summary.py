@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from autoad_nni.verdicts import Verdict
+
 __all__ = ["ChoiceRecord", "TrialSummary"]
 
 LABELS: Final = ("hypothesis", "distance")
+_LIMITS: Final = {
+    Verdict.OVER_MACS.value: "--max-macs",
+    Verdict.OVER_TIME.value: "--max-seconds",
+    Verdict.OVER_MEMORY.value: "--max-memory",
+}
 
 
 @dataclass
@@ -68,13 +75,28 @@ class TrialSummary:
             if records
         }
 
+    def headline(self) -> str:
+        """Returns how many trials there were and how they ended."""
+        count = self.verdicts.total()
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.verdicts.items()))
+        return f"{count} trial{'' if count == 1 else 's'}: {verdicts or 'none ended'}"
+
+    def no_good_trial(self, more_trials: str) -> str:
+        """Says that none ended well, how they ended, and what to do.
+
+        Args:
+            more_trials: How the user gets more trials, as an imperative.
+        """
+        options = " and ".join(option for verdict, option in _LIMITS.items() if self.verdicts[verdict])
+        advice = f", or raise {options} in trialCommand and start anew" if options else ""
+        return f"no trial ended well of {self.headline()}. Expected one with the verdict ok. {more_trials}{advice}."
+
     def lines(self) -> list[str]:
         """Returns the summary as a table to print."""
-        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.verdicts.items()))
         names = [f"{label} {value}" for label, records in self.choices.items() for value in records]
         width = max([23, *(len(name) + 1 for name in names)])
         lines = [
-            f"{self.verdicts.total()} trials: {verdicts}",
+            self.headline(),
             f"{'':<{width}}{'trials':>7}{'ok':>7}{'best reward':>13}",
         ]
         for label, records in self.choices.items():

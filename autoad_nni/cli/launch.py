@@ -76,7 +76,7 @@ def _create(experiment: Path | None, port: int, start: dict[str, Any]) -> str:
 
 
 def _resume(experiment_id: str, port: int) -> None:
-    from autoad_nni.bridge.launch import run_nnictl, wait_for_end
+    from autoad_nni.bridge.launch import run_nnictl, server_gone, wait_for_end
 
     run_nnictl(["resume", experiment_id, "--port", str(port)], echo=_echo)
     status = "stopped"
@@ -88,6 +88,8 @@ def _resume(experiment_id: str, port: int) -> None:
         run_nnictl(["stop", experiment_id], echo=lambda line: None)
     if status == "ERROR":
         raise AutoADError(f"experiment {experiment_id} ended in ERROR. See its log/dispatcher.log for the reason.")
+    if status == "STOPPED":
+        raise server_gone(experiment_id)
 
 
 def _stopped(experiment_id: str) -> None:
@@ -135,7 +137,8 @@ def _check_resumed(folder: Path) -> None:
 def _echo(line: str) -> None:
     """Prints the few lines of NNI's log that tell how far the experiment is; the rest is in its folder."""
     wanted = ("Experiment ID", "status changed", "Change NNIManager status", "WARNING", "ERROR", "Error")
-    if any(word in line for word in wanted):
+    # Other lines than NNI's own begin without the time: tracebacks, of which the last line is the message at the end.
+    if line.startswith("[") and any(word in line for word in wanted):
         typer.echo(f"  {line}")
 
 
@@ -156,7 +159,8 @@ def _report(experiment_id: str) -> None:
     well = (t for t in finished if t.metrics is not None and t.metrics.get("verdict", "ok") == "ok")
     best = next(well, None)
     if best is None or best.metrics is None:
-        raise AutoADError(f"Experiment {experiment_id} has no trial that ended well. See the logs in {folder}.")
+        message = summary.no_good_trial("Raise maxTrialNumber and launch it anew")
+        raise AutoADError(f"experiment {experiment_id}: {message} See the logs in {folder}.")
     command, started_in = stored_trial_command(folder)
     os.environ.update(trial_environment(command))
     request = parse_request(trial_arguments(command, folder), started_in)
@@ -171,7 +175,7 @@ def _report(experiment_id: str) -> None:
     from autoad_nni.bridge.journal import write_json_atomically
 
     write_json_atomically(folder / "best.json", content)
-    print_best(content, str(folder / "best.json"))
+    print_best(content, folder)
     if request.weight_sharing:
         typer.echo(f"the test figures are of this model trained from fresh weights: reward {alone['default']:.4f}")
     elif alone["default"] != content["reward"]:

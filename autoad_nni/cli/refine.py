@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from autoad_nni.cli.stopping import sigterm_as_ctrl_c
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ class Maps(Protocol):
 
 
 def refine(
-    run: Annotated[Path, typer.Argument(help="Folder of a search: --output of 'autoad-nni search'.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a search: --output of 'autoad-nni search', or ~/nni-experiments/ID that 'launch' leaves."
+        ),
+    ],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     output: Annotated[Path, typer.Option(help="New or empty folder for the results.")],
     classifier_weights: Annotated[
@@ -55,10 +61,10 @@ def refine(
     ] = None,
     device: Annotated[str, typer.Option(help="Where the two networks run: auto, cpu or cuda.")] = "cpu",
 ) -> None:
-    """Multiplies score maps by (1 - Grad-CAM) and by the mask of the salient object.
+    r"""Multiplies score maps by (1 - Grad-CAM) and by the mask of the salient object.
 
     For each image, --output gets NAME.png, the maps side by side, and NAME.npy, the refined map: float32, (height,
-    width) of the model's images. Needs pip install 'autoad-nni[refine]'.
+    width) of the model's images. Needs pip install 'autoad-nni\[refine]'.
     """
     from autoad_nni.evaluation import pick_device
     from autoad_nni.refinement import deeplabv3, vgg16
@@ -76,9 +82,10 @@ def refine(
     model = load_best(run)
     classifier = vgg16(classifier_weights, download=download, device=where)
     segmenter = deeplabv3(saliency_weights, download=download, device=where)
-    refine_files(
-        model, names, output, classifier=classifier, segmenter=segmenter, target=target, object_name=object_name
-    )
+    with sigterm_as_ctrl_c():
+        refine_files(
+            model, names, output, classifier=classifier, segmenter=segmenter, target=target, object_name=object_name
+        )
     typer.echo(f"{len(names)} image{'s' if len(names) > 1 else ''} refined, written to {output}")
 
 
@@ -146,10 +153,10 @@ def names_of(images: Sequence[Path]) -> dict[Path, Path]:
     """
     for path in images:
         if not path.is_file():
-            what = "a folder" if path.is_dir() else "no file"
-            raise AutoADError(
-                f"the image {path} is {what}. Expected image files. Give for instance {path.parent}/*.png."
-            )
+            what, advice = "no file", "Check the path"
+            if path.is_dir():
+                what, advice = "a folder", f"Give for instance {path / '*.png'}"
+            raise AutoADError(f"the image {path} is {what}. Expected image files. {advice}.")
     folders = {path: path.absolute().parent for path in images}
     shared = os.path.commonpath(folders.values())
     names = {path: folders[path].relative_to(shared) / path.stem for path in images}

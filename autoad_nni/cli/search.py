@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from autoad_nni.cli.stopping import sigterm_as_ctrl_c
+
 __all__ = ["search"]
 
 
@@ -32,8 +34,9 @@ def search(
     request = parse_request(file.trial_arguments, file.trial_folder)
     from autoad_nni.bridge.in_process import InProcessSearch
 
-    run = InProcessSearch(file, request, output, max_trials=trials, seed=seed, resume=resume)
-    best = _run_with_progress(run)
+    with sigterm_as_ctrl_c():
+        run = InProcessSearch(file, request, output, max_trials=trials, seed=seed, resume=resume)
+        best = _run_with_progress(run)
     _print_result(best, run, output)
 
 
@@ -76,13 +79,14 @@ def _run_with_progress(run: Any) -> dict[str, Any] | None:
 def _print_result(best: dict[str, Any] | None, run: Any, output: Path) -> None:
     typer.echo("\n".join(run.folder.summary.lines()))
     if best is None:
-        typer.echo(f"No trial ended well; {output}/history.jsonl says why for each.", err=True)
+        message = run.folder.summary.no_good_trial("Add --resume with a larger --trials")
+        typer.echo(f"{message} {output}/history.jsonl says why for each.", err=True)
         raise typer.Exit(1)
-    print_best(best, f"{output}/best.json")
+    print_best(best, output)
 
 
-def print_best(best: dict[str, Any], where: str) -> None:
-    """Prints the best model: reward, test metrics, sample."""
+def print_best(best: dict[str, Any], folder: Path) -> None:
+    """Prints the best model: reward, test metrics, sample, and what of it lies in the folder."""
     typer.echo(f"best: trial {best['trial']}, validation reward {best['reward']:.4f}")
     if best.get("test"):
         figures = ", ".join(f"{name} {value:.4f}" for name, value in best["test"].items())
@@ -91,4 +95,6 @@ def print_best(best: dict[str, Any], where: str) -> None:
         typer.echo(f"test (read once, for this model): no figures, {best['test_verdict']}")
     for label, value in best["sample"].items():
         typer.echo(f"  {label}: {value}")
-    typer.echo(f"written to {where}")
+    typer.echo(f"written to {folder}/best.json")
+    if (folder / "pictures.png").exists():
+        typer.echo(f"how it works on test images: {folder}/pictures.png")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,38 @@ class Classifier(Network):
 
 @dataclass(frozen=True, kw_only=True)
 class Segmenter(Network):
-    """A network that maps images to ``{"out": scores (n, n_classes, H, W)}``, as torchvision's do.
+    """A network that maps images to scores ``(n, n_classes, H, W)``, or to ``{"out": scores}`` as torchvision's do.
 
     Args:
-        classes: Names; the first is the background.
+        classes: Names in the order of the scores, before a softmax; ``classes[0]`` is the background.
     """
 
     classes: tuple[str, ...]
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Runs the network on images.
+
+        Shape:
+            ``(n, 1 or 3, height, width)`` in [0, 1] to ``(n, n_classes, H, W)``.
+
+        Raises:
+            AutoADError: It gives something else, or values that are not finite.
+        """
+        answer = self.module(self.prepare(images))
+        scores = answer.get("out") if isinstance(answer, Mapping) else answer
+        if isinstance(scores, Tensor) and scores.ndim == 4 and scores.shape[:2] == (len(images), len(self.classes)):
+            return self.checked(scores)
+        if isinstance(scores, Tensor):
+            got = f"a tensor of shape {tuple(scores.shape)}"
+        elif isinstance(answer, Mapping):
+            got = f"a mapping of {', '.join(map(str, answer))}"
+        else:
+            got = type(answer).__name__
+        raise AutoADError(
+            f"the segmentation network {type(self.module).__name__} gives {got}. Expected scores of shape "
+            f"({len(images)}, {len(self.classes)}, H, W), one for each of the {len(self.classes)} classes, or a "
+            "mapping with these as 'out'. Wrap it, or correct Segmenter(classes=...)."
+        )
 
 
 def vgg16(weights: Path | None = None, *, download: bool = False, device: torch.device | None = None) -> Classifier:

@@ -29,7 +29,7 @@ def object_mask(
         - result: ``(n, 1, *size)``, in [0, 1], on the segmenter's device
 
     Raises:
-        AutoADError: The network has no such class, or gives values that are not finite.
+        AutoADError: The network has no such class, or gives no scores, or some that are not finite.
 
     Not given by the paper: whether its mask is a probability or a decision, and whether it is that of one class. A
     probability blurs what a decision would cut out: a defect at the object's edge keeps a part of its score.
@@ -37,8 +37,7 @@ def object_mask(
     known = segmenter.classes[1:]
     if name is not None and name not in known:
         raise AutoADError(f"the object is {name!r}. Expected one of {', '.join(known)}. Give one, or none for any.")
-    scores = segmenter.checked(segmenter.module(segmenter.prepare(images))["out"])
-    probabilities = scores.softmax(1)
+    probabilities = segmenter.scores(images).softmax(1)
     mask = 1 - probabilities[:, :1] if name is None else probabilities[:, known.index(name) + 1, None]
     resized = F.interpolate(mask, size or images.shape[2:], mode="bilinear", antialias=True, align_corners=False)
     return resized.clamp(0, 1)

@@ -127,3 +127,18 @@ def test_a_process_that_is_gone_holds_no_folder(begun: Path) -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(begun / "state" / "lock")])
     assert done.returncode == -9
     RunFolder(begun, resume=True)
+
+
+def test_what_a_kill_left_half_written_is_removed_at_the_next_start(begun: Path) -> None:
+    """Killed for real, between writing a file and putting it in its place, in three folders."""
+    (begun / "pictures" / "dent").mkdir(parents=True)
+    before = sorted(begun.rglob("*"))
+    code = "import os, sys, pathlib; from autoad_nni.storing import replace_file; "
+    code += "os.replace = lambda old, new: os.kill(os.getpid(), 9); replace_file(pathlib.Path(sys.argv[1]), b'half')"
+    for name in ("best.json", "state/trial-0002.safetensors", "pictures/dent/a.png"):
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(begun / name)])
+        assert done.returncode == -9
+    (begun / ".mine").touch()
+    assert len(sorted(begun.rglob("*"))) == len(before) + 4
+    RunFolder(begun, resume=True)
+    assert sorted(begun.rglob("*")) == sorted([*before, begun / ".mine"])

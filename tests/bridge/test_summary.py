@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from autoad_nni.bridge.summary import TrialSummary
 
 
@@ -31,10 +33,41 @@ def test_a_space_without_these_labels_is_counted_by_verdict_only() -> None:
     counted = TrialSummary()
     counted.add({"depth": 3}, {"default": 0.5})
     assert counted.verdicts == {"ok": 1} and counted.to_json() == {}
-    assert counted.lines()[0] == "1 trials: 1 ok"
+    assert counted.lines()[0] == "1 trial: 1 ok"
+
+
+def test_one_trial_is_no_trials() -> None:
+    counted = TrialSummary()
+    assert counted.headline() == "0 trials: none ended"
+    counted.add({}, None)
+    assert counted.headline() == "1 trial: 1 crashed"
+    counted.add({}, {"default": 0.5})
+    assert counted.headline() == "2 trials: 1 crashed, 1 ok"
 
 
 def test_a_value_without_a_good_trial_shows_a_dash() -> None:
     counted = TrialSummary()
     counted.add({"hypothesis": "cluster"}, {"default": 0.0, "verdict": "collapsed"})
     assert counted.lines()[2].split() == ["hypothesis", "cluster", "1", "0", "-"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said", "advice"),
+    [
+        (["over_time"], "1 trial: 1 over_time", ", or raise --max-seconds in trialCommand and start anew"),
+        (
+            ["over_memory", "over_macs", "collapsed"],
+            "3 trials: 1 collapsed, 1 over_macs, 1 over_memory",
+            ", or raise --max-macs and --max-memory in trialCommand and start anew",
+        ),
+        (["collapsed", "collapsed"], "2 trials: 2 collapsed", ""),
+        ([], "0 trials: none ended", ""),
+    ],
+)
+def test_what_to_raise_when_no_trial_ended_well(verdicts: list[str], said: str, advice: str) -> None:
+    counted = TrialSummary()
+    for verdict in verdicts:
+        counted.add({}, {"default": 0.0, "verdict": verdict})
+    assert counted.no_good_trial("Give more trials") == (
+        f"no trial ended well of {said}. Expected one with the verdict ok. Give more trials{advice}."
+    )

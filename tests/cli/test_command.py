@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import typer
 import yaml
 from run_command import command
 
 from autoad_nni import __version__, registry
+from autoad_nni.cli import app
 
 
 def imported_by(code: str) -> set[str]:
@@ -59,6 +62,31 @@ def test_help_names_every_command() -> None:
     assert ended.code == 0
     for name in ("search", "trial", "launch", "space", "plugins"):
         assert f" {name} " in ended.out
+
+
+def words_of_all_commands(group: Any, *words: str) -> list[tuple[str, ...]]:
+    below = getattr(group, "commands", None)
+    return [words] if below is None else [w for name in below for w in words_of_all_commands(below[name], *words, name)]
+
+
+COMMANDS = words_of_all_commands(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_keeps_what_stands_in_brackets(words: tuple[str, ...]) -> None:
+    """Rich takes [refine] for a style, and drops it."""
+    described: Any = typer.main.get_command(app)
+    for word in words:
+        described = described.commands[word]
+    raw = " ".join([described.help, *(getattr(parameter, "help", None) or "" for parameter in described.params)])
+    shown = command(*words, "--help").out
+    for word in raw.replace("\\[", "[").split():
+        assert "[" not in word or word in shown, word
+
+
+def test_help_says_what_to_install_for_refine() -> None:
+    assert ("refine",) in COMMANDS
+    assert "pip install 'autoad-nni[refine]'" in " ".join(command("refine", "--help").out.split())
 
 
 def test_plugins_are_listed_with_their_distribution() -> None:

@@ -88,8 +88,9 @@ def assert_one_line(ended: Ended, part: str) -> None:
     ("words", "part"),
     [
         (["a.png"], "Missing option '--output'"),
-        (["none.png", "--output", "out"], "none.png is no file. Expected image files."),
-        ([".", "--output", "out"], "is a folder. Expected image files."),
+        (["none.png", "--output", "out"], "none.png is no file. Expected image files. Check the path."),
+        ([".", "--output", "out"], "the image . is a folder. Expected image files. Give for instance *.png."),
+        (["full", "--output", "out"], "full is a folder. Expected image files. Give for instance full/*.png."),
         (["a.png", "a.jpg", "--output", "out"], "a.png and a.jpg would both be written to a.png."),
         (["a.png", "--output", "a.png"], "--output a.png is a file. Expected a folder."),
         (["a.png", "--output", "full"], "--output full holds files. Expected a new or empty folder."),

@@ -147,7 +147,7 @@ def test_the_screen_shows_progress_the_best_model_and_where_it_is(finished: Path
     assert f"auroc {best['test']['auroc']:.4f}" in out
     for label, value in best["sample"].items():
         assert f"  {label}: {value}" in out
-    assert f"written to {finished}/best.json" in out
+    assert out.endswith(f"written to {finished}/best.json\n"), "no pictures of digits among photographs"
 
 
 def test_a_search_that_is_there_is_not_touched_without_resume(run: Path, file: Path) -> None:
@@ -285,7 +285,11 @@ def test_a_search_in_which_no_trial_ends_well_says_so(tmp_path: Path) -> None:
     ended = command("search", file, "--output", tmp_path / "run")
     assert ended.code == 1
     assert "3 trials: 3 over_macs" in ended.out
-    assert ended.err == f"No trial ended well; {tmp_path}/run/history.jsonl says why for each.\n"
+    assert ended.err == (
+        "no trial ended well of 3 trials: 3 over_macs. Expected one with the verdict ok. Add --resume with a larger "
+        "--trials, or raise --max-macs in trialCommand and start anew. "
+        f"{tmp_path}/run/history.jsonl says why for each.\n"
+    )
     assert not (tmp_path / "run" / "best.json").exists()
     for line in history(tmp_path / "run"):
         assert line["metrics"]["verdict"] == "over_macs" and line["metrics"]["default"] == 0.0

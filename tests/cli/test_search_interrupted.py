@@ -87,3 +87,26 @@ def test_the_end_is_that_of_a_search_without_interruptions(chain: Chain, file: P
     journals = [n_lines(run / "state" / "journal.jsonl") for run in (chain.run, tmp_path / "straight")]
     assert journals[0] == journals[1] == 1 + 2 * TRIALS
     assert not list(chain.run.glob(".*")), "no temporary file is left"
+
+
+def test_sigterm_in_the_middle_stops_as_ctrl_c_does(file: Path, tmp_path: Path) -> None:
+    words = ["search", str(file), "--output", str(tmp_path / "run")]
+    stopped = interrupt(start(*words), lambda: n_lines(tmp_path / "run" / "history.jsonl") >= 1, signal.SIGTERM)
+    assert stopped == (130, "stopped. The same command with --resume goes on.\n")
+    assert not list((tmp_path / "run").rglob(".*"))
+    assert command(*words, "--resume", "--trials", "3").code == 0
+
+
+def test_sigterm_while_images_are_made_leaves_no_half_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The textures are planted at the first use, in a hidden folder beside their place."""
+    monkeypatch.setenv("AUTOAD_NNI_CACHE", str(tmp_path / "cache"))
+    trial = "autoad-nni trial --data textures --category brick --patch 16 --epochs 1 --threads 1"
+    process = start("search", write(tmp_path / "x.yml", trialCommand=trial), "--output", tmp_path / "run")
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "cache").glob(".*/*/*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert list((tmp_path / "cache").iterdir()) == [] and not (tmp_path / "run").exists()

@@ -44,10 +44,13 @@ def test_mvtec_runs_on_a_miniature_set(tmp_path: Path) -> None:
     assert all(0 <= best[part][name] <= 1 for part in ("validation", "test") for name in MAP_METRICS)
     assert best["reward"] == best["validation"]["aupro"] > 0.3  # black and white squares on grey stripes
 
+    assert ended.out.endswith(
+        f"written to {tmp_path}/run/best.json\nhow it works on test images: {tmp_path}/run/pictures.png\n"
+    )
     # One picture for each test image, and the sheet; a defect's overlay shows the contour of its mask.
-    names = sorted(path.name for path in (tmp_path / "run" / "pictures").iterdir())
-    assert len(names) == 6 and sum("good" in name for name in names) == 2
-    with Image.open(tmp_path / "run" / "pictures" / next(n for n in names if "broken" in n)) as picture:
+    pictures = sorted((tmp_path / "run" / "pictures").rglob("*.png"))
+    assert len(pictures) == 6 and sum(path.parent.name == "good" for path in pictures) == 2
+    with Image.open(next(path for path in pictures if "broken" in path.parent.name)) as picture:
         assert picture.size == (4 * 224 + 3 * 4, 224)
         assert (np.asarray(picture) == (64, 255, 64)).all(2).sum() > 4 * 40
     with Image.open(tmp_path / "run" / "pictures.png") as sheet:
@@ -78,8 +81,9 @@ def test_textures_run_under_nnictl_and_leave_a_model_and_pictures(tmp_path: Path
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "nni-experiments" / done.stdout.split("autoad-nni launch --view ")[1].split()[0]
+    assert f"how it works on test images: {folder}/pictures.png\n" in done.stdout
     best = json.loads((folder / "best.json").read_text())
     assert best["n_trials"] == 3 and best["test"]["aupro"] > 0.15  # chance
-    assert len(list((folder / "pictures").iterdir())) == 36 and (folder / "pictures.png").exists()
+    assert len(list((folder / "pictures").rglob("*.png"))) == 36 and (folder / "pictures.png").exists()
     assert load_best(folder).score_map(torch.rand(1, 1, 128, 128)).shape == (1, 1, 128, 128)
     shutil.rmtree(folder)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,44 @@ def test_launch_resumes_a_stopped_experiment(tmp_path: Path, expected: list[tupl
         assert rewards_by_sample(experiment.journal()) == expected[:3]
         assert "test (read once, for this model): auroc" in done.stdout
         assert experiment.manager() is None
+
+
+def test_launch_whose_server_is_stopped_from_outside_says_how_to_go_on(tmp_path: Path) -> None:
+    """Once by nnictl in a new experiment, once by a kill in the same one resumed."""
+    environment = {**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    experiment = Experiment(tmp_path, write_experiment(tmp_path, maxTrialNumber=50))
+    words = [str(experiment.file)]
+    with ExitStack() as stack:
+        stack.push(experiment)  # stops what still runs when an assertion fails
+        for kill in (False, True):
+            n_ended, printed = experiment.n_ended(), tmp_path / f"printed-{kill}.txt"
+            with printed.open("w") as file:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "autoad_nni", "launch", *words],
+                    env=environment, stdout=file, stderr=subprocess.PIPE, text=True,
+                )  # fmt: skip
+            while not experiment.id:
+                assert process.poll() is None
+                time.sleep(0.2)
+                experiment.id = printed.read_text().partition("Experiment ID: ")[2].partition("\n")[0]
+            experiment.wait_for_trials(n_ended + 1)
+            manager = experiment.manager()
+            assert manager is not None
+            if kill:
+                family = manager.children(recursive=True)
+                manager.kill()
+                for alive in psutil.wait_procs(family, timeout=60)[1]:
+                    alive.kill()
+            else:
+                experiment.nnictl("stop", experiment.id)
+            err = process.communicate(timeout=100)[1]
+            assert process.returncode == 2 and "urllib3" not in printed.read_text()
+            words = ["--resume", experiment.id]
+            assert err == (
+                f"autoad-nni: the server of experiment {experiment.id} was stopped from outside. Expected it to run "
+                f"until the last trial has ended. Go on with: autoad-nni launch {' '.join(words)}\n"
+            )
+    assert not (experiment.folder / "best.json").exists(), "the test set is not read before the end"
 
 
 def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
