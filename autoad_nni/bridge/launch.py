@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -23,6 +24,7 @@ from autoad_nni.errors import AutoADError
 
 __all__ = [
     "FinishedTrial",
+    "check_closed",
     "experiment_folder",
     "find_experiment_folder",
     "finished_trials",
@@ -30,6 +32,7 @@ __all__ = [
     "loopback_environment",
     "run_nnictl",
     "server_gone",
+    "stop_server",
     "stored_trial_command",
     "wait_for_end",
 ]
@@ -101,6 +104,39 @@ def server_gone(experiment_id: str) -> AutoADError:
         f"the server of experiment {experiment_id} was stopped from outside. Expected it to run until the last trial "
         f"has ended. Go on with: autoad-nni launch --resume {experiment_id}"
     )
+
+
+def check_closed(experiment_id: str) -> None:
+    """Raises unless the experiment has no server; nnictl would fail with a traceback.
+
+    Raises:
+        AutoADError: It is open already.
+    """
+    if _has_server(experiment_id):
+        port = _known_experiments()[experiment_id]["port"]
+        raise AutoADError(
+            f"experiment {experiment_id} is open already, at http://127.0.0.1:{port}. Expected one whose server has "
+            f"ended. Look there, or close it first: nnictl stop {experiment_id}"
+        )
+
+
+def stop_server(experiment_id: str) -> None:
+    """Stops the experiment's server and its trials, if it has one."""
+    if _has_server(experiment_id):
+        # Ctrl-C in a terminal reaches nnictl too, which may be quicker.
+        with contextlib.suppress(AutoADError):
+            run_nnictl(["stop", experiment_id], echo=lambda line: None)
+
+
+def _has_server(experiment_id: str) -> bool:
+    """Whether the process that NNI noted runs, and is what NNI noted: numbers are used again."""
+    import psutil
+
+    pid = _known_experiments().get(experiment_id, {}).get("pid")
+    try:
+        return pid is not None and experiment_id in " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
 
 
 def wait_for_end(port: int) -> str:

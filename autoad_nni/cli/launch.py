@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from autoad_nni.cli.stopping import sigterm_as_ctrl_c
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
@@ -30,25 +31,26 @@ def launch(
     """
     if sum(map(bool, (experiment, resume, view))) != 1:
         raise AutoADError("Give one of: an experiment file, --resume ID, --view ID. See 'autoad-nni launch --help'.")
-    from autoad_nni.bridge.launch import experiment_folder, free_port, run_nnictl
+    from autoad_nni.bridge.launch import check_closed, experiment_folder, free_port, run_nnictl
 
     start: dict[str, Any] = {}
     if experiment is not None:
         start = _check(experiment)
-    elif resume:
-        _check_resumed(experiment_folder(resume))
     else:
-        experiment_folder(view)
+        folder = experiment_folder(resume or view)
+        check_closed(resume or view)
+        if resume:
+            _check_resumed(folder)
     port = port or free_port()
     typer.echo(f"web UI: http://127.0.0.1:{port}")
     if view:
         run_nnictl(["view", view, "--port", str(port)], echo=lambda line: None)
         typer.echo(f"close it with: nnictl stop {view}")
-    elif resume:
-        _resume(resume, port)
-        _report(resume)
-    else:
-        _report(_create(experiment, port, start))
+        return
+    with sigterm_as_ctrl_c():
+        if resume:
+            _resume(resume, port)
+        _report(resume or _create(experiment, port, start))
 
 
 def _create(experiment: Path | None, port: int, start: dict[str, Any]) -> str:
@@ -76,23 +78,26 @@ def _create(experiment: Path | None, port: int, start: dict[str, Any]) -> str:
 
 
 def _resume(experiment_id: str, port: int) -> None:
-    from autoad_nni.bridge.launch import run_nnictl, server_gone, wait_for_end
+    from autoad_nni.bridge.launch import run_nnictl, server_gone, stop_server, wait_for_end
 
-    run_nnictl(["resume", experiment_id, "--port", str(port)], echo=_echo)
-    status = "stopped"
     try:
+        run_nnictl(["resume", experiment_id, "--port", str(port)], echo=_echo)
         status = wait_for_end(port)
     except KeyboardInterrupt:
         _stopped(experiment_id)
     finally:
-        run_nnictl(["stop", experiment_id], echo=lambda line: None)
+        stop_server(experiment_id)
     if status == "ERROR":
         raise AutoADError(f"experiment {experiment_id} ended in ERROR. See its log/dispatcher.log for the reason.")
     if status == "STOPPED":
         raise server_gone(experiment_id)
 
 
-def _stopped(experiment_id: str) -> None:
+def _stopped(experiment_id: str) -> NoReturn:
+    from autoad_nni.bridge.launch import stop_server
+
+    # Ctrl-C in a terminal stops nnictl and its server too; SIGTERM reaches this process only.
+    stop_server(experiment_id)
     hint = f" Go on with: autoad-nni launch --resume {experiment_id}" if experiment_id else ""
     typer.echo(f"stopped.{hint}", err=True)
     raise typer.Exit(130)

@@ -41,10 +41,10 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
     rewards, and then
 
     1. adds to each reward the information gain of its architecture (`curiosity`, Eq. 7);
-    2. takes one step of Adam along REINFORCE with the moving baseline b (Eq. 5, 15, 16);
+    2. takes one step of Adam along REINFORCE with a moving baseline of these sums (Eq. 5, 15, 16);
     3. takes several steps of self-imitation on the best architectures so far (`replay`, Eq. 19), whose advantages
-       r - b are clipped at zero;
-    4. moves b.
+       r - b are clipped at zero, b the moving baseline of the rewards alone;
+    4. moves both baselines.
 
     The last iteration is smaller when the budget ends. All happens in the thread that calls ``run``; what is proposed
     next depends on the seed, the space and the rewards in the order of submission, not on the order or the time of
@@ -99,7 +99,12 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         self.settings = settings_from(preset, seed=seed, **changes)
         self.on_iteration = on_iteration
         self._generator = torch.Generator().manual_seed(self.settings.seed)
-        self._baseline = MovingBaseline(decay=self.settings.baseline_decay, normalize=self.settings.normalize_advantage)
+        # Of what REINFORCE is given, curiosity included, and of the rewards alone for the replay, which is not curious.
+        # With one for both, curiosity would raise every advantage, and make likelier whatever was drawn.
+        self._baseline, self._curious_baseline = (
+            MovingBaseline(decay=self.settings.baseline_decay, normalize=self.settings.normalize_advantage)
+            for _ in range(2)
+        )
         self._gains = InformationGain()
         self._buffer = ReplayBuffer(self.settings.buffer_size)
         self._iteration = 0
@@ -131,11 +136,13 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             rewards = self._rewards_of(metrics)
             self._tried.update(zip(actions, rewards, strict=True))
             entropy = self._learner.entropy(actions)
-            intrinsic = self._gains.scaled(self._learner.gains(actions)) if self.settings.eta > 0 else [0.0]
-            curious = [r + self.settings.eta * gain for r, gain in zip(rewards, intrinsic, strict=False)]
-            self._learner.reinforce(actions, self._baseline.advantages(curious if self.settings.eta > 0 else rewards))
+            is_curious = self.settings.eta > 0
+            intrinsic = self._gains.scaled(self._learner.gains(actions)) if is_curious else [0.0] * len(batch)
+            curious = [r + self.settings.eta * gain for r, gain in zip(rewards, intrinsic, strict=True)]
+            self._learner.reinforce(actions, self._curious_baseline.advantages(curious))
             self._imitate(zip(actions, metrics, strict=True))
             self._baseline.update(rewards)
+            self._curious_baseline.update(curious)
             best_first = sorted(range(len(batch)), key=lambda i: -rewards[i])
             self._learner.hand_on([actions[i] for i in best_first[: self.settings.handed_on]])
             self._learner.draw_weights()
@@ -299,6 +306,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         self._buffer.load_state_dict(state["buffer"])
         self._generator.set_state(state["generator"])
         self._baseline.load_state_dict(state["baseline"])
+        self._curious_baseline.load_state_dict(state["curious_baseline"])
         self._iteration, self._lowest, self._best = state["iteration"], state["lowest"], state["best"]
         self._tried = {tuple(action): reward for action, reward in state["tried"]}
         self._state = self._capture()
@@ -313,6 +321,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                 "buffer": self._buffer.state_dict(),
                 "generator": self._generator.get_state(),
                 "baseline": self._baseline.state_dict(),
+                "curious_baseline": self._curious_baseline.state_dict(),
                 "iteration": self._iteration,
                 "lowest": self._lowest,
                 "best": self._best,

@@ -199,6 +199,48 @@ def test_launch_whose_server_is_stopped_from_outside_says_how_to_go_on(tmp_path:
     assert not (experiment.folder / "best.json").exists(), "the test set is not read before the end"
 
 
+def test_an_open_experiment_is_not_opened_again(done: Experiment) -> None:
+    for word in ("--view", "--resume"):
+        again = subprocess.run(
+            [sys.executable, "-m", "autoad_nni", "launch", word, done.id],
+            env=done.environment, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert again.returncode == 2 and again.stdout == ""
+        assert again.stderr == (
+            f"autoad-nni: experiment {done.id} is open already, at http://127.0.0.1:{done.port}. Expected one whose server "
+            f"has ended. Look there, or close it first: nnictl stop {done.id}\n"
+        )
+
+
+def test_a_launch_that_is_terminated_leaves_no_server_and_says_how_to_go_on(tmp_path: Path) -> None:
+    """Of a new experiment, and of the same one resumed."""
+    environment = {**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    experiment = Experiment(tmp_path, write_experiment(tmp_path, maxTrialNumber=50))
+    words = [str(experiment.file)]
+    with ExitStack() as stack:
+        stack.push(experiment)
+        for sitting in (1, 2):
+            n_ended, printed = experiment.n_ended(), tmp_path / f"printed-{sitting}.txt"
+            with printed.open("w") as file:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "autoad_nni", "launch", *words],
+                    env=environment, stdout=file, stderr=subprocess.PIPE, text=True,
+                )  # fmt: skip
+            while not experiment.id:
+                assert process.poll() is None
+                time.sleep(0.2)
+                experiment.id = printed.read_text().partition("Experiment ID: ")[2].partition("\n")[0]
+            experiment.wait_for_trials(n_ended + 1)
+            manager = experiment.manager()
+            assert manager is not None
+            process.terminate()
+            err = process.communicate(timeout=100)[1]
+            words = ["--resume", experiment.id]
+            assert (process.returncode, err) == (130, f"stopped. Go on with: autoad-nni launch {' '.join(words)}\n")
+            manager.wait(20)
+            assert experiment.manager() is None
+
+
 def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
     """One at a time, or the order in which they end decides."""
     command = f"{TRIAL} --epochs 6 --weight-sharing"

@@ -136,6 +136,18 @@ def test_curiosity_rewards_what_surprises(monkeypatch: pytest.MonkeyPatch) -> No
     assert advantages == pytest.approx([-0.3, -0.2, -0.1, 0.0, 0.6])
 
 
+def test_curiosity_makes_nothing_likelier_for_having_been_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of equal rewards and equal gains no architecture has an advantage, in any batch; the replay's b has no gains."""
+    advantages: list[float] = []
+    monkeypatch.setattr(Learner, "gains", lambda self, actions: [3.0] * len(actions))
+    monkeypatch.setattr(Learner, "reinforce", lambda self, actions, given: advantages.extend(given))
+    baselines: list[float] = []
+    note = lambda row: baselines.append(row["baseline"])  # noqa: E731
+    play(lambda sample: 0.5, 20, grid_space(*SIZES), eta=0.3, on_iteration=note)
+    assert advantages == pytest.approx([0.0] * 20, abs=1e-9)
+    assert baselines == pytest.approx([0.5] * 4)
+
+
 # --- budget, concurrency, duplicates ---
 
 
