@@ -288,7 +288,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
 
         Raises:
             RuntimeError: Before ``initialize``.
-            ValueError: If the state belongs to another space.
+            ValueError: If the state belongs to another space: other decisions, values, or another order of them.
         """
         if self._state is None:
             raise RuntimeError(
@@ -296,8 +296,8 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             )
         if state_dict["decisions"] != self._state["decisions"]:
             raise ValueError(
-                f"The state is of a search over {state_dict['decisions']} (label, number of choices), but this space "
-                f"has {self._state['decisions']}. Resume with the space of that search, or start anew."
+                f"The state is of a search over {state_dict['decisions']} (label, values), but this space has "
+                f"{self._state['decisions']}. Resume with the space of that search, or start anew."
             )
         state = copy.deepcopy(state_dict)
         self._learner.load_state_dict(state["learner"])
@@ -314,7 +314,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
     def _capture(self) -> dict[str, Any]:
         return copy.deepcopy(
             {
-                "decisions": [[each.label, len(each.values)] for each in self._decisions],
+                "decisions": [[each.label, *map(repr, each.values)] for each in self._decisions],
                 "learner": self._learner.state_dict(),
                 "gains": self._gains.state_dict(),
                 "predictor": self._predictor.state_dict(),

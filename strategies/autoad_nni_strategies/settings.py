@@ -67,6 +67,8 @@ class Settings:
         for name, (expected, fits) in _RULES.items():
             value = getattr(self, name)
             _require(name, value, fits(value), expected)
+            if (expected, fits) in (_COUNT, _COUNT_OR_NONE):
+                object.__setattr__(self, name, int(value))  # YAML's 5.0 is a whole number, and no index
         _require(
             "candidates", self.candidates, self.candidates >= self.batch_size, f"at least batch_size, {self.batch_size}"
         )

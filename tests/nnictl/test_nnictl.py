@@ -207,8 +207,8 @@ def test_an_open_experiment_is_not_opened_again(done: Experiment) -> None:
         )  # fmt: skip
         assert again.returncode == 2 and again.stdout == ""
         assert again.stderr == (
-            f"autoad-nni: experiment {done.id} is open already, at http://127.0.0.1:{done.port}. Expected one whose server "
-            f"has ended. Look there, or close it first: nnictl stop {done.id}\n"
+            f"autoad-nni: experiment {done.id} is open already, at http://127.0.0.1:{done.port}. Expected one whose "
+            f"server has ended. Look there, or close it first: nnictl stop {done.id}\n"
         )
 
 

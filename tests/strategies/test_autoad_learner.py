@@ -10,6 +10,7 @@ import torch
 from tiny_space import Sample, grid_space, play
 
 from autoad_nni_strategies.learner import Learner
+from autoad_nni_strategies.posterior import sharpen
 from autoad_nni_strategies.replay import ReplayBuffer
 from autoad_nni_strategies.settings import settings_from
 
@@ -90,6 +91,39 @@ def test_the_gradient_of_the_whole_update_is_that_of_finite_differences() -> Non
             gradient_of = given[id(parameter)]
             assert gradient_of is not None
             assert (up - down) / 2e-6 == pytest.approx(gradient_of[i].item(), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("update", ["reinforce", "imitate"])
+def test_an_update_is_sharpened_by_the_gradient_at_the_sampled_weights(
+    monkeypatch: pytest.MonkeyPatch, update: str
+) -> None:
+    """Not by that at their mean: Eq. 13 samples phi first. The replay is sharpened as well."""
+    one, seen = learner(initial_sigma=0.5), []
+    advantages = [1.0, 0.5, 0.3]
+
+    def spy(weights: torch.Tensor, gradient: torch.Tensor, **given: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        at = weights.detach().requires_grad_()
+        (expected,) = torch.autograd.grad(one._policy_loss(at, ACTIONS, advantages), at)
+        mean = one.posterior.mu.detach().requires_grad_()
+        (at_mean,) = torch.autograd.grad(one._policy_loss(mean, ACTIONS, advantages), mean)
+        seen.append((gradient, expected, at_mean))
+        return sharpen(weights, gradient, **given)
+
+    monkeypatch.setattr("autoad_nni_strategies.learner.sharpen", spy)
+    getattr(one, update)(ACTIONS, advantages)
+    ((gradient, expected, at_mean),) = seen
+    torch.testing.assert_close(gradient, expected)
+    assert not torch.allclose(gradient, at_mean, rtol=0.1)
+
+
+@pytest.mark.parametrize("bayesian", [True, False])
+def test_means_and_deviations_are_learned(bayesian: bool) -> None:
+    one = learner(bayesian=bayesian)
+    before = {name: value.clone() for name, value in one.state_dict()["posterior"].items()}
+    one.reinforce(ACTIONS, [1.0, -0.5, 0.3])
+    after = one.state_dict()["posterior"]
+    moved = {name: not torch.equal(value, after[name]) for name, value in before.items()}
+    assert moved["mu"] and moved["rho"] == bayesian
 
 
 def test_the_plain_likelihood_has_no_gradient_on_average_the_weighted_one_has() -> None:

@@ -112,6 +112,22 @@ def test_the_gain_is_the_divergence_of_one_step() -> None:
     assert expected.item() == pytest.approx(second.item(), rel=0.05)
 
 
+def test_the_gain_is_from_the_belief_before_to_the_one_after_and_not_the_other_way_round() -> None:
+    """With a step so large that the two differ."""
+    q = posterior(sigma=0.3)
+    gradient, noise = torch.ones(8), torch.ones(8)
+    mu, rho, sigma = (value.detach() for value in (q.mu, q.rho, q.sigma))
+    slope = torch.sigmoid(rho)
+    moved_mu, moved_rho = mu + 2.0 * sigma**2, rho + 2.0 * sigma**2 / (2 * slope)
+    before = torch.distributions.Normal(mu, sigma)
+    after = torch.distributions.Normal(moved_mu, torch.nn.functional.softplus(moved_rho))
+    expected, reverse = (
+        torch.distributions.kl_divergence(*pair).sum().item() for pair in ((after, before), (before, after))
+    )
+    assert abs(expected - reverse) > 0.2 * expected
+    assert information_gain(q, gradient, noise, step=2.0) == pytest.approx(expected, rel=1e-4)
+
+
 def test_gains_are_never_negative() -> None:
     q = posterior()
     generator = torch.Generator().manual_seed(3)

@@ -21,6 +21,7 @@ from tiny_space import BEST, PlayedEngine, Sample, evaluate_or_fail, grid_space,
 from autoad_nni_strategies import AutoADStrategy
 from autoad_nni_strategies.controller import Controller
 from autoad_nni_strategies.learner import Learner
+from autoad_nni_strategies.settings import PRESETS
 
 SIZES = (5, 4, 3, 4)
 # REINFORCE with the moving baseline, and nothing else.
@@ -35,7 +36,8 @@ def bump(sample: Sample) -> float:
 
 def controller_of(state: dict[str, Any]) -> Controller:
     """The controller with the means of its weights."""
-    controller = Controller([n for _, n in state["decisions"]], generator=torch.Generator())
+    n_choices = [len(values) for _, *values in state["decisions"]]
+    controller = Controller(n_choices, generator=torch.Generator())
     torch.nn.utils.vector_to_parameters(state["learner"]["posterior"]["mu"], controller.parameters())
     return controller
 
@@ -86,6 +88,29 @@ def test_presets_move_by_their_learning_rate() -> None:
         moved[preset] = (after - before).abs().max().item()
     # Adam's first step is the learning rate, in the direction of the gradient's sign.
     assert moved == pytest.approx({"default": 2e-2, "paper": 3.5e-4}, rel=1e-3)
+
+
+def test_the_paper_s_constants() -> None:
+    """Section V-C; what the article leaves open is that of its sources, or no addition of ours at all."""
+    assert vars(PRESETS["paper"]) == {
+        "seed": 0,
+        "batch_size": 5,
+        "candidates": 5,
+        "varied": 0,
+        "handed_on": 2,
+        "learning_rate": 3.5e-4,
+        "baseline_decay": 0.99,
+        "normalize_advantage": False,
+        "eta": 0.01,
+        "buffer_size": 10,
+        "replay_updates": 1,
+        "bayesian": True,
+        "sharpening": True,
+        "sharpening_rate": 1e-3,
+        "explore_likelihood": "advantage",
+        "initial_sigma": 0.05,
+        "kl_weight": 1e-2,
+    }
 
 
 def test_first_gradient_is_equation_5() -> None:
@@ -234,6 +259,14 @@ def test_failed_and_non_finite_trials_get_the_lowest_reward_so_far() -> None:
     assert [row["best"] for row in seen[1:]] == [0.9, 0.9]
 
 
+def test_failed_trials_are_not_imitated() -> None:
+    """Not even while the buffer has room: their stand-in is no result."""
+    answers = iter([0.5, None, 0.3, math.nan, None, 0.4])
+    seen: list[dict[str, Any]] = []
+    play(lambda sample: next(answers), 6, grid_space(*SIZES), batch_size=3, on_iteration=seen.append)
+    assert [entry["reward"] for entry in seen[-1]["buffer"]] == [0.5, 0.4, 0.3]
+
+
 def test_negative_rewards_have_a_best_of_their_own() -> None:
     seen: list[dict[str, float]] = []
     answers = iter([None, -3.0, -2.0, -5.0])
@@ -325,8 +358,20 @@ def test_a_state_is_a_copy() -> None:
 
 def test_state_of_another_space_is_refused() -> None:
     state = first_state(grid_space(3, 2))
-    with pytest.raises(ValueError, match=r"\['c0', 3\].*\['c0', 2\].* Resume with the space of that search"):
+    with pytest.raises(
+        ValueError, match=r"\['c0', '0', '1', '2'\].*\['c0', '0', '1'\].* Resume with the space of that"
+    ):
         play(bump, 5, grid_space(2, 3), state=state)
+    for values in (
+        (2, 1, 0),
+        (0, 1, 5),
+        (0, 1, "2"),
+    ):  # the same numbers of choices: old rewards would count for others
+        other = RawFormatModelSpace(
+            MutableDict({"c0": Categorical(values, label="c0"), "c1": Categorical(range(2), label="c1")}), None
+        )
+        with pytest.raises(ValueError, match="Resume with the space of that search"):
+            play(bump, 5, other, state=state)
 
 
 def test_no_state_before_initialize() -> None:
@@ -406,6 +451,14 @@ def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], messag
     with pytest.raises(ValueError, match=message) as error:
         AutoADStrategy(**arguments)
     assert "\n" not in str(error.value)
+
+
+def test_a_whole_number_with_a_point_is_one() -> None:
+    whole = {"batch_size": 4.0, "buffer_size": 3.0, "replay_updates": 2.0, "candidates": 20.0, "varied": 2.0}
+    play(bump, 16, grid_space(*SIZES), **whole)
+    strategy = AutoADStrategy(**whole)  # type: ignore[arg-type]
+    assert strategy.settings == AutoADStrategy(**{name: int(value) for name, value in whole.items()}).settings
+    assert {type(getattr(strategy.settings, name)) for name in whole} == {int}
 
 
 def test_an_unknown_setting_is_refused() -> None:
