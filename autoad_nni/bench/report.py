@@ -108,7 +108,7 @@ def _rows(runs: Sequence[Run], at: int) -> list[str]:
         by_name.setdefault(run.name, []).append(run)
     curves = {name: curves_of(group) for name, group in by_name.items()}
     best = {name: best_so_far(each) for name, each in curves.items()}
-    shown = [trial for trial in _CHECKPOINTS if trial <= next(iter(curves.values())).shape[1]] or [at]
+    shown = sorted({*(trial for trial in _CHECKPOINTS if trial <= next(iter(curves.values())).shape[1]), at})
     head = ["strategy", *(f"best at {trial}" for trial in shown), f"top 5 at {at}", "to random", "to the best peer"]
     head += ["trials to random's best", "ms per trial"]
     rows = [head, ["---"] * len(head)]

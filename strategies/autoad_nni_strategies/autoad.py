@@ -29,8 +29,8 @@ _logger = logging.getLogger(__name__)
 _DRAWS_PER_CALL = 16
 _MAX_CALLS = 16
 _MAX_INVALID_STEPS = 10_000
-# With fewer results the predictor knows nothing.
-_LEAST_TO_PREDICT = 10
+# With fewer results the predictor knows nothing; its time grows with their cube: 0.1 s a trial with 400.
+_LEAST_TO_PREDICT, _MOST_TO_PREDICT = 10, 400
 
 
 class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
@@ -73,12 +73,19 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
 
     Raises:
         ValueError: If an argument is out of its range. Later, ``initialize`` raises TypeError on a mutable that is not
-            categorical, ``run`` ValueError when the constraints leave nothing to submit.
+            categorical, ``run`` ValueError when the constraints leave nothing to submit that 256 draws and 10,000
+            steps from the last of them find.
         TypeError: If there is no such setting.
 
     Differs from / not given by the paper: shared child weights (Eq. 3) are a matter of the trials, not of the
     strategy; everything that `Settings` says is not given; candidates found by resampling or by the filter count as if
-    the policy had drawn them at once.
+    the policy had drawn them at once. Imitation learns from the whole buffer, not from a part of it (line 19), and each
+    of its steps is sharpened and held by the prior as REINFORCE's are. The baseline of REINFORCE is that of what it is
+    given, intrinsic rewards included. Fixed: the prior and sigma_0 (`posterior`), the step and the scale of the
+    intrinsic reward (`curiosity`).
+
+    Time: 25 to 30 ms a trial in a search of 200 trials over 20 decisions, more towards its end. The filter's predictor
+    learns from at most 400 results, half of them the best and half the newest.
 
     Reference: "AutoAD", IEEE TNNLS 2022, Eq. 4 to 19, Algorithm 1, Section V-C; Williams 1992.
 
@@ -192,7 +199,8 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                 found[action] = None
         if not found and not self._tried:
             raise ValueError(
-                "The model space rejects every sample drawn. Expected constraints that leave some: loosen them."
+                f"The model space rejects every sample drawn, and {_MAX_INVALID_STEPS:,} after the last. Expected "
+                "constraints that leave more: loosen them."
             )
         if not found:
             _logger.info("No untried candidate is left after %d. The search is finished.", len(self._tried))
@@ -200,10 +208,13 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
 
     def _filter(self, candidates: list[Action]) -> list[Action]:
         """Puts first those of which the predictor expects most improvement on the best so far."""
-        known = {action: reward for action, reward in self._tried.items() if reward is not None}
+        known = [(action, reward) for action, reward in self._tried.items() if reward is not None]
         if len(candidates) <= self.settings.batch_size or len(known) < _LEAST_TO_PREDICT:
             return candidates
-        self._predictor.fit(list(known), list(known.values()))
+        if len(known) > _MOST_TO_PREDICT:  # half of them the best, half the newest
+            old, new = known[: -_MOST_TO_PREDICT // 2], known[-_MOST_TO_PREDICT // 2 :]
+            known = sorted(old, key=lambda entry: -entry[1])[: _MOST_TO_PREDICT - len(new)] + new
+        self._predictor.fit([action for action, _ in known], [reward for _, reward in known])
         candidates = candidates + self._variations(set(candidates))
         improvement = self._predictor.expected_improvement(candidates)
         return [candidates[i] for i in improvement.argsort(descending=True, stable=True).tolist()]

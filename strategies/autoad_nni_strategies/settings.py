@@ -32,7 +32,8 @@ class Settings:
         replay_updates: Updates from the buffer per iteration (line 18 of Algorithm 1). Not given by the paper.
         bayesian: Whether the controller's weights are a distribution (Eq. 8 to 12).
         sharpening: Whether that distribution is sharpened (Eq. 13 to 17).
-        sharpening_rate: :math:`\eta` of Eq. 14, one for all weights. Not given by the paper.
+        sharpening_rate: :math:`\eta` of Eq. 14. Not given by the paper, where each weight has its own and learns it
+            through the divergence of Eq. 16; one fixed number here, so that this divergence has no gradient.
         explore_likelihood: The likelihood of L_explore (Eq. 14 to 16). ``advantage``: architectures count by their
             advantages, so that REINFORCE (Eq. 5) is part of L_explore, one step does both, and sharpening moves weights
             towards what is good. ``plain``, as printed: all count alike, in a step of its own before that of REINFORCE,
@@ -133,7 +134,8 @@ PRESETS = {
         kl_weight=1e-2,
     ),
 }
-"""``default``: for some 100 trials. ``paper``: the article's constants, and its sources' where it gives none."""
+"""``default``: for some 100 trials. ``paper``: the article's constants, and its sources' where it gives none; its
+likelihood is the advantage-weighted one, as the printed one, ``plain``, has no gradient on average."""
 
 
 def settings_from(preset: str, **changes: Any) -> Settings:

@@ -21,6 +21,7 @@ from tiny_space import BEST, PlayedEngine, Sample, evaluate_or_fail, grid_space,
 from autoad_nni_strategies import AutoADStrategy
 from autoad_nni_strategies.controller import Controller
 from autoad_nni_strategies.learner import Learner
+from autoad_nni_strategies.predictor import RewardPredictor
 from autoad_nni_strategies.settings import PRESETS
 
 SIZES = (5, 4, 3, 4)
@@ -241,6 +242,26 @@ def test_values_need_not_be_hashable() -> None:
     space = RawFormatModelSpace(MutableDict({"v": Categorical(values, label="v")}), None)
     _, samples = play(lambda sample: 1.0, 10, space)
     assert sorted(samples, key=str) == sorted(({"v": value} for value in values), key=str)
+
+
+def test_a_long_search_predicts_from_the_best_and_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[list[float]] = []
+    monkeypatch.setattr("autoad_nni_strategies.autoad._MOST_TO_PREDICT", 20)
+    fit = RewardPredictor.fit
+    monkeypatch.setattr(RewardPredictor, "fit", lambda self, a, r: (fitted.append(list(r)), fit(self, a, r))[1])
+    play(answer := CountingDown(), 61, grid_space(8, 8, 8, 8))
+    assert [len(rewards) for rewards in fitted] == [10, 15, *[20] * 9]
+    assert sorted(fitted[-1]) == sorted(answer.given[:10] + answer.given[50:60])  # the first were the best
+    assert all(len(set(rewards)) == len(rewards) for rewards in fitted), "none twice"
+
+
+class CountingDown:
+    def __init__(self) -> None:
+        self.given: list[float] = []
+
+    def __call__(self, sample: Sample) -> float:
+        self.given.append(1 - len(self.given) / 100)
+        return self.given[-1]
 
 
 # --- failed trials ---
