@@ -6,6 +6,11 @@ torch): NNI's manager waits ten seconds for the advisor to connect.
 
 from __future__ import annotations
 
+import os
+
+# NNI would import pytorch_lightning, which is no requirement here and takes seconds.
+os.environ.setdefault("NNI_FRAMEWORK", "none")
+
 from autoad_nni.bridge.advisor import StrategyAdvisor
 
 __all__ = ["StrategyAdvisor"]

@@ -102,8 +102,11 @@ class Journal:
                 if isinstance(old, dict) and isinstance(new, dict):
                     part = next(part for part in [*new, *old] if old.get(part) != new.get(part))
                     key, old, new = f"{key}, {part}", old.get(part), new.get(part)
+                if isinstance(old, list) and isinstance(new, list):
+                    old, new = _around_the_difference(old, new)
+                note = "The images have changed. " if key == "images" else ""
                 raise AutoADError(
-                    f"{self.path} was recorded with {key} = {_short(old)}, this search has {_short(new)}. "
+                    f"{self.path} was recorded with {key} = {_short(old)}, this search has {_short(new)}. {note}"
                     "A search is resumed only as it was: put the old value back, or start anew with another output "
                     "folder."
                 )
@@ -137,6 +140,18 @@ def _changed_by_hand(path: Path, number: int, got: str, expected: str) -> AutoAD
     )
 
 
-def _short(value: Any, width: int = 120) -> str:
+def _around_the_difference(old: list[Any], new: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Leaves of two long lists what is about their first difference; of options, the name before a value too."""
+    if max(len(_short(value)) for value in (old, new)) < _WIDTH:
+        return old, new
+    n_equal = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    start = max(0, n_equal - 1)
+    return old[start : start + 3], new[start : start + 3]
+
+
+_WIDTH = 120
+
+
+def _short(value: Any, width: int = _WIDTH) -> str:
     text = json.dumps(value)
     return text if len(text) <= width else text[: width - 3] + "..."

@@ -50,7 +50,7 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; a fault of the user is one line on stderr and exit code 2."""
-    # NNI would import pytorch_lightning, seconds in every trial. Set here, in the entry point, not by the package.
+    # As in autoad_nni/bridge, for commands that import a search space without it.
     os.environ.setdefault("NNI_FRAMEWORK", "none")
     # NNI says so of every torch class that it does not know; harmless, and not to be mended in an archived package.
     warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)

@@ -121,8 +121,28 @@ def test_a_journal_of_another_search_is_refused_and_the_difference_named(
 
 def test_a_long_difference_is_abridged(journal: Path) -> None:
     with pytest.raises(AutoADError) as caught:
-        Journal(journal, {**IDENTITY, "search_space": {"a": list(range(1000))}})
+        Journal(journal, {**IDENTITY, "search_space": {"a": "x" * 1000}})
     assert len(str(caught.value)) < 600 and "..." in str(caught.value)
+
+
+def test_of_many_options_the_one_that_differs_is_named(journal: Path, tmp_path: Path) -> None:
+    options = ["--data", "folder", "--root", "/a/long/path/" * 9, "--max-seconds", "30", "--threads", "1"]
+    path = tmp_path / "options.jsonl"
+    Journal(path, {"trial_arguments": options})
+    for changed, got, has in (
+        (
+            [*options[:5], "40", *options[6:]],
+            ["--max-seconds", "30", "--threads"],
+            ["--max-seconds", "40", "--threads"],
+        ),
+        (options[:-2], ["30", "--threads", "1"], ["30"]),
+        ([*options, "--two-sided"], ["1"], ["1", "--two-sided"]),
+    ):
+        with pytest.raises(AutoADError) as caught:
+            Journal(path, {"trial_arguments": changed})
+        assert f"recorded with trial_arguments = {json.dumps(got)}, this search has {json.dumps(has)}. A search" in str(
+            caught.value
+        )
 
 
 def test_the_order_of_keys_makes_no_other_search(journal: Path) -> None:

@@ -371,4 +371,5 @@ def test_a_relative_root_means_the_same_as_under_nnictl(tmp_path: Path) -> None:
     (tmp_path / "images" / "good" / "7.png").unlink()
     ended = command("search", file, "--output", tmp_path / "run", "--trials", "3", "--resume")
     assert ended.code == 2 and "was recorded with images = " in ended.err and len(ended.err.splitlines()) == 1
+    assert "The images have changed." in ended.err
     assert len(history(tmp_path / "run")) == 2
