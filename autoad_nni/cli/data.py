@@ -41,9 +41,10 @@ def check(path: Annotated[Path, typer.Argument(help="A category, or a folder of 
         typer.echo(problem)
     if report.problems:
         raise typer.Exit(2)
+    kinds = ", ".join(report.kinds[:8]) + (", ..." if len(report.kinds) > 8 else "")
     typer.echo(
         f"nothing wrong in {path}: categories {report.n_categories}, images {report.n_images}, "
-        f"kinds of defects {len(report.kinds)}, masks {report.n_masks}"
+        f"kinds of defects {len(report.kinds)}{f' ({kinds})' if kinds else ''}, masks {report.n_masks}"
     )
     for remark in report.remarks:
         typer.echo(remark)

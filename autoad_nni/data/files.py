@@ -13,10 +13,14 @@ __all__ = ["EXTENSIONS", "NOT_READ", "image_files", "refused_files", "sub_folder
 
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *((".webp",) if features.check("webp") else ()))
 NOT_READ: Final = (
-    ".avif", ".dng", ".exr", ".gif", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpx", ".pbm", ".pgm",
-    ".pnm", ".ppm", ".psd", ".svg", ".tga", ".webp",
+    ".apng", ".arw", ".avif", ".cr2", ".cr3", ".dib", ".dng", ".exr", ".fits", ".gif", ".heic", ".heif", ".ico", ".j2k",
+    ".jfif", ".jp2", ".jpe", ".jpeg2000", ".jpf", ".jpx", ".jxl", ".nef", ".nrw", ".orf", ".pbm", ".pcx", ".pef",
+    ".pfm", ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".raf", ".rw2", ".srw", ".svg", ".tga", ".webp",
 )  # fmt: skip
-"""Endings of images that are not read; left out without a word, they would be missed by nobody."""
+"""Endings of images that are not read; left out without a word, they would be missed by nobody.
+
+Not ``.raw`` and ``.hdr``, which also go with what is no image.
+"""
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:

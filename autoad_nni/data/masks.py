@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["marked", "mask_path", "mask_pixels", "read_mask", "resize_mask"]
+__all__ = ["MAX_VALUES", "marked", "mask_path", "mask_pixels", "n_values", "read_mask", "resize_mask"]
+
+MAX_VALUES: Final = 8
+"""With more, a mask is rather a photograph or blurred. MVTec-AD's masks have two."""
 
 
 def mask_path(root: Path, image: Path) -> Path:
@@ -55,6 +58,12 @@ def marked(pixels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Whether a pixel of `mask_pixels` belongs to the defect, ``(height, width)``."""
     found: npt.NDArray[np.bool_] = np.any(pixels != 0, axis=2) if pixels.ndim == 3 else pixels != 0
     return found
+
+
+def n_values(pixels: npt.NDArray[Any]) -> int:
+    """The number of different greys or colours of `mask_pixels`."""
+    # A colour as one number.
+    return len(np.unique(pixels @ 256 ** np.arange(pixels.shape[2]) if pixels.ndim == 3 else pixels))
 
 
 def resize_mask(mask: npt.NDArray[np.bool_], height: int, width: int) -> Tensor:

@@ -6,15 +6,18 @@ import pytest
 from PIL import Image
 from run_command import command, run, start
 
+from autoad_nni.data.textures import KINDS
+
 
 def test_a_set_is_written_and_has_nothing_wrong(tmp_path: Path) -> None:
     out = tmp_path / "textures"
     written = run("data", "textures", out, "--seed", 5)
     assert (written.code, written.err) == (0, "")
     assert written.out.startswith(f"written to {out}: brick, grass, gravel, each with the defects blob,")
-    line = f"nothing wrong in {out}: categories 3, images 516, kinds of defects 6, masks 144\n"
+    kinds = f"kinds of defects 6 ({', '.join(sorted(KINDS))})"
+    line = f"nothing wrong in {out}: categories 3, images 516, {kinds}, masks 144\n"
     assert command("data", "check", out) == (0, line, "")
-    brick = f"nothing wrong in {out / 'brick'}: categories 1, images 172, kinds of defects 6, masks 48\n"
+    brick = f"nothing wrong in {out / 'brick'}: categories 1, images 172, {kinds}, masks 48\n"
     assert command("data", "check", out / "brick") == (0, brick, "")
 
     again = command("data", "textures", out)
@@ -52,6 +55,15 @@ def test_what_is_allowed_is_said_last(tmp_path: Path) -> None:
     assert first.startswith(f"nothing wrong in {tmp_path}: categories 1, images 14,")
     assert [remark.partition(":")[0] for remark in remarks] == [str(tmp_path)] * 2
     assert "sizes 12 x 10 to 23 x 10" in remarks[0] and "12 of 14 images are grey" in remarks[1]
+
+
+def test_the_first_eight_kinds_of_defects_are_named(tmp_path: Path) -> None:
+    for k, folder in enumerate(("good", *"ihgfedcba")):
+        (tmp_path / folder).mkdir()
+        for i in range(10):
+            Image.new("L", (12, 10), 10 * k + i).save(tmp_path / folder / f"{i:03}.png")
+    line = "categories 1, images 100, kinds of defects 9 (a, b, c, d, e, f, g, h, ...), masks 0\n"
+    assert command("data", "check", tmp_path) == (0, f"nothing wrong in {tmp_path}: {line}", "")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,13 @@ def write_masks(folder: Path, n: int) -> None:
         Image.fromarray(mask).save(folder / f"{i:03}_mask.png")
 
 
+def write_photographs(folder: Path, n: int, seed: int = 0) -> None:
+    """Writes images with as many values as photographs have."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, pixels in enumerate(np.random.default_rng(seed).integers(0, 256, (n, 10, 12), dtype=np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{i:03}.png")
+
+
 def only_problem(path: Path, *words: str) -> None:
     """There is one problem; it holds the words, names what was expected and what to do."""
     (problem,) = check_layout(path).problems

@@ -49,7 +49,7 @@ def test_nothing_wrong(mvtec: Path, plain: Path, tmp_path: Path) -> None:
 def test_no_layout_no_images_no_folder(tmp_path: Path, plain: Path, fails: Any, write_images: Write) -> None:
     with fails("none is no folder", "Correct the path"):
         check_layout(tmp_path / "none")
-    write_images(tmp_path / "nuts" / "ok", 3)
+    write_images(tmp_path / "nuts" / "fine", 3)
     only_problem(tmp_path / "nuts", str(tmp_path / "nuts"), "neither good nor train/good")
     only_problem(tmp_path, str(tmp_path / "nuts"), "neither good nor train/good")
     (tmp_path / "void").mkdir()
@@ -111,10 +111,10 @@ def test_empty_folders(tmp_path: Path, write_images: Write, folder: str, advice:
 
 
 def test_train_without_good(tmp_path: Path, write_images: Write) -> None:
-    write_images(tmp_path / "train" / "ok", 12)
+    write_images(tmp_path / "train" / "fine", 12)
     write_images(tmp_path / "test" / "crack", 2, first=50)
     beside, empty = check_layout(tmp_path).problems
-    assert f"{tmp_path / 'train/ok'} is beside train/good" in beside
+    assert f"{tmp_path / 'train/fine'} is beside train/good" in beside
     assert f"{tmp_path / 'train/good'} has no images" in empty
 
 
@@ -133,12 +133,19 @@ def test_a_single_defect(plain: Path) -> None:
     only_problem(plain, f"{plain} has 1 image with a defect", "2 or more")
 
 
-@pytest.mark.parametrize("name", ["train/good/a.gif", "test/good/a.HEIC", "test/dent/deep/a.jp2"])
+@pytest.mark.parametrize("name", ["train/good/a.gif", "test/good/a.HEIC", "test/dent/deep/a.jp2", "test/crack/a.NEF"])
 def test_images_of_a_kind_that_is_not_read(mvtec: Path, fails: Any, name: str) -> None:
     (mvtec / name).write_bytes(b"GIF89a")
     only_problem(mvtec, f"{mvtec / name} is an image that is not read", "files that end in .png", "Convert it")
     with fails(f"{mvtec / name} is an image that is not read"):
         load_task(TaskOptions(data="folder", root=mvtec))
+
+
+def test_images_that_are_not_read_and_lie_in_no_sub_folder(mvtec: Path, plain: Path) -> None:
+    for path, root in ((mvtec / "a.gif", mvtec), (mvtec / "test" / "a.jxl", mvtec), (plain / "a.cr2", plain)):
+        path.write_bytes(b"GIF89a")
+        only_problem(root, f"{path} is an image that is not read", "Convert it, or move it away.")
+        path.unlink()
 
 
 def test_several_sizes_and_modes_are_no_problem_but_said(plain: Path, mvtec: Path, tmp_path: Path) -> None:

@@ -178,3 +178,52 @@ def test_an_inverted_mask(found: Set, mode: str) -> None:
 def test_masks_of_a_kind_that_is_not_read(found: Set, name: str) -> None:
     (found.root / "ground_truth" / name).write_bytes(b"GIF89a")
     only_problem(found.root, f"{found.root / 'ground_truth' / name} is an image that is not read", "Convert it")
+
+
+@pytest.mark.parametrize("how", ["palette", "alpha", "1 and 2"])
+def test_a_mask_without_any_background(found: Set, how: str) -> None:
+    """To invert it would not help."""
+    if how == "palette":
+        mask = Image.new("P", (12, 10), 0)
+        mask.putpalette([255, 255, 255, 255, 0, 0])
+        mask.paste(1, (2, 2, 5, 5))
+    elif how == "alpha":
+        mask = Image.new("RGBA", (12, 10), (255, 255, 255, 0))
+        mask.paste((255, 255, 255, 255), (2, 2, 5, 5))
+    else:
+        mask = Image.new("L", (12, 10), 1)
+        mask.paste(2, (2, 2, 5, 5))
+    mask.save(found.mask("crack/000"))
+    only_problem(
+        found.root, f"{found.mask('crack/000')} has no pixel that is 0", "Save it with 0 and 255, as grey PNG."
+    )
+
+
+def test_masks_that_are_all_inverted(found: Set) -> None:
+    """None marks more than 90 %, but that all mark the corners and more than half says enough."""
+    names = ("crack/000", "crack/001", "crack/002", "dent/deep/000", "dent/deep/001")
+    for width, wrong in ((6, False), (5, True)):
+        for name in names:
+            mask = Image.new("L", (12, 10), 255)
+            mask.paste(0, (0, 0, width, 10))
+            for y in (0, 9):
+                mask.putpixel((0, y), 255)
+                mask.putpixel((11, 4 + y // 9), 0)
+            assert np.asarray(mask).sum() == 255 * 10 * (12 - width)
+            mask.save(found.mask(name))
+        if wrong:
+            start = f"{found.root / 'ground_truth'}: each of the 5 masks marks the four corners and more than 50 %"
+            only_problem(found.root, start, "Expected 0 where there is no defect. Invert them")
+        else:
+            assert check_layout(found.root).problems == (), "half is not more than half"
+    mask.putpixel((11, 9), 0)
+    mask.save(found.mask(names[-1]))
+    assert check_layout(found.root).problems == ()
+
+
+def test_a_folder_of_masks_in_other_case_is_said_once(found: Set) -> None:
+    (found.root / "ground_truth" / "crack").rename(found.root / "ground_truth" / "Crack")
+    wrong, right = (found.root / "ground_truth" / name for name in ("Crack", "crack"))
+    only_problem(found.root, f"{wrong} seems to be meant for {right}.", "Rename it.")
+    write_masks(right, 3)
+    assert len(check_layout(found.root).problems) == 3, "then they are three masks without an image"

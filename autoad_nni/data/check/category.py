@@ -54,6 +54,8 @@ def find_category(root: Path) -> Category:
     kinds = kinds_of_defects(tested)
     # A set, as tested / "good" is train in the plain layout.
     looked_in = sorted({train, tested / "good", root / "ground_truth", *kinds})
+    above = (root, root / "train", root / "test") if mvtec else (root,)
+    lost = [path for folder in above for path in refused_files(folder) if path.parent == folder]
     return Category(
         root=root,
         is_mvtec=mvtec,
@@ -61,7 +63,7 @@ def find_category(root: Path) -> Category:
         held_out=image_files(tested / "good") if mvtec else [],
         defects={folder.name: image_files(folder) for folder in kinds},
         masks=image_files(root / "ground_truth"),
-        refused=[path for folder in looked_in for path in refused_files(folder)],
+        refused=[*lost, *(path for folder in looked_in for path in refused_files(folder))],
     )
 
 

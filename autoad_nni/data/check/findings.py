@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,10 +31,12 @@ class Findings(NamedTuple):
 def examine(category: Category) -> Findings:
     """Decodes every image and mask of a category, and judges them."""
     images = read_all(read_image, [*category.good, *category.defective])
+    named = misnamed(category.root)
     problems = [
-        *_places(category),
+        *named.values(),
+        *_places(category, named),
         *_refused(category),
-        *_numbers(category),
+        *_numbers(category, named),
         *(image.fault for image in images.values() if image.fault),
         *_twins(category, images),
         *mask_problems(category, images),
@@ -42,19 +44,19 @@ def examine(category: Category) -> Findings:
     return Findings(problems, list(_remarks(category, [image for image in images.values() if not image.fault])))
 
 
-def _places(category: Category) -> Iterator[str]:
-    """Images where no data set looks for them, or where it takes them for something else."""
+def _places(category: Category, named: Container[Path]) -> Iterator[str]:
+    """Images where no data set looks for them; not in folders that are named already."""
     root = category.root
-    yield from misnamed(root)
     if category.is_mvtec:
         for folder in sub_folders(root / "train"):
-            if folder.name != "good":
+            if folder.name != "good" and folder not in named:
                 yield (
                     f"{folder} is beside train/good. Expected nothing but good below train. "
                     f"Move images with a defect to {root / 'test' / folder.name}, good ones to train/good."
                 )
         for folder in sub_folders(root):
-            if meant(folder) in (None, "good") and image_files(folder):
+            known = folder.name in ("ground_truth", "test", "train") or folder in named
+            if not known and image_files(folder):
                 yield f"{folder} is beside train. Expected images below train and test only. Move them there or away."
     for folder in (root, root / "train", root / "test") if category.is_mvtec else (root,):
         for path in image_files(folder):
@@ -71,7 +73,7 @@ def _refused(category: Category) -> Iterator[str]:
         )
 
 
-def _numbers(category: Category) -> Iterator[str]:
+def _numbers(category: Category, named: Iterable[Path]) -> Iterator[str]:
     """Folders without images, and fewer images than the data set takes."""
     root, n_defective = category.root, len(category.defective)
     n_good = len(category.good)
@@ -80,8 +82,9 @@ def _numbers(category: Category) -> Iterator[str]:
     if category.is_mvtec and (root / "test" / "good").is_dir():
         folders[root / "test" / "good"] = category.held_out
     folders |= {category.tested / kind: paths for kind, paths in category.defects.items()}
+    elsewhere = {folder.parent / "good" for folder in named if meant(folder) == "good"}
     for folder, paths in folders.items():
-        if not paths:
+        if not paths and folder not in elsewhere:
             advice = "Add images." if folder == train else "Add images or remove the folder."
             yield f"{folder} has no images. Expected 1 or more. {advice}"
     if len(category.held_out) == 1:

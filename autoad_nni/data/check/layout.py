@@ -39,9 +39,10 @@ def check_layout(path: Path) -> LayoutReport:
     """Checks a category in the MVTec-AD or the plain layout, or a folder of such categories.
 
     Every image and mask is decoded. Found are: unreadable files, and images of a kind that is not read; too few images,
-    or none; images where no data set looks for them; the same picture as good and as defect, or in training and in
-    test; and where there is ``ground_truth``, masks that are missing, empty, named otherwise, of another size than
-    their image, without an image, of many values, or that mark nearly all of their image.
+    or none; images where no data set looks for them; folders whose names are nearly those of the layouts, and masks
+    among the images; the same picture as good and as defect, or in training and in test; and where there is
+    ``ground_truth``, masks that are missing, empty, named otherwise, of another size than their image, without an
+    image, of many values, or that mark the background.
 
     Args:
         path: The folder; see :class:`~autoad_nni.data.sources.folder.Folder` for the layouts.
@@ -66,7 +67,7 @@ def check_layout(path: Path) -> LayoutReport:
             strangers = [path]
     problems = []
     for folder in strangers:
-        problems += list(misnamed(folder)) or [
+        problems += list(misnamed(folder).values()) or [
             f"{folder} has neither good nor train/good. Expected good/ and folders of defects, or the MVTec layout. "
             "Rename its folders."
         ]

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from autoad_nni.data.check.category import Category
 from autoad_nni.data.check.reading import ImageFacts, MaskFacts, read_all, read_mask_facts
-from autoad_nni.data.masks import mask_path
+from autoad_nni.data.files import sub_folders
+from autoad_nni.data.masks import MAX_VALUES, mask_path
 
 __all__ = ["mask_problems"]
 
-# Above these a mask is rather a photograph or blurred, or marks the background. MVTec-AD's masks have two values.
-_MAX_VALUES = 8
+# Above, a mask rather marks the background.
 _MAX_MARKED = 0.9
+# Above, it does if all masks mark that much and all corners.
+_MAX_ALL_MARKED = 0.5
 
 
 def mask_problems(category: Category, images: dict[Path, ImageFacts]) -> Iterator[str]:
@@ -25,6 +27,10 @@ def mask_problems(category: Category, images: dict[Path, ImageFacts]) -> Iterato
         if category.defective:
             yield f"{folder} has no masks. Expected one for each image with a defect. Add them, or remove the folder."
         return
+    misspelt = _misspelt(category)
+    for wrong, right in misspelt.items():
+        yield f"{wrong} seems to be meant for {right}. Expected the name of the folder of defects. Rename it."
+    found = [mask for mask in category.masks if folder / mask.relative_to(folder).parts[0] not in misspelt]
     expected: dict[Path, Path] = {}
     for path in category.defective:
         place = mask_path(category.root, path)
@@ -32,16 +38,18 @@ def mask_problems(category: Category, images: dict[Path, ImageFacts]) -> Iterato
         if first is not path:
             yield f"{path} and {first} share the mask {place}. Expected one for each. Rename one of the images."
     good = {mask_path(category.root, path): path for path in category.good}
-    strangers = set(category.masks) - expected.keys() - good.keys()
+    strangers = set(found) - expected.keys() - good.keys()
     for place, path in expected.items():
-        if place not in category.masks:
+        if place not in found and not set(misspelt.values()) & set(place.parents):
             other = _named_otherwise(place, path, strangers)
             if other is None:
                 yield f"{path} has no mask. Expected {place}. Add it."
             else:
                 strangers.remove(other)
                 yield f"{other} is not named as the mask of {path}. Expected {place}. Save it as that."
-    for place, mask in read_all(read_mask_facts, category.masks).items():
+    masks = read_all(read_mask_facts, found)
+    yield from _all_inverted(folder, [mask for place, mask in masks.items() if place in expected])
+    for place, mask in masks.items():
         if mask.fault:
             yield mask.fault
         elif place in strangers:
@@ -59,12 +67,34 @@ def mask_problems(category: Category, images: dict[Path, ImageFacts]) -> Iterato
             yield from _contradictions(place, mask, expected[place], images[expected[place]])
 
 
+def _misspelt(category: Category) -> dict[Path, Path]:
+    """The folders of masks that are named as a kind of defect but for upper and lower case, each with the right one."""
+    folder, kinds = category.root / "ground_truth", category.defects
+    return {
+        wrong: folder / kind
+        for wrong in sub_folders(folder)
+        for kind in kinds
+        if wrong.name not in kinds and wrong.name.lower() == kind.lower() and not (folder / kind).is_dir()
+    }
+
+
 def _named_otherwise(place: Path, image: Path, strangers: set[Path]) -> Path | None:
     """A mask in the right folder that has its image's name, but lacks ``_mask`` or ends otherwise."""
     found = [
         mask for mask in strangers if mask.parent == place.parent and mask.stem in (image.stem, f"{image.stem}_mask")
     ]
     return min(found, default=None)
+
+
+def _all_inverted(folder: Path, masks: list[MaskFacts]) -> Iterator[str]:
+    """Masks of which none alone marks too much, but that cannot all be right."""
+    all_do = all(mask.corners and mask.marked > _MAX_ALL_MARKED for mask in masks)
+    if len(masks) > 1 and all_do and any(mask.marked <= _MAX_MARKED for mask in masks):
+        yield (
+            f"{folder}: each of the {len(masks)} masks marks the four corners and more than "
+            f"{100 * _MAX_ALL_MARKED:.0f} % of its image. Expected 0 where there is no defect. Invert them if they "
+            "mark the background."
+        )
 
 
 def _contradictions(place: Path, mask: MaskFacts, path: Path, image: ImageFacts) -> Iterator[str]:
@@ -76,10 +106,15 @@ def _contradictions(place: Path, mask: MaskFacts, path: Path, image: ImageFacts)
         )
     elif not mask.marked:
         yield f"{place} is empty. Expected pixels other than 0 where the defect is. Make it again."
-    elif mask.n_values > _MAX_VALUES:
+    elif mask.n_values > MAX_VALUES:
         yield (
-            f"{place} has {mask.n_values} different values. Expected at most {_MAX_VALUES}: every pixel that is not 0 "
+            f"{place} has {mask.n_values} different values. Expected at most {MAX_VALUES}: every pixel that is not 0 "
             "counts as defect, those that JPEG or soft edges leave too. Save it with 0 and 255 only, as PNG."
+        )
+    elif mask.marked == 1:
+        yield (
+            f"{place} has no pixel that is 0. Expected 0 as the background, and other values where the defect is; of a "
+            "palette the colours count, not the numbers, and alpha does not. Save it with 0 and 255, as grey PNG."
         )
     elif mask.marked > _MAX_MARKED:
         yield (

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 # One truth: what the folder data set can read is what is readable here.
 from autoad_nni.data.decode import UNREADABLE, is_grey, pixels_of, unreadable
-from autoad_nni.data.masks import marked, mask_pixels
+from autoad_nni.data.masks import marked, mask_pixels, n_values
 
 __all__ = ["ImageFacts", "MaskFacts", "read_all", "read_image", "read_mask_facts"]
 
@@ -46,6 +46,7 @@ class MaskFacts(NamedTuple):
         height: Rows.
         width: Columns.
         marked: Share of the pixels that belong to the defect.
+        corners: Whether all four corners do.
         n_values: Number of different greys or colours.
         fault: The line that says what is wrong.
     """
@@ -53,6 +54,7 @@ class MaskFacts(NamedTuple):
     height: int = 0
     width: int = 0
     marked: float = 0.0
+    corners: bool = False
     n_values: int = 0
     fault: str = ""
 
@@ -90,8 +92,11 @@ def read_mask_facts(path: Path) -> MaskFacts:
         pixels = mask_pixels(path)
     except UNREADABLE as error:
         return MaskFacts(fault=str(unreadable(path, error, "mask")))
-    # A colour as one number.
-    values = pixels @ 256 ** np.arange(pixels.shape[2]) if pixels.ndim == 3 else pixels
+    defect = marked(pixels)
     return MaskFacts(
-        pixels.shape[0], pixels.shape[1], marked=float(marked(pixels).mean()), n_values=len(np.unique(values))
+        height=defect.shape[0],
+        width=defect.shape[1],
+        marked=float(defect.mean()),
+        corners=bool(defect[[0, 0, -1, -1], [0, -1, 0, -1]].all()),
+        n_values=n_values(pixels),
     )

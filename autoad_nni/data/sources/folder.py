@@ -33,8 +33,9 @@ class Folder(ImageSource):
     is split 6:2:2 instead.
 
     Plain: ``good``, and optional sub-folders of any other name (``defect``, say) with defects. ``good`` is split
-    6:2:2, the defects are halved. Names that are one of the layouts' but for their spelling (``Good``), or that mix the
-    two (``train`` beside ``good``), are errors: they would be taken for defects.
+    6:2:2, the defects are halved. Names that are one of the layouts' but for their spelling (``Good``), names that
+    mean the same (``ok``; ``masks`` with masks in it), or that mix the two (``train`` beside ``good``), are errors:
+    they would be taken for defects. So are masks beside their images.
 
     The defects are all used, whatever the contamination: they are few. Without any, ``--abnormal`` must name a set;
     with some, it must not, as the many strangers would drown the few defects.
@@ -43,8 +44,8 @@ class Folder(ImageSource):
     one for each image with a defect, or no such folder at all.
 
     Images are png, jpg, bmp, tif or webp, of any size and mode, also in sub-folders and links to folders; hidden files
-    are left out, and images in another format are an error. Grey images of 16 bits are divided by 65535, float images
-    must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
+    are left out; gif, heic, cameras' raw files and other known image formats are an error. Grey images of 16 bits are
+    divided by 65535, float images must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
     All are read as RGB if any of them, good or not, is stored in colour, and as grey if none is. Without
     ``--image-size`` all are resized to the size of the first good image by name, shrunk to fit into 224 x 224 in
     proportion.
@@ -98,7 +99,7 @@ def _list(root: Path) -> list[_Item]:
         raise AutoADError(
             f"{root} is no folder. Expected a folder of images; those beside it: {names}. Correct --root or --category."
         )
-    for fault in misnamed(root):
+    for fault in misnamed(root).values():
         raise AutoADError(fault)
     if is_mvtec(root):
         good, tested = root / "train" / "good", root / "test"
