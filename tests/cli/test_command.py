@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -46,6 +47,13 @@ def test_a_trial_imports_no_lightning() -> None:
     """Seconds in every trial."""
     code = leaving(["space"]) + "import autoad_nni.bridge.in_process"
     assert imported_by(code) & {"pytorch_lightning", "sklearn", "torchvision", "tensorboard"} == set()
+
+
+def test_a_model_is_loaded_in_python_without_lightning_or_an_environment_variable() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "NNI_FRAMEWORK"}
+    code = "from autoad_nni.bridge.best import load_best; import sys; print('pytorch_lightning' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 
 
 def test_the_version() -> None:
