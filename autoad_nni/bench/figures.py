@@ -49,13 +49,13 @@ def draw(curves: Mapping[str, Curves], table: str, folder: Path) -> list[Path]:
     """
     from matplotlib.figure import Figure
 
-    best = Figure(figsize=(8, 5), layout="constrained")
+    best = Figure(figsize=(10, 5), layout="constrained")
     axes = best.subplots()
     _lines(axes, curves, best_so_far, 1)
     axes.set(title=f"{table}: mean of the best reward so far, 95 % interval", xlabel="trial", ylabel="reward")
-    axes.legend()
+    best.legend(loc="outside right upper")  # beside the curves: a dozen names would cover their ends
     # As Fig. 3 of the paper.
-    progress = Figure(figsize=(8, 10), layout="constrained")
+    progress = Figure(figsize=(10, 10), layout="constrained")
     top, mean, deviation = progress.subplots(3, 1, sharex=True)
     _lines(top, curves, top_so_far, 1)
     top.set(title=f"{table}: mean of the five best so far")
@@ -63,7 +63,7 @@ def draw(curves: Mapping[str, Curves], table: str, folder: Path) -> list[Path]:
     mean.set(title=f"mean reward per {_WINDOW} trials")
     _lines(deviation, curves, lambda each: per_window(each, _WINDOW)[1], _WINDOW)
     deviation.set(title=f"standard deviation of the reward per {_WINDOW} trials", xlabel="trial")
-    top.legend()
+    progress.legend(*top.get_legend_handles_labels(), loc="outside right upper")
     return [*_save(best, folder / f"best-{table}"), *_save(progress, folder / f"progress-{table}")]
 
 
