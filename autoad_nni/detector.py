@@ -98,17 +98,20 @@ class Detector(nn.Module):
         A hypothesis knows no pixels: it adds one number to an image's score. Added to the map it would say nothing of
         where the anomaly is, and as it varies more between images than a distance within one, it would drown that.
         """
-        reconstruction, _ = self._reconstruct(images)
-        return self.distance.map(reconstruction, images) / self.distance_scale
+        return self._map_and_codes(images)[0]
 
     def lifted_map(self, images: Tensor) -> Tensor:
         """Return `score_map` lifted by the hypothesis, so that its mean over an image is the image's score.
 
         For windows of a larger image, which the hypothesis does tell apart.
         """
-        reconstruction, codes = self._reconstruct(images)
+        distances, codes = self._map_and_codes(images)
         lift = self.hypothesis.score(codes) / self.hypothesis_scale
-        return self.distance.map(reconstruction, images) / self.distance_scale + lift[:, None, None, None]
+        return distances + lift[:, None, None, None]
+
+    def _map_and_codes(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        reconstruction, codes = self._reconstruct(images)
+        return self.distance.map(reconstruction, images) / self.distance_scale, codes
 
     def terms(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return distance per image, ``(batch,)``, and the codes that the hypothesis sees, ``(batch, d)``."""

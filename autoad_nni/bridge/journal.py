@@ -21,6 +21,7 @@ __all__ = ["Journal", "append_line", "read_lines", "write_json_atomically"]
 Event = dict[str, Any]
 
 _FORMAT = 1
+_WIDTH = 120  # of a value in a message
 
 
 def read_lines(path: Path, *, mend: bool = True) -> list[Event]:
@@ -147,9 +148,6 @@ def _around_the_difference(old: list[Any], new: list[Any]) -> tuple[list[Any], l
     n_equal = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     start = max(0, n_equal - 1)
     return old[start : start + 3], new[start : start + 3]
-
-
-_WIDTH = 120
 
 
 def _short(value: Any, width: int = _WIDTH) -> str:

@@ -86,6 +86,21 @@ class Experiment:
         if manager is not None:
             self.nnictl("stop", self.id)
 
+    def launch(self, *words: str, printed: Path) -> subprocess.Popen[str]:
+        """Starts ``autoad-nni launch`` with what it prints in a file; returns when the experiment has its id."""
+        with printed.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "autoad_nni", "launch", *words],
+                # Launch itself holds the manager to loopback.
+                env={**os.environ, "HOME": str(self.home), "OMP_NUM_THREADS": "1"},
+                stdout=file, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+        while not self.id:
+            assert process.poll() is None
+            time.sleep(0.2)
+            self.id = printed.read_text().partition("Experiment ID: ")[2].partition("\n")[0]
+        return process
+
     def resume(self) -> None:
         self.port = free_port(self.port + 1, 19999)
         self.nnictl("resume", self.id, "--port", str(self.port))

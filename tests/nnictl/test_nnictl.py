@@ -163,22 +163,13 @@ def test_launch_resumes_a_stopped_experiment(tmp_path: Path, expected: list[tupl
 
 def test_launch_whose_server_is_stopped_from_outside_says_how_to_go_on(tmp_path: Path) -> None:
     """Once by nnictl in a new experiment, once by a kill in the same one resumed."""
-    environment = {**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     experiment = Experiment(tmp_path, write_experiment(tmp_path, maxTrialNumber=50))
     words = [str(experiment.file)]
     with ExitStack() as stack:
         stack.push(experiment)  # stops what still runs when an assertion fails
         for kill in (False, True):
             n_ended, printed = experiment.n_ended(), tmp_path / f"printed-{kill}.txt"
-            with printed.open("w") as file:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "autoad_nni", "launch", *words],
-                    env=environment, stdout=file, stderr=subprocess.PIPE, text=True,
-                )  # fmt: skip
-            while not experiment.id:
-                assert process.poll() is None
-                time.sleep(0.2)
-                experiment.id = printed.read_text().partition("Experiment ID: ")[2].partition("\n")[0]
+            process = experiment.launch(*words, printed=printed)
             experiment.wait_for_trials(n_ended + 1)
             manager = experiment.manager()
             assert manager is not None
@@ -214,22 +205,13 @@ def test_an_open_experiment_is_not_opened_again(done: Experiment) -> None:
 
 def test_a_launch_that_is_terminated_leaves_no_server_and_says_how_to_go_on(tmp_path: Path) -> None:
     """Of a new experiment, and of the same one resumed."""
-    environment = {**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     experiment = Experiment(tmp_path, write_experiment(tmp_path, maxTrialNumber=50))
     words = [str(experiment.file)]
     with ExitStack() as stack:
         stack.push(experiment)
         for sitting in (1, 2):
             n_ended, printed = experiment.n_ended(), tmp_path / f"printed-{sitting}.txt"
-            with printed.open("w") as file:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "autoad_nni", "launch", *words],
-                    env=environment, stdout=file, stderr=subprocess.PIPE, text=True,
-                )  # fmt: skip
-            while not experiment.id:
-                assert process.poll() is None
-                time.sleep(0.2)
-                experiment.id = printed.read_text().partition("Experiment ID: ")[2].partition("\n")[0]
+            process = experiment.launch(*words, printed=printed)
             experiment.wait_for_trials(n_ended + 1)
             manager = experiment.manager()
             assert manager is not None
