@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nni.runtime.command_channel.websocket import WsChannelClient
 from nni.runtime.msg_dispatcher_base import MsgDispatcherBase
 from nni.runtime.tuner_command_channel import CommandType
 
@@ -35,6 +36,29 @@ __all__ = ["StrategyAdvisor"]
 _logger = logging.getLogger("nni.autoad")  # below "nni": what NNI writes to the dispatcher's log
 
 _FAILURES_BEFORE_GIVING_UP = 3
+
+
+class _OneConnection(WsChannelClient):  # type: ignore[misc]
+    """NNI's channel, but a lost connection stays lost.
+
+    NNI's own goes on calling for ten seconds. Whoever answers by then is the server of the same experiment, resumed
+    after a kill, and it drops the tuner that it started itself for the caller: no trial would ever start again.
+
+    Args:
+        channel: A connected channel.
+    """
+
+    def __init__(self, channel: WsChannelClient) -> None:
+        super().__init__(channel._url)
+        self._conn = channel._conn
+
+    def _ensure_conn(self) -> Any:
+        if self._conn is None:
+            raise ConnectionError("NNI's manager is gone.")
+        return self._conn
+
+    def _receive_command(self) -> Any:
+        return self._ensure_conn().receive()
 
 
 class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
@@ -65,7 +89,8 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         seed: int = 0,
         space: str = "autoencoder",
     ) -> None:
-        super().__init__()
+        super().__init__()  # connects
+        self._channel._channel = _OneConnection(self._channel._channel)
         self.stopping: bool = False
         self._choice: dict[str, Any] = {
             "strategy": strategy,

@@ -11,6 +11,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -79,16 +80,20 @@ def run_nnictl(arguments: list[str], *, echo: Callable[[str], None]) -> None:
         [nnictl, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            line = _ANSI.sub("", line.rstrip())
-            found = re.search(r"Experiment ID: (\S+)", line)
-            experiment_id = found[1] if found else experiment_id
-            last = line or last
-            _, reported, reason = line.partition("Dispatcher error: ")
-            failure = reason if reported else failure
-            last_error = line if _PYTHON_ERROR.match(line) else last_error
-            stopped_early = stopped_early or _STOPPED_EARLY.search(line) is not None
-            echo(line)
+        try:
+            for line in process.stdout:
+                line = _ANSI.sub("", line.rstrip())
+                found = re.search(r"Experiment ID: (\S+)", line)
+                experiment_id = found[1] if found else experiment_id
+                last = line or last
+                _, reported, reason = line.partition("Dispatcher error: ")
+                failure = reason if reported else failure
+                last_error = line if _PYTHON_ERROR.match(line) else last_error
+                stopped_early = stopped_early or _STOPPED_EARLY.search(line) is not None
+                echo(line)
+        except BaseException:
+            _end(process, experiment_id)
+            raise
     # After a kill there is no such line: nnictl just fails to reach the server.
     if experiment_id and not failure and (stopped_early or "ConnectionError: " in last_error):
         raise server_gone(experiment_id)
@@ -96,6 +101,28 @@ def run_nnictl(arguments: list[str], *, echo: Callable[[str], None]) -> None:
         raise AutoADError(f"nnictl {arguments[0]} failed with exit code {process.returncode}: {last_error or last}")
     if failure:
         raise AutoADError(f"experiment {experiment_id} ended in ERROR: {failure} See its log/dispatcher.log.")
+
+
+def _end(process: subprocess.Popen[str], experiment_id: str | None) -> None:
+    """Ends nnictl and its server, and reads what they print until then.
+
+    The server writes to nnictl's output. Closed, it would take the server down in the middle of whatever it does.
+    """
+    assert process.stdout is not None
+    # A copy: the caller closes its own, while a trial may hold the other end a little longer.
+    threading.Thread(target=_read_out, args=(os.dup(process.stdout.fileno()),), daemon=True).start()
+    if experiment_id is not None:
+        stop_server(experiment_id)
+    process.terminate()
+    process.wait()
+    if experiment_id is not None:
+        stop_server(experiment_id)  # in case it was on its way up
+
+
+def _read_out(pipe: int) -> None:
+    with open(pipe, "rb", buffering=0) as file:
+        while file.read(1 << 16):
+            pass
 
 
 def server_gone(experiment_id: str) -> AutoADError:

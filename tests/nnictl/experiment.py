@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -86,23 +88,30 @@ class Experiment:
         if manager is not None:
             self.nnictl("stop", self.id)
 
-    def launch(self, *words: str, printed: Path) -> subprocess.Popen[str]:
-        """Starts ``autoad-nni launch`` with what it prints in a file; returns when the experiment has its id."""
-        with printed.open("w") as file:
-            process = subprocess.Popen(
+    @contextmanager
+    def launch(self, *words: str, printed: Path) -> Iterator[subprocess.Popen[str]]:
+        """Runs ``autoad-nni launch`` with what it prints in a file, from when the experiment has its id."""
+        with (
+            printed.open("w") as file,
+            subprocess.Popen(
                 [sys.executable, "-m", "autoad_nni", "launch", *words],
                 # Launch itself holds the manager to loopback.
                 env={**os.environ, "HOME": str(self.home), "OMP_NUM_THREADS": "1"},
                 stdout=file, stderr=subprocess.PIPE, text=True,
-            )  # fmt: skip
-        while not self.id:
-            assert process.poll() is None
-            time.sleep(0.2)
-            self.id = printed.read_text().partition("Experiment ID: ")[2].partition("\n")[0]
-        return process
+            ) as process,
+        ):  # fmt: skip
+            try:
+                deadline = time.monotonic() + 60
+                while not self.id:
+                    assert process.poll() is None and time.monotonic() < deadline, printed.read_text()
+                    time.sleep(0.2)
+                    self.id = printed.read_text().partition("Experiment ID: ")[2].partition("\n")[0]
+                yield process
+            finally:
+                process.kill()  # one that has ended stays as it is
 
     def resume(self) -> None:
-        self.port = free_port(self.port + 1, 19999)
+        """At once and on the same port, where what is left of the last sitting looks for its server."""
         self.nnictl("resume", self.id, "--port", str(self.port))
 
     @property
@@ -130,8 +139,11 @@ class Experiment:
         deadline = time.monotonic() + timeout_s
         while not reached():
             if time.monotonic() > deadline:
-                log = (self.folder / "log" / "nnimanager.log").read_text()[-3000:]
-                raise AssertionError(f"no {what} within {timeout_s} s; status {self.get('check-status')}\n{log}")
+                logs = [
+                    f"{name}:\n{(self.folder / 'log' / name).read_text()[-2000:]}"
+                    for name in ("nnimanager.log", "dispatcher.log")
+                ]
+                raise AssertionError("\n".join([f"no {what} within {timeout_s} s", *logs]))
             time.sleep(0.5)
 
     def manager(self) -> psutil.Process | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -108,12 +107,9 @@ def test_stop_resume_kill_resume_goes_on_as_if_nothing_had_happened(
         experiment.wait_for_trials(4)
         manager = experiment.manager()
         assert manager is not None
-        family = manager.children(recursive=True)
-        os.kill(manager.pid, signal.SIGKILL)
-        _, alive = psutil.wait_procs(family, timeout=60)
-        for process in alive:  # trials outlive a killed manager for a while
-            process.kill()
-        experiment.resume()
+        manager.kill()
+        manager.wait(20)
+        experiment.resume()  # while its tuner and trials are still there
         assert experiment.wait_for_end()["status"] == "DONE"
         journal = experiment.journal()
         assert journal[: len(before)] == before
@@ -169,18 +165,15 @@ def test_launch_whose_server_is_stopped_from_outside_says_how_to_go_on(tmp_path:
         stack.push(experiment)  # stops what still runs when an assertion fails
         for kill in (False, True):
             n_ended, printed = experiment.n_ended(), tmp_path / f"printed-{kill}.txt"
-            process = experiment.launch(*words, printed=printed)
-            experiment.wait_for_trials(n_ended + 1)
-            manager = experiment.manager()
-            assert manager is not None
-            if kill:
-                family = manager.children(recursive=True)
-                manager.kill()
-                for alive in psutil.wait_procs(family, timeout=60)[1]:
-                    alive.kill()
-            else:
-                experiment.nnictl("stop", experiment.id)
-            err = process.communicate(timeout=100)[1]
+            with experiment.launch(*words, printed=printed) as process:
+                experiment.wait_for_trials(n_ended + 1)
+                manager = experiment.manager()
+                assert manager is not None
+                if kill:
+                    manager.kill()
+                else:
+                    experiment.nnictl("stop", experiment.id)
+                err = process.communicate(timeout=100)[1]
             assert process.returncode == 2 and "urllib3" not in printed.read_text()
             words = ["--resume", experiment.id]
             assert err == (
@@ -211,16 +204,18 @@ def test_a_launch_that_is_terminated_leaves_no_server_and_says_how_to_go_on(tmp_
         stack.push(experiment)
         for sitting in (1, 2):
             n_ended, printed = experiment.n_ended(), tmp_path / f"printed-{sitting}.txt"
-            process = experiment.launch(*words, printed=printed)
-            experiment.wait_for_trials(n_ended + 1)
-            manager = experiment.manager()
-            assert manager is not None
-            process.terminate()
-            err = process.communicate(timeout=100)[1]
+            with experiment.launch(*words, printed=printed) as process:
+                experiment.wait_for_trials(n_ended + 1)
+                manager = experiment.manager()
+                assert manager is not None
+                process.terminate()
+                err = process.communicate(timeout=100)[1]
             words = ["--resume", experiment.id]
             assert (process.returncode, err) == (130, f"stopped. Go on with: autoad-nni launch {' '.join(words)}\n")
             manager.wait(20)
             assert experiment.manager() is None
+            log = (experiment.folder / "log" / "nnimanager.log").read_text()
+            assert log.count("Shutdown complete") == sitting, "the server came down in the middle of something"
 
 
 def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
