@@ -16,7 +16,7 @@ from autoad_nni.data import LabelledImages
 from autoad_nni.scoring import Scorer, map_images, reconstruct_images
 from autoad_nni.storing import replace_file, storing
 
-__all__ = ["contact_sheet", "drawable", "heat", "picture_files", "side_by_side", "write_pictures"]
+__all__ = ["contact_sheet", "drawable", "heat", "picture_files", "shades", "side_by_side", "write_pictures"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,8 +31,8 @@ _COLOURS: Final = np.array([(0, 0, 8), (84, 16, 108), (188, 54, 84), (248, 142, 
 def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, title: str = "") -> Path:
     """Writes a PNG for each image into a folder, and a contact sheet of up to 48 of them beside it.
 
-    Colours of the maps have one scale for all images: black at the median of the normal images' pixels, yellow at the
-    99.5th percentile of the maps' highest values.
+    Colours of the maps have one scale for all images, as `shades` says: black at the median of the normal images'
+    pixels, yellow at the 99.5th percentile of the maps' highest values.
 
     Args:
         folder: Made when missing; files lie in it as `picture_files` says.
@@ -48,14 +48,14 @@ def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, titl
     """
     maps = map_images(scorer, images.images).numpy()
     reconstructions = reconstruct_images(scorer, images.images)
-    low = float(np.median(maps[images.labels.numpy() == 0]))
-    high = max(float(np.quantile(maps.max((1, 2)), 0.995)), low + 1e-12)
+    shaded = shades(maps, normal=maps[images.labels.numpy() == 0])
+    high = max(float(np.quantile(shaded.max((1, 2)), 0.995)), 1e-12)
     names = images.names or tuple(f"{i:06d}" for i in range(len(maps)))
     tiles = []
     for i, (name, file) in enumerate(zip(names, picture_files(names), strict=True)):
         mask = None if images.masks is None else images.masks[i].numpy()
         picture = side_by_side(
-            _pixels(images.images[i]), _pixels(reconstructions[i]), heat(maps[i], low=low, high=high), mask
+            _pixels(images.images[i]), _pixels(reconstructions[i]), heat(shaded[i], low=0.0, high=high), mask
         )
         _save(picture, folder / file)
         tiles.append((name, picture))
@@ -154,6 +154,27 @@ def heat(values: npt.NDArray[np.floating[Any]], *, low: float, high: float) -> P
     place = np.clip((values - low) / (high - low), 0, 1) * (len(_COLOURS) - 1)
     channels = [np.interp(place, np.arange(len(_COLOURS)), channel) for channel in _COLOURS.T]
     return np.stack(channels, -1).round().astype(np.uint8)
+
+
+def shades(
+    maps: npt.NDArray[np.floating[Any]], *, normal: npt.NDArray[np.floating[Any]]
+) -> npt.NDArray[np.floating[Any]]:
+    """Returns how bright pixels are to be drawn: by their score up to what is usual, by its logarithm above.
+
+    Beside a defect of a hundred times the usual score, one of ten times would be as black as the normal rest on an
+    even scale, although it is found as surely.
+
+    Args:
+        maps: Scores of any shape.
+        normal: Scores of normal images: their median has no brightness, their 99th percentile is the usual.
+
+    Example:
+        >>> shades(np.array([0.0, 1.0, 10.0, 100.0]), normal=np.array([0.0, 0.0, 1.0, 1.0])).round(2).tolist()
+        [0.0, 0.69, 3.0, 5.3]
+    """
+    low, usual = np.quantile(normal, (0.5, 0.99))
+    shaded: npt.NDArray[np.floating[Any]] = np.log1p(np.maximum(maps - low, 0) / max(usual - low, 1e-12))
+    return shaded
 
 
 def _pixels(image: torch.Tensor) -> Pixels:

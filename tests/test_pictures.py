@@ -13,7 +13,7 @@ from autoad_nni.data import LabelledImages
 from autoad_nni.detector import Detector
 from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.losses.l1 import L1Distance
-from autoad_nni.pictures import contact_sheet, drawable, heat, picture_files, side_by_side, write_pictures
+from autoad_nni.pictures import contact_sheet, drawable, heat, picture_files, shades, side_by_side, write_pictures
 from autoad_nni.scoring import Scorer, ScoringSettings
 
 GREEN = (64, 255, 64)
@@ -31,6 +31,15 @@ def test_colours_rise_in_brightness_and_are_cut_at_both_ends() -> None:
     brightness = colours @ [299, 587, 114]
     assert (np.diff(brightness) >= 0).all() and (np.diff(brightness[10:21]) > 0).all()
     assert (colours[:11] == colours[0]).all() and (colours[20:] == colours[-1]).all()
+
+
+def test_what_is_faint_but_found_is_seen_beside_what_is_strong() -> None:
+    normal = np.linspace(0, 2, 201)  # median 1, 99th percentile 1.98
+    drawn = shades(np.array([0.0, 1.0, 1.98, 1 + 0.98 * 9, 1 + 0.98 * 99]), normal=normal)
+    assert drawn == pytest.approx([0, 0, np.log(2), np.log(10), np.log(100)])
+    values = np.linspace(0, 50, 400)
+    assert (np.diff(shades(values, normal=normal)) >= 0).all(), "the order stays"
+    assert np.isfinite(shades(np.array([0.0, 5.0]), normal=np.zeros(9))).all()
 
 
 def test_the_four_tiles_and_the_contour() -> None:
