@@ -12,7 +12,7 @@ import math
 import os
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,10 @@ _logger = logging.getLogger("nni.autoad")  # below "nni": what NNI writes to the
 _FAILURES_BEFORE_GIVING_UP = 3
 
 
+class _ManagerGone(ConnectionError):
+    """NNI's manager is gone."""
+
+
 class _OneConnection(WsChannelClient):  # type: ignore[misc]
     """NNI's channel, but a lost connection stays lost.
 
@@ -52,13 +56,20 @@ class _OneConnection(WsChannelClient):  # type: ignore[misc]
         super().__init__(channel._url)
         self._conn = channel._conn
 
-    def _ensure_conn(self) -> Any:
-        if self._conn is None:
-            raise ConnectionError("NNI's manager is gone.")
-        return self._conn
+    def send(self, command: Any) -> None:
+        """Sends a command."""
+        if not self._closing:
+            self._once(lambda connection: connection.send(command))
 
     def _receive_command(self) -> Any:
-        return self._ensure_conn().receive()
+        return self._once(lambda connection: connection.receive())
+
+    def _once(self, talk: Callable[[Any], Any]) -> Any:
+        try:
+            return talk(self._conn)
+        except Exception as error:  # websockets and sockets each have their own
+            self._close_conn("lost")
+            raise _ManagerGone from error
 
 
 class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
@@ -116,7 +127,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         while not self.stopping:
             try:
                 command, content = self._channel._receive()
-            except Exception:  # websockets and sockets each have their own for "the manager is gone"
+            except _ManagerGone:
                 _logger.warning("NNI's manager is gone; the search stops and can be resumed.")
                 break
             if command is None or command is CommandType.Terminate:
@@ -140,6 +151,8 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
 
         The status itself says no more than that the tuner may have crashed: NNI has a fixed text for it.
         """
+        if isinstance(error, _ManagerGone):
+            return  # nobody is there to be told, and `run` ends by itself
         reason = str(error) if isinstance(error, AutoADError) else f"{type(error).__name__}: {error}"
         if not isinstance(error, AutoADError):
             reason += "\n" + "".join(traceback.format_exception(error))

@@ -92,7 +92,7 @@ def run_nnictl(arguments: list[str], *, echo: Callable[[str], None]) -> None:
                 stopped_early = stopped_early or _STOPPED_EARLY.search(line) is not None
                 echo(line)
         except BaseException:
-            _end(process, experiment_id)
+            _end(process)
             raise
     # After a kill there is no such line: nnictl just fails to reach the server.
     if experiment_id and not failure and (stopped_early or "ConnectionError: " in last_error):
@@ -103,20 +103,26 @@ def run_nnictl(arguments: list[str], *, echo: Callable[[str], None]) -> None:
         raise AutoADError(f"experiment {experiment_id} ended in ERROR: {failure} See its log/dispatcher.log.")
 
 
-def _end(process: subprocess.Popen[str], experiment_id: str | None) -> None:
-    """Ends nnictl and its server, and reads what they print until then.
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends nnictl and the server that it started, as ``nnictl stop`` would, and reads what they print until then.
 
-    The server writes to nnictl's output. Closed, it would take the server down in the middle of whatever it does.
+    The server writes to nnictl's output. Closed, it would take the server down in the middle of whatever it does. A
+    server on its way up has not told NNI its number yet, so it is looked for below nnictl.
     """
+    import psutil
+
     assert process.stdout is not None
     # A copy: the caller closes its own, while a trial may hold the other end a little longer.
     threading.Thread(target=_read_out, args=(os.dup(process.stdout.fileno()),), daemon=True).start()
-    if experiment_id is not None:
-        stop_server(experiment_id)
-    process.terminate()
-    process.wait()
-    if experiment_id is not None:
-        stop_server(experiment_id)  # in case it was on its way up
+    servers: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):  # Ctrl-C in a terminal reaches nnictl too, which may be quicker
+        nnictl = psutil.Process(process.pid)
+        nnictl.suspend()  # or it could start one just after it was asked
+        servers = nnictl.children()
+        for server in servers:
+            server.terminate()
+    process.kill()
+    psutil.wait_procs(servers, timeout=60)
 
 
 def _read_out(pipe: int) -> None:

@@ -31,6 +31,11 @@ def launch(
     """
     if sum(map(bool, (experiment, resume, view))) != 1:
         raise AutoADError("Give one of: an experiment file, --resume ID, --view ID. See 'autoad-nni launch --help'.")
+    with sigterm_as_ctrl_c():
+        _launch(experiment, resume, view, port)
+
+
+def _launch(experiment: Path | None, resume: str, view: str, port: int | None) -> None:
     from autoad_nni.bridge.launch import check_closed, experiment_folder, free_port, run_nnictl
 
     start: dict[str, Any] = {}
@@ -47,10 +52,11 @@ def launch(
         run_nnictl(["view", view, "--port", str(port)], echo=lambda line: None)
         typer.echo(f"close it with: nnictl stop {view}")
         return
-    with sigterm_as_ctrl_c():
-        if resume:
-            _resume(resume, port)
-        _report(resume or _create(experiment, port, start))
+    if experiment is not None:
+        resume = _create(experiment, port, start)
+    else:
+        _resume(resume, port)
+    _report(resume)
 
 
 def _create(experiment: Path | None, port: int, start: dict[str, Any]) -> str:
@@ -94,11 +100,12 @@ def _resume(experiment_id: str, port: int) -> None:
 
 
 def _stopped(experiment_id: str) -> NoReturn:
-    from autoad_nni.bridge.launch import stop_server
+    from autoad_nni.bridge.launch import find_experiment_folder, stop_server
 
     # Ctrl-C in a terminal stops nnictl and its server too; SIGTERM reaches this process only.
     stop_server(experiment_id)
-    hint = f" Go on with: autoad-nni launch --resume {experiment_id}" if experiment_id else ""
+    begun = find_experiment_folder(experiment_id) is not None
+    hint = f" Go on with: autoad-nni launch --resume {experiment_id}" if begun else ""
     typer.echo(f"stopped.{hint}", err=True)
     raise typer.Exit(130)
 

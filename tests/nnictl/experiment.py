@@ -154,6 +154,14 @@ class Experiment:
                 return process
         return None
 
+    def processes(self) -> list[str]:
+        """Command lines of all processes that have this experiment's home."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            if (process.info["environ"] or {}).get("HOME") == str(self.home):
+                found.append(" ".join(process.info["cmdline"] or []))
+        return found
+
     def reasons(self) -> tuple[str, str]:
         """The two logs that the web UI shows: the dispatcher's, and what the manager heard from it."""
         logs = self.folder / "log"

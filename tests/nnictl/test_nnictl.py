@@ -218,6 +218,20 @@ def test_a_launch_that_is_terminated_leaves_no_server_and_says_how_to_go_on(tmp_
             assert log.count("Shutdown complete") == sitting, "the server came down in the middle of something"
 
 
+def test_a_launch_that_is_terminated_while_its_server_starts_leaves_no_process(tmp_path: Path) -> None:
+    """NNI does not know the server's number yet."""
+    experiment = Experiment(tmp_path, write_experiment(tmp_path))
+    with experiment.launch(str(experiment.file), printed=tmp_path / "printed.txt") as process:
+        time.sleep(0.3)
+        process.terminate()
+        err = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and err.startswith("stopped.")
+    known = tmp_path / "nni-experiments" / ".experiment"
+    assert ("--resume" in err) == (known.exists() and experiment.id in known.read_text())
+    time.sleep(1)
+    assert experiment.processes() == []
+
+
 def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
     """One at a time, or the order in which they end decides."""
     command = f"{TRIAL} --epochs 6 --weight-sharing"
