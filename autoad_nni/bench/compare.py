@@ -28,7 +28,8 @@ def compare(
 
     Args:
         tables: What the trials are answered from.
-        specs: Strategies by name; one whose packages are not installed is reported and left out.
+        specs: Strategies by name; one whose packages are not installed, and whose runs ``output`` does not have, is
+            reported and left out.
         seeds: Searches per strategy and table, with seeds from 0.
         trials: Trials per search.
         output: Folder; runs that its ``results.jsonl`` has are not played again.
@@ -47,7 +48,15 @@ def compare(
     except OSError as error:
         reason = error.strerror or str(error)
         raise AutoADError(f"--output {output}: {reason}. Expected a folder to write to. Give another.") from None
-    absent = {name: obstacle for name, spec in specs.items() if (obstacle := missing(spec)) is not None}
+
+    def n_known(name: str, spec: Spec, answers: Answers) -> int:
+        return sum(results.get(name, spec, seed, answers, trials) is not None for seed in range(seeds))
+
+    absent = {
+        name: obstacle
+        for name, spec in specs.items()
+        if (obstacle := missing(spec)) is not None and any(n_known(name, spec, answers) < seeds for answers in tables)
+    }
     notes = [f"{name}: not installed ({obstacle}), left out." for name, obstacle in absent.items()]
     playable = {name: spec for name, spec in specs.items() if name not in absent}
     if not playable:
@@ -56,7 +65,7 @@ def compare(
     for answers in tables:
         group: dict[str, list[Run]] = {}
         for name, spec in playable.items():
-            known = sum(results.get(name, spec, seed, answers, trials) is not None for seed in range(seeds))
+            known = n_known(name, spec, answers)
             group[name] = results.play(name, spec, range(seeds), answers, trials)
             tell(f"{answers.name}: {name}: {seeds - known} played, {known} from {output / 'results.jsonl'}")
             runs += group[name]

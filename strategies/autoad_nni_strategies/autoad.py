@@ -29,6 +29,8 @@ _logger = logging.getLogger(__name__)
 _DRAWS_PER_CALL = 16
 _MAX_CALLS = 16
 _MAX_INVALID_STEPS = 10_000
+# The squares of larger ones, summed, leave the range of 32 bits.
+_LARGEST_METRIC = 1e15
 # With fewer results the predictor knows nothing; its time grows with their cube: 0.1 s a trial with 400.
 _LEAST_TO_PREDICT, _MOST_TO_PREDICT = 10, 400
 
@@ -55,8 +57,9 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
     draws, then the first new and valid candidate after the last draw in lexicographic order. When there is none left
     (for a constrained space: none within 10,000 invalid steps), the search is finished.
 
-    *Failed trials.* A model without a metric, or with one that is not finite, is given the lowest reward measured so
-    far, that of its own batch included; 0.0 before the first measured one.
+    *Failed trials.* A model without a metric, or with one that is not finite or beyond 10^15, is given the lowest
+    reward measured so far, that of its own batch included; before the first measured one 0.0, and that one's as soon as
+    it is known.
 
     Args:
         seed: Seed of all randomness. Same seed, space and rewards: same samples, also in another process. Torch's
@@ -148,8 +151,9 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             curious = [r + self.settings.eta * gain for r, gain in zip(rewards, intrinsic, strict=True)]
             self._learner.reinforce(actions, self._curious_baseline.advantages(curious))
             self._imitate(zip(actions, metrics, strict=True))
-            self._baseline.update(rewards)
-            self._curious_baseline.update(curious)
+            if self._lowest is not None:  # or rewards of another height would have to make up for zeros
+                self._baseline.update(rewards)
+                self._curious_baseline.update(curious)
             best_first = sorted(range(len(batch)), key=lambda i: -rewards[i])
             self._learner.hand_on([actions[i] for i in best_first[: self.settings.handed_on]])
             self._learner.draw_weights()
@@ -191,7 +195,8 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                 break
         # Of len(tried) + n different candidates n are untried, so without constraints this always finds them.
         missing = self.settings.batch_size - len(found)
-        for _ in range(min(size_of(self._decisions), len(self._tried) + missing + _MAX_INVALID_STEPS)):
+        n_all, n_steps = size_of(self._decisions), len(self._tried) + missing + _MAX_INVALID_STEPS
+        for _ in range(min(n_all, n_steps)):
             if len(found) >= self.settings.batch_size:
                 break
             action = successor(self._decisions, action)
@@ -202,8 +207,13 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                 f"The model space rejects every sample drawn, and {_MAX_INVALID_STEPS:,} after the last. Expected "
                 "constraints that leave more: loosen them."
             )
-        if not found:
+        if not found and n_all <= n_steps:
             _logger.info("No untried candidate is left after %d. The search is finished.", len(self._tried))
+        elif not found:
+            _logger.warning(
+                "The search ends after %d candidates: the constraints rejected or had given before all that was drawn "
+                "and %d after the last. Loosen them to go on.", len(self._tried), n_steps,
+            )  # fmt: skip
         return self._filter(list(found))[: self.settings.batch_size]
 
     def _filter(self, candidates: list[Action]) -> list[Action]:
@@ -246,6 +256,8 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         """Returns the metrics with the lowest one so far in place of those that are missing."""
         measured = [metric for metric in metrics if metric is not None]
         if measured:
+            if self._lowest is None:  # all before have failed
+                self._tried = {a: None if reward is None else min(measured) for a, reward in self._tried.items()}
             self._lowest = min(measured) if self._lowest is None else min(self._lowest, *measured)
             self._best = max(measured) if self._best is None else max(self._best, *measured)
         stand_in = 0.0 if self._lowest is None else self._lowest
@@ -299,12 +311,23 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
 
         Raises:
             RuntimeError: Before ``initialize``.
-            ValueError: If the state belongs to another space: other decisions, values, or another order of them.
+            ValueError: If it is no such state, or belongs to other settings (but for the seed) or another space: other
+                decisions, values (compared by their repr), or another order of them. Nothing is changed then.
         """
         if self._state is None:
             raise RuntimeError(
                 "The strategy has no space yet. Expected initialize() before load_state_dict(): call it first."
             )
+        if not isinstance(state_dict, dict) or state_dict.keys() != self._state.keys():
+            found = sorted(state_dict) if isinstance(state_dict, dict) else repr(state_dict)
+            raise ValueError(f"The state has {found}. Expected {sorted(self._state)}: give what state_dict() returned.")
+        for name, value in self._state["settings"].items():
+            recorded = state_dict["settings"].get(name)
+            if recorded != value:
+                raise ValueError(
+                    f"The state is of a search with {name} = {recorded!r}, but this strategy has {value!r}. Resume "
+                    "with the settings of that search, or start anew."
+                )
         if state_dict["decisions"] != self._state["decisions"]:
             raise ValueError(
                 f"The state is of a search over {state_dict['decisions']} (label, values), but this space has "
@@ -325,6 +348,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
     def _capture(self) -> dict[str, Any]:
         return copy.deepcopy(
             {
+                "settings": {name: value for name, value in vars(self.settings).items() if name != "seed"},
                 "decisions": [[each.label, *map(repr, each.values)] for each in self._decisions],
                 "learner": self._learner.state_dict(),
                 "gains": self._gains.state_dict(),
@@ -342,6 +366,6 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
 
 
 def _metric_of(model: ExecutableModelSpace) -> float | None:
-    """Returns the final metric if there is one and it is finite."""
+    """Returns the final metric if there is one that can be reckoned with."""
     value = math.nan if model.metric is None else float(model.metric)
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= _LARGEST_METRIC else None

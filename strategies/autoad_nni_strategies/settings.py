@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -79,25 +78,27 @@ def _require(name: str, value: object, fits: bool, expected: str) -> None:
     if fits:
         return
     hint = ""
-    if isinstance(value, str) and name != "preset":
+    if isinstance(value, str) and "number" in expected:
         # YAML 1.1 reads 1e-3, without a point, as text.
         hint = " (It is text; in YAML write numbers without quotes and as 1.0e-3, not 1e-3.)"
     raise ValueError(f"{name} is {value!r}. Expected {expected}: correct it in the strategy's arguments.{hint}")
 
 
 def _is_real(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Beyond _LARGEST the arithmetic of 32 bits fails in the middle of a search.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _is_whole(value: object, least: int) -> bool:
     return isinstance(value, int | float) and _is_real(value) and value >= least and value % 1 == 0
 
 
+_LARGEST = 1e6
 _Rule = tuple[str, Callable[[Any], bool]]
-_COUNT: _Rule = ("a whole number from 1", lambda n: _is_whole(n, 1))
-_COUNT_OR_NONE: _Rule = ("a whole number from 0", lambda n: _is_whole(n, 0))
-_POSITIVE: _Rule = ("a number above 0", lambda value: _is_real(value) and value > 0)
-_NOT_NEGATIVE: _Rule = ("a number from 0", lambda value: _is_real(value) and value >= 0)
+_COUNT: _Rule = ("a whole number from 1 to 10^6", lambda n: _is_whole(n, 1))
+_COUNT_OR_NONE: _Rule = ("a whole number from 0 to 10^6", lambda n: _is_whole(n, 0))
+_POSITIVE: _Rule = ("a number above 0, up to 10^6", lambda value: _is_real(value) and value > 0)
+_NOT_NEGATIVE: _Rule = ("a number from 0 to 10^6", lambda value: _is_real(value) and value >= 0)
 _SWITCH: _Rule = ("true or false", lambda value: isinstance(value, bool))
 _RULES: dict[str, _Rule] = {
     "seed": ("a whole number from 0 to 2^63 - 1", lambda seed: type(seed) is int and 0 <= seed < 2**63),
@@ -115,7 +116,7 @@ _RULES: dict[str, _Rule] = {
     "sharpening": _SWITCH,
     "sharpening_rate": _POSITIVE,
     "explore_likelihood": ("advantage or plain", lambda value: value in ("advantage", "plain")),
-    "initial_sigma": _POSITIVE,
+    "initial_sigma": ("a number above 0, up to 10", lambda value: _is_real(value) and 0 < value <= 10),
     "kl_weight": _NOT_NEGATIVE,
 }
 
@@ -151,11 +152,16 @@ def settings_from(preset: str, **changes: Any) -> Settings:
         >>> settings_from("paper", batch_size=8, learning_rate=None).candidates
         8
     """
-    _require("preset", preset, preset in PRESETS, "one of " + ", ".join(sorted(PRESETS)))
+    _require("preset", preset, isinstance(preset, str) and preset in PRESETS, "one of " + ", ".join(sorted(PRESETS)))
     known = [field.name for field in fields(Settings)]
     unknown = [name for name in changes if name not in known]
     if unknown:
-        raise TypeError(f"there is no setting {unknown[0]!r}. Expected one of {', '.join(known)}")
+        hint = (
+            " Weights are shared by the trials: trialCommand's --weight-sharing"
+            if unknown[0] == "weight_sharing"
+            else ""
+        )
+        raise TypeError(f"there is no setting {unknown[0]!r}. Expected one of {', '.join(known)}: correct it.{hint}")
     given = {name: value for name, value in changes.items() if value is not None}
     batch_size = given.get("batch_size")
     if batch_size is not None and _is_whole(batch_size, 1) and "candidates" not in given:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -57,8 +58,24 @@ def test_a_strategy_that_is_not_installed_is_reported(tables: Path, monkeypatch:
     ended = command(*words, "--only", "random,policy-based RL")
     assert ended.code == 0
     assert ended.out.count("policy-based RL: not installed (") == 1
-    alone = command(*words, "--only", "policy-based RL")
+    alone = command(*words, "--only", "policy-based RL", "--output", tables / "alone")
     assert alone.code == 2 and "Expected a strategy that can be played" in alone.err
+
+
+def test_what_was_played_elsewhere_is_reported_without_its_packages(
+    tables: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tianshou", None)
+    words = ("bench", "strategies", "--tables", tables, "--seeds", 1, "--trials", 5, "--output", tables / "out")
+    assert command(*words, "--only", "random").code == 0
+    results = tables / "out" / "results.jsonl"
+    known = json.loads(results.read_text())
+    strategy = {"name": "policy-based RL", "strategy": "policy_based_rl", "arguments": {}}
+    results.write_text(json.dumps(known | strategy) + "\n")
+    ended = command(*words, "--only", "policy-based RL")
+    assert ended.code == 0 and "not installed" not in ended.out and "| policy-based RL | " in ended.out
+    more = command(*words, "--only", "policy-based RL", "--seeds", 2)
+    assert more.code == 2 and "policy-based RL: not installed (" in more.err
 
 
 def test_without_matplotlib_nothing_is_played(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,15 +98,15 @@ def test_the_gain_is_the_divergence_of_one_step() -> None:
     generator = torch.Generator().manual_seed(2)
     gradient, noise = torch.randn(2, 8, generator=generator)
     step = 0.01
-    mu, rho, sigma = (value.detach().double() for value in (q.mu, q.rho, q.sigma))
-    slope = 1 / (1 + (-rho).exp())
+    mu, rho = (value.detach().double() for value in (q.mu, q.rho))
+    sigma, slope = (1 + rho.exp()).log(), 1 / (1 + (-rho).exp())
     moved_mu = mu + step * sigma**2 * gradient
     moved_rho = rho + step * sigma**2 / (2 * slope**2) * gradient * noise * slope
     moved_sigma = (1 + moved_rho.exp()).log()
     expected = torch.distributions.kl_divergence(
         torch.distributions.Normal(moved_mu, moved_sigma), torch.distributions.Normal(mu, sigma)
     ).sum()
-    assert information_gain(q, gradient, noise, step=step) == pytest.approx(expected.item(), rel=1e-2)
+    assert information_gain(q, gradient, noise, step=step) == pytest.approx(expected.item(), rel=1e-6)
     # Second order: half of step^2 * sigma^2 * g^2 * (1 + noise^2 / 2).
     second = 0.5 * step**2 * (sigma**2 * gradient**2 * (1 + noise**2 / 2)).sum()
     assert expected.item() == pytest.approx(second.item(), rel=0.05)
@@ -126,6 +126,17 @@ def test_the_gain_is_from_the_belief_before_to_the_one_after_and_not_the_other_w
     )
     assert abs(expected - reverse) > 0.2 * expected
     assert information_gain(q, gradient, noise, step=2.0) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_gain_as_small_as_those_of_a_search_is_no_rounding_error() -> None:
+    """1e-8 nats, over weights whose deviations change by a part in a million."""
+    q = posterior(sigma=0.05)
+    generator = torch.Generator().manual_seed(2)
+    gradient, noise = 1e-2 * torch.randn(8, generator=generator), torch.randn(8, generator=generator)
+    sigma = torch.nn.functional.softplus(q.rho.detach().double())
+    second = 0.5 * 0.01**2 * (sigma**2 * gradient**2 * (1 + noise**2 / 2)).sum().item()
+    assert second < 1e-8
+    assert information_gain(q, gradient, noise) == pytest.approx(second, rel=1e-3)
 
 
 def test_gains_are_never_negative() -> None:

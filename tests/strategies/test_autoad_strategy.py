@@ -288,6 +288,24 @@ def test_failed_trials_are_not_imitated() -> None:
     assert [entry["reward"] for entry in seen[-1]["buffer"]] == [0.5, 0.4, 0.3]
 
 
+def test_what_failed_before_the_first_result_is_no_better_than_it() -> None:
+    """Or with rewards below 0 the predictor would look for failures."""
+    answers = iter([None, None, -10.0, None, -9.0, -11.0])
+    seen: list[dict[str, Any]] = []
+    space = grid_space(*SIZES)
+    strategy, _ = play(lambda sample: next(answers), 6, space, batch_size=2, concurrency=1, on_iteration=seen.append)
+    assert sorted(reward for _, reward in strategy.state_dict()["tried"]) == [-11.0, -10.0, -10.0, -10.0, -10.0, -9.0]
+    assert seen[1]["baseline"] == -10.0, "zeros are no results"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_reward_that_cannot_be_reckoned_with_is_a_failure(preset: str) -> None:
+    answers = iter([1e308, 0.5, -1e155, 1e15, 0.7, 0.1])
+    seen: list[dict[str, Any]] = []
+    play(lambda sample: next(answers), 6, grid_space(*SIZES), preset=preset, batch_size=3, on_iteration=seen.append)
+    assert [(row["failed"], row["best"]) for row in seen] == [(2, 0.5), (0, 1e15)]
+
+
 def test_negative_rewards_have_a_best_of_their_own() -> None:
     seen: list[dict[str, float]] = []
     answers = iter([None, -3.0, -2.0, -5.0])
@@ -395,6 +413,45 @@ def test_state_of_another_space_is_refused() -> None:
             play(bump, 5, other, state=state)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"settings": {"bayesian": False}}, "a search with batch_size = None, but this strategy has 5"),
+        ({"buffer": None, "other": 1}, "The state has .*'other'.* Expected .*give what state_dict"),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(changed: dict[str, Any], message: str) -> None:
+    state = play(bump, 10, grid_space(*SIZES))[0].state_dict()
+    strategy = AutoADStrategy()
+    strategy.initialize(grid_space(*SIZES), PlayedEngine(bump, 0))
+    before = strategy.state_dict()
+    for wrong in ({**state, **changed}, {}, None):
+        with pytest.raises(ValueError, match=message if wrong else "The state has .* Expected") as error:
+            strategy.load_state_dict(wrong)  # type: ignore[arg-type]
+        assert "\n" not in str(error.value)
+    assert_same(strategy.state_dict(), before)
+
+
+def test_a_state_of_other_settings_is_refused_by_name() -> None:
+    state = play(bump, 10, grid_space(*SIZES), seed=3)[0].state_dict()
+    strategy = AutoADStrategy(buffer_size=3)
+    strategy.initialize(grid_space(*SIZES), PlayedEngine(bump, 0))
+    with pytest.raises(ValueError, match="of a search with buffer_size = 10, but this strategy has 3"):
+        strategy.load_state_dict(state)
+
+
+def test_a_search_that_constraints_end_early_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a million samples 462 are valid: not all are found, and it is not said that none is left."""
+    digits = [Categorical(range(10), label=f"k{i}") for i in range(6)]
+    constraint = ExpressionConstraint(sum(digits[1:], digits[0]) == 6, label="constraint")
+    space = RawFormatModelSpace(MutableDict({**{each.label: each for each in digits}, "constraint": constraint}), None)
+    with caplog.at_level("INFO", logger="autoad_nni_strategies"):
+        _, samples = play(lambda sample: 0.5, 40, space, seed=0)
+    ends = [record for record in caplog.records if "search" in record.message]
+    assert len(samples) < 40 and [record.levelname for record in ends] == ["WARNING"]
+    assert f"ends after {len(samples)} candidates" in ends[0].message
+
+
 def test_no_state_before_initialize() -> None:
     with pytest.raises(RuntimeError, match=r"initialize\(\) before state_dict"):
         AutoADStrategy().state_dict()
@@ -455,6 +512,11 @@ def test_entropy_falls_as_the_policy_learns() -> None:
     [
         ({"preset": "papre"}, "preset is 'papre'. Expected one of default, paper"),
         ({"batch_size": 0}, "batch_size is 0. Expected a whole number from 1"),
+        ({"preset": ["paper"]}, r"preset is \['paper'\]. Expected one of default, paper"),
+        ({"batch_size": 10**400}, "batch_size is 10+. Expected a whole number from 1 to 10"),
+        ({"kl_weight": 1e300}, "kl_weight is 1e.300. Expected a number from 0 to 10"),
+        ({"initial_sigma": 1000}, "initial_sigma is 1000. Expected a number above 0, up to 10: .* arguments.$"),
+        ({"bayesian": "false"}, "bayesian is 'false'. Expected true or false: .* arguments.$"),
         ({"batch_size": 2.5}, "batch_size is 2.5. Expected a whole number"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0. Expected a number above 0"),
         ({"learning_rate": "1e-3"}, "learning_rate is '1e-3'. .* write numbers without quotes and as 1.0e-3"),
@@ -485,3 +547,5 @@ def test_a_whole_number_with_a_point_is_one() -> None:
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(TypeError, match=r"there is no setting 'etta'\. Expected one of seed, batch_size"):
         AutoADStrategy(etta=0.1)
+    with pytest.raises(TypeError, match=r"'weight_sharing'.*give trialCommand --weight-sharing"):
+        AutoADStrategy(weight_sharing=True)

@@ -1,0 +1,29 @@
+"""What keeps the preset `paper` from learning: its learning rate, its prior, or both; on seeds that no comparison reports.
+
+    python benchmarks/strategies/tune_paper.py [TABLES]
+
+Prints, as tuning.py says, means over 10 seeds of the best reward, for both tables and apart.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("NNI_FRAMEWORK", "none")  # before NNI is imported, or it wants pytorch_lightning
+
+from typing import Any
+
+from tuning import tune
+
+from autoad_nni.bench.specs import Spec
+
+SEEDS = range(1000, 1010)  # the comparison reports 0 to 49
+CHANGES: tuple[dict[str, Any], ...] = (
+    {},
+    {"kl_weight": 0.0},
+    {"learning_rate": 2e-2},
+    {"kl_weight": 0.0, "learning_rate": 2e-2},
+)
+
+if __name__ == "__main__":
+    tune(((changes or "paper", Spec("autoad", {"preset": "paper", **changes})) for changes in CHANGES), SEEDS)
