@@ -1,4 +1,4 @@
-"""What keeps the preset `paper` from learning: its learning rate, its prior, or both; on seeds that no comparison reports.
+"""What keeps the preset `paper` from learning, its learning rate or its prior, on seeds that no comparison reports.
 
     python benchmarks/strategies/tune_paper.py [TABLES]
 

@@ -31,6 +31,9 @@ def information_gain(posterior: GaussianPosterior, gradient: Tensor, noise: Tens
         noise: epsilon, a flat vector.
         step: s.
 
+    A repeated architecture surprises less only as far as learning has made it likelier: its advantages do that, not its
+    having been seen. With advantages of 0, or under a prior that outweighs them, its gain stays.
+
     Differs from the paper: its belief after steps 1 ... t of an architecture is here that after the whole one; Eq. 7
     sums over t. Reference: Houthooft et al. 2016, "VIME", whose step 0.01 and second-order metric these are.
 
