@@ -20,7 +20,7 @@ __all__ = ["contact_sheet", "drawable", "heat", "picture_files", "shades", "side
 
 Pixels = npt.NDArray[np.uint8]
 
-_LEAST_TILE = 128
+_LEAST_TILE, _MOST_TILE = 128, 512
 _GAP, _TEXT_HEIGHT, _SHEET_COLUMNS = 4, 14, 2
 _MAX_ON_SHEET = 48
 _CONTOUR = (64, 255, 64)
@@ -102,7 +102,8 @@ def side_by_side(image: Pixels, reconstruction: Pixels, colours: Pixels, mask: n
         mask: ``(height, width)``, or None.
     """
     overlay = (0.5 * image + 0.5 * colours).astype(np.uint8)
-    scale = -(-_LEAST_TILE // min(image.shape[:2]))  # a whole number: pixels stay squares
+    # A whole number: pixels stay squares. Of a strip the longer side decides.
+    scale = max(1, min(-(-_LEAST_TILE // min(image.shape[:2])), _MOST_TILE // max(image.shape[:2])))
     tiles = [np.kron(tile, np.ones((scale, scale, 1), np.uint8)) for tile in (image, reconstruction, colours, overlay)]
     if mask is not None and mask.any():
         tiles[3][_contour(np.kron(mask, np.ones((scale, scale), bool)))] = _CONTOUR

@@ -24,6 +24,16 @@ class Stopwatch:
         self._started = time.perf_counter()
         self._first: tuple[int, float] | None = None
 
+    def check_limit(self, what: str) -> None:
+        """Raise if it took too long; ``what`` goes on.
+
+        Raises:
+            RejectedTrial: ``OVER_TIME``.
+        """
+        elapsed = time.perf_counter() - self._started
+        if self._limit is not None and elapsed > self._limit:
+            raise RejectedTrial(Verdict.OVER_TIME, f"{elapsed:.1f} s, {what}; the limit is {self._limit:g} s.")
+
     def check(self, done: int, total: int) -> None:
         """Raise if ``done`` of ``total`` steps took too long; the first one, which warms up, sets no pace.
 

@@ -48,7 +48,8 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: If the disk refuses; the old file stays, and no other one is left.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
+    # Of a name as long as the disk allows only the beginning, or what is added would be too much.
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}{_UNFINISHED}")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -118,7 +118,7 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     starts = _batch_starts(len(images), settings.batch_size)
     n_steps = settings.epochs * len(starts)
-    _fit_first(detector, images, settings.batch_size)
+    _fit_first(detector, images, settings.batch_size, watch)
     step = 0
     for epoch in range(1, settings.epochs + 1):
         detector.train()
@@ -137,9 +137,9 @@ def fit(
         mean_loss = _mean(total, len(starts))
         detector.eval()
         if epoch < settings.epochs:
-            _fit_between(detector, images, settings.batch_size)
+            _fit_between(detector, images, settings.batch_size, watch)
         else:
-            _fit_last(detector, images, settings.batch_size, calibrate)
+            _fit_last(detector, images, settings.batch_size, calibrate, watch)
         if on_epoch is not None:
             on_epoch(epoch, mean_loss)
     detector.eval()
@@ -212,7 +212,7 @@ def _mean(total: Tensor, count: int) -> float:
     return mean
 
 
-def _fit_first(detector: Detector, images: Tensor, batch_size: int) -> None:
+def _fit_first(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch) -> None:
     """Give the hypothesis its first statistics, from a part of the images.
 
     In training mode, as the batches that follow: batch normalization scales codes by their batch there, and would not
@@ -220,19 +220,19 @@ def _fit_first(detector: Detector, images: Tensor, batch_size: int) -> None:
     """
     if detector.hypothesis.needs_codes:
         detector.train()
-        detector.hypothesis.fit(_terms(detector, _part(images), batch_size)[1])
+        detector.hypothesis.fit(_terms(detector, _part(images), batch_size, watch)[1])
 
 
-def _fit_between(detector: Detector, images: Tensor, batch_size: int) -> None:
+def _fit_between(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch) -> None:
     """Give the hypothesis the statistics of a part of the images, between two epochs."""
     if detector.hypothesis.needs_codes:
-        detector.hypothesis.fit(_terms(detector, _part(images), batch_size)[1])
+        detector.hypothesis.fit(_terms(detector, _part(images), batch_size, watch)[1])
 
 
-def _fit_last(detector: Detector, images: Tensor, batch_size: int, calibrate: bool) -> None:
+def _fit_last(detector: Detector, images: Tensor, batch_size: int, calibrate: bool, watch: Stopwatch) -> None:
     """Give the hypothesis the statistics of all images, and the detector the scales of its score's terms."""
     if detector.hypothesis.needs_codes or calibrate:
-        distances, codes = _terms(detector, images, batch_size)
+        distances, codes = _terms(detector, images, batch_size, watch)
         detector.hypothesis.fit(codes)
         detector.calibrate(distances, codes)
 
@@ -243,11 +243,14 @@ def _part(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _terms(detector: Detector, images: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
+def _terms(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch) -> tuple[Tensor, Tensor]:
     """Distances and codes of images, batch by batch; RejectedTrial NON_FINITE if one is not finite."""
     device = _device(detector)
     starts = _batch_starts(len(images), batch_size) if detector.training else range(0, len(images), batch_size)
-    parts = [detector.terms(images[start : start + batch_size].to(device)) for start in starts]
+    parts = []
+    for start in starts:
+        parts.append(detector.terms(images[start : start + batch_size].to(device)))
+        watch.check_limit(f"codes of {start} of {len(images)} training images computed")
     distances, codes = (torch.cat(part) for part in zip(*parts, strict=True))
     if not (torch.isfinite(distances).all() and torch.isfinite(codes).all()):
         raise RejectedTrial(Verdict.NON_FINITE, "A code or a distance of a training image is infinite or undefined.")

@@ -58,6 +58,11 @@ def test_the_four_tiles_and_the_contour() -> None:
     assert inside[is_green].all() and not any((tile == GREEN).all(2).any() for tile in tiles[:3])
 
 
+def test_a_strip_is_enlarged_by_its_longer_side() -> None:
+    strip = np.zeros((8, 224, 3), np.uint8)
+    assert side_by_side(strip, strip, strip, None).size == (4 * 448 + 3 * 4, 16)
+
+
 def test_without_a_mask_there_is_no_contour() -> None:
     image = np.full((128, 128, 3), 200, np.uint8)
     assert not (np.asarray(side_by_side(image, image, image, None)) == GREEN).all(2).any()
@@ -98,6 +103,13 @@ def test_no_two_pictures_share_a_file(tmp_path: Path, names: list[str], files: l
     write_pictures(tmp_path / "p", Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance())), held)
     written = [path.relative_to(tmp_path / "p").as_posix() for path in (tmp_path / "p").rglob("*.*")]
     assert sorted(written) == sorted(files)
+
+
+def test_a_name_as_long_as_the_disk_allows(tmp_path: Path) -> None:
+    name = "bad/" + 80 * "\u5b54" + ".png"  # 244 bytes
+    held = LabelledImages(torch.rand(1, 1, 8, 8), torch.zeros(1), None, (name,))
+    write_pictures(tmp_path / "p", Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance())), held)
+    assert (tmp_path / "p" / name).is_file()
 
 
 def heading(*, with_masks: bool, title: str = "") -> npt.NDArray[np.uint8]:

@@ -236,6 +236,15 @@ def test_a_run_somewhat_over_the_limit_is_stopped_at_the_limit(monkeypatch: pyte
         fit(model, IMAGES, settings=TrainingSettings(epochs=10, batch_size=2), seed=0, max_seconds=120)
 
 
+def test_the_time_of_a_hypothesis_before_the_first_step_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "perf_counter", Clock())
+    model = detector(Recording())
+    message = r"4\.0 s, codes of 6 of 40 training images computed; the limit is 3\.5 s"
+    with pytest.raises(RejectedTrial, match=message) as raised:
+        fit(model, IMAGES, settings=TrainingSettings(epochs=1, batch_size=2), seed=0, max_seconds=3.5)
+    assert raised.value.verdict is Verdict.OVER_TIME
+
+
 def test_a_run_within_the_limit_ends_and_a_slow_first_step_is_no_pace() -> None:
     class Warming(Autoencoder):
         def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

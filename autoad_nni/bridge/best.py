@@ -57,7 +57,7 @@ def model_of(task: Task, request: TrialRequest) -> dict[str, Any]:
     }
 
 
-def load_best(run: Path) -> BestModel:
+def load_best(run: Path | str) -> BestModel:
     """Loads the best model of a search.
 
     Args:
@@ -66,6 +66,7 @@ def load_best(run: Path) -> BestModel:
     Raises:
         AutoADError: If the folder holds no finished search, or one whose plugins are not installed.
     """
+    run = Path(run)
     try:
         content = json.loads((run / "best.json").read_text(encoding="utf-8"))
         sample, model = content["sample"], content["model"]

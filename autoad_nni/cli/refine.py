@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from autoad_nni.data import Form
     from autoad_nni.refinement import Classifier, Segmenter
 
+# VGG-16 halves its images five times.
+_LEAST_SIDE = 32
+
 __all__ = ["Maps", "names_of", "refine", "refine_files"]
 
 
@@ -136,13 +139,16 @@ def refine_files(
 
 
 def _fine_form(path: Path, side: int) -> Form:
-    """RGB in the image's proportions, the shorter side as long as the more demanding network wants it."""
-    from autoad_nni.data import Form
-    from autoad_nni.data.decode import form_of
+    """RGB in the image's proportions, the shorter side as long as the more demanding network wants it.
 
-    _, height, width = form_of(path)
-    scale = side / min(height, width)
-    return Form(3, round(height * scale), round(width * scale))
+    Of long strips the longer side is four times that, so that one image does not take minutes and all memory.
+    """
+    from autoad_nni.data import Form
+    from autoad_nni.data.decode import full_form
+
+    _, height, width = full_form(path)
+    scale = min(side / min(height, width), 4 * side / max(height, width))
+    return Form(3, *(max(_LEAST_SIDE, round(length * scale)) for length in (height, width)))
 
 
 def names_of(images: Sequence[Path]) -> dict[Path, Path]:
@@ -157,7 +163,8 @@ def names_of(images: Sequence[Path]) -> dict[Path, Path]:
             if path.is_dir():
                 what, advice = "a folder", f"Give for instance {path / '*.png'}"
             raise AutoADError(f"the image {path} is {what}. Expected image files. {advice}.")
-    folders = {path: path.absolute().parent for path in images}
+    # Normalised, or a result of ../a.png would be written beside it, over it even, and not below --output.
+    folders = {path: Path(os.path.abspath(path)).parent for path in images}
     shared = os.path.commonpath(folders.values())
     names = {path: folders[path].relative_to(shared) / path.stem for path in images}
     taken: dict[Path, Path] = {}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autoad_nni.cli.stopping import sigterm_as_ctrl_c
+from autoad_nni.errors import AutoADError
+
+if TYPE_CHECKING:
+    from autoad_nni.data import TaskOptions
 
 __all__ = ["search"]
 
@@ -32,12 +36,25 @@ def search(
     file = read_experiment(experiment)
     os.environ.update(file.trial_environment)  # before torch is imported: it may set OMP_NUM_THREADS
     request = parse_request(file.trial_arguments, file.trial_folder)
+    _check_output(output, request.task)
     from autoad_nni.bridge.in_process import InProcessSearch
 
     with sigterm_as_ctrl_c():
         run = InProcessSearch(file, request, output, max_trials=trials, seed=seed, resume=resume)
         best = _run_with_progress(run)
     _print_result(best, run, output)
+
+
+def _check_output(output: Path, task: TaskOptions) -> None:
+    """Refuses a folder whose pictures the next search would read as images."""
+    if task.root is None:
+        return
+    images = task.root / (task.category or "")
+    if output.resolve().is_relative_to(images.resolve()):
+        raise AutoADError(
+            f"--output {output} lies among the images of {images}, where the pictures of this search would be taken "
+            "for images. Expected a folder outside. Give another --output."
+        )
 
 
 def _run_with_progress(run: Any) -> dict[str, Any] | None:

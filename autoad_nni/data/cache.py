@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 import time
+import zlib
 from pathlib import Path
 
 import torch
@@ -20,8 +21,9 @@ from autoad_nni.errors import AutoADError
 __all__ = ["ImageCache", "cache_folder"]
 
 # Part of every key: raised when decoding or resizing changes.
-_VERSION = 1
+_VERSION = 2
 _DEFAULT_MB = 4096
+_CHECKSUM_BYTES = 4
 
 # The user may have pointed the cache at a folder with files of their own.
 _ENTRY = re.compile("[0-9a-f]{64}")
@@ -32,7 +34,9 @@ _ABANDONED_S = 3600
 def cache_folder() -> Path:
     """Returns ``$AUTOAD_NNI_CACHE``, or ``autoad-nni`` in the user's cache folder."""
     own = os.environ.get("AUTOAD_NNI_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoad-nni"
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoad-nni"
 
 
 def _limit_from_environment() -> int:
@@ -44,14 +48,18 @@ def _limit_from_environment() -> int:
     return int(value) * 2**20
 
 
+def _checksum(pixels: bytes) -> bytes:
+    return zlib.crc32(pixels).to_bytes(_CHECKSUM_BYTES, "big")
+
+
 class ImageCache:
     """A folder of images in their final form, one file each.
 
     An entry's name is a hash of the file's content and of the form, so an image that was changed, or is wanted in
     another size, is another entry. Entries are written to a temporary file and renamed: parallel trials see a whole
-    entry or none; a torn one, or one with values outside [0, 1], is taken for missing. The folder is kept below a size
-    by removing what was not used for longest. A cache that cannot be written (no space, no permission) is none: images
-    are then decoded each time.
+    entry or none; one that is torn or spoiled, as its checksum tells, is taken for missing. The folder is kept below a
+    size by removing what was not used for longest. A cache that cannot be written (no space, no permission) is none:
+    images are then decoded each time.
 
     Args:
         folder: Where entries are; made when the first one is written. Default: ``images`` in `cache_folder`.
@@ -82,11 +90,10 @@ class ImageCache:
             os.utime(path)
         except OSError:
             return None
-        if len(stored) != 4 * math.prod(form):
+        pixels, checksum = stored[:-_CHECKSUM_BYTES], stored[-_CHECKSUM_BYTES:]
+        if len(pixels) != 4 * math.prod(form) or checksum != _checksum(pixels):
             return None
-        pixels = torch.frombuffer(bytearray(stored), dtype=torch.float32).view(*form)
-        # What a disk spoiled is decoded anew, as far as it shows: comparisons with NaN are False.
-        return pixels if pixels.min() >= 0 and pixels.max() <= 1 else None
+        return torch.frombuffer(bytearray(pixels), dtype=torch.float32).view(*form)
 
     def put(self, content: bytes, form: Form, image: Tensor) -> None:
         """Keeps an image, ``form`` float32."""
@@ -97,7 +104,8 @@ class ImageCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
                 try:
-                    file.write(image.contiguous().numpy().tobytes())
+                    pixels = image.contiguous().numpy().tobytes()
+                    file.write(pixels + _checksum(pixels))
                     file.close()
                     os.replace(file.name, path)
                 finally:

@@ -21,7 +21,17 @@ from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
 from autoad_nni.data.masks import read_mask, resize_mask
 from autoad_nni.errors import AutoADError
 
-__all__ = ["UNREADABLE", "form_of", "form_of_set", "is_grey", "pixels_of", "read_images", "read_masks", "unreadable"]
+__all__ = [
+    "UNREADABLE",
+    "form_of",
+    "form_of_set",
+    "full_form",
+    "is_grey",
+    "pixels_of",
+    "read_images",
+    "read_masks",
+    "unreadable",
+]
 
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, garbled, or no image at all."""
@@ -35,7 +45,7 @@ def form_of(path: Path) -> Form:
     Raises:
         AutoADError: The file is no image.
     """
-    channels, height, width = _full_form(path)
+    channels, height, width = full_form(path)
     scale = min(1.0, MAX_SIDE / max(width, height))
     return Form(channels, *(max(MIN_SIDE, round(side * scale)) for side in (height, width)))
 
@@ -107,7 +117,7 @@ def _mask(path: Path, image: Path) -> npt.NDArray[np.bool_]:
         ) from None
     except UNREADABLE as error:
         raise unreadable(path, error, "mask") from error
-    size = _full_form(image)[1:]
+    size = full_form(image)[1:]
     if mask.shape != size:
         raise AutoADError(
             f"the mask {path} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {size[1]} x {size[0]}. "
@@ -118,13 +128,17 @@ def _mask(path: Path, image: Path) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _full_form(path: Path) -> Form:
+def full_form(path: Path) -> Form:
     """Channels and size as a viewer shows the image."""
     try:
         with Image.open(path) as image:
             width, height = image.size
-            if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:
-                width, height = height, width
+            if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):
+                if image.format == "TIFF":  # turned by Pillow itself, the size at once or when it is read
+                    image.load()
+                    width, height = image.size
+                else:
+                    width, height = height, width
             return Form(1 if is_grey(image) else 3, height, width)
     except UNREADABLE as error:
         raise unreadable(path, error) from error

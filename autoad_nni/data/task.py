@@ -222,7 +222,9 @@ def _refuse_abnormal_beside_defects(options: TaskOptions) -> None:
 
 def _abnormal_sources(normal: ImageSource, options: TaskOptions) -> tuple[ImageSource, ...]:
     if not options.abnormal:
-        others = ", ".join(name for name in DATASETS.names() if name != options.data)
+        others = ", ".join(
+            name for name in DATASETS.names() if name != options.data and DATASETS.load(name).can_be_abnormal
+        )
         raise AutoADError(
             f"--data {options.data} has normal images only, so that labels have one class only. Expected anomalies "
             f"too. Give --abnormal NAME, one of: {others}."

@@ -289,3 +289,14 @@ def test_the_real_command_says_the_same(tmp_path: Path) -> None:
     assert_one_line(ended, "unknown value 2 for layer1_kernel")
     assert ended == command(*words)
     assert not (tmp_path / "run").exists()
+
+
+def test_results_among_the_images_are_refused(tmp_path: Path) -> None:
+    """The next search would read this one's pictures as images."""
+    images = tmp_path / "screws"
+    (images / "good").mkdir(parents=True)
+    file = write(tmp_path / "x.yml", trialCommand=f"autoad-nni trial --data folder --root {images} --threads 1")
+    ended = command("search", file, "--output", images / "runs" / "1")
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert "lies among the images of" in ended.err and ended.err.endswith("Give another --output.\n")
+    assert [path.name for path in images.iterdir()] == ["good"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.models import vgg16
 from torchvision.models.segmentation import deeplabv3_resnet50
 
-from autoad_nni.cli.refine import names_of, refine_files
+from autoad_nni.cli.refine import _fine_form, names_of, refine_files
 from autoad_nni.data import Form
 from autoad_nni.errors import AutoADError
 
@@ -61,6 +61,27 @@ def test_images_of_several_folders_keep_what_differs(tmp_path: Path) -> None:
     images = [picture(tmp_path / "test" / folder / "000.png") for folder in ("good", "broken")]
     assert list(names_of(images).values()) == [Path("good", "000"), Path("broken", "000")]
     assert list(names_of(images[:1]).values()) == [Path("000")]
+
+
+def test_results_stay_below_the_output_whatever_the_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result of ../photos/a.png once replaced the photo."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "work").mkdir()
+    picture(tmp_path / "photos" / "a.png")
+    picture(tmp_path / "work" / "b.png")
+    monkeypatch.chdir(tmp_path / "work")
+    names = names_of([Path("../photos/a.png"), Path("b.png")])
+    assert list(names.values()) == [Path("photos", "a"), Path("work", "b")]
+    with pytest.raises(AutoADError, match="would both be written to"):
+        names_of([Path("../photos/a.png"), Path("b.png"), Path("../work/../photos/a.png")])
+
+
+@pytest.mark.parametrize(
+    ("size", "form"), [((300, 200), (3, 100, 150)), ((1200, 40), (3, 32, 400)), ((40, 160), (3, 400, 100))]
+)
+def test_long_strips_are_not_blown_up(tmp_path: Path, size: tuple[int, int], form: tuple[int, ...]) -> None:
+    Image.new("RGB", size).save(tmp_path / "a.png")
+    assert _fine_form(tmp_path / "a.png", 100) == form
 
 
 def test_nothing_is_left_when_a_later_image_is_broken(tmp_path: Path) -> None:

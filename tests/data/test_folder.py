@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 from autoad_nni.data import Form, SourceOptions, Task, TaskOptions, load_task
 from autoad_nni.data.check import check_layout
-from autoad_nni.data.decode import read_images
+from autoad_nni.data.decode import full_form, read_images
 from autoad_nni.data.sources.folder import Folder
 
 Write = Callable[..., None]
@@ -175,6 +175,21 @@ def test_exif_orientation_is_applied(good: Path) -> None:
     assert upright.shape == (1, 32, 16)
     # Orientation 6: the camera lay on its side, so that the stored top row is the right edge.
     assert upright[0, :, 8:].min() > 0.95 and upright[0, :, :8].max() < 0.05
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8, 9])
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+def test_headers_and_pixels_agree_which_side_is_up(good: Path, ending: str, orientation: int) -> None:
+    """9 is no orientation. TIFF files Pillow turns itself, uncompressed ones (of 13.0) not well: then so for both."""
+    image = Image.new("L", (32, 16))
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(good / f"a.{ending}", exif=exif)
+    form = full_form(good / f"a.{ending}")
+    if ending != "tif":
+        assert form[1:] == ((32, 16) if orientation in (6, 8) else (16, 32))
+    with Image.open(good / f"a.{ending}") as stored:
+        assert ImageOps.exif_transpose(stored).size == (form.width, form.height)
 
 
 def test_big_jpegs_keep_their_content(good: Path) -> None:
