@@ -3,6 +3,12 @@
     python benchmarks/strategies/tune_paper.py [TABLES]
 
 Prints, as tuning.py says, means over 10 seeds of the best reward, for both tables and apart.
+
+Run once; mean, small, random:
+  0.8919  0.9335  0.8504  paper
+  0.8918  0.9328  0.8508  kl_weight 0
+  0.8886  0.9334  0.8438  learning_rate 2e-2
+  0.9134  0.9578  0.8690  both
 """
 
 from __future__ import annotations
