@@ -162,11 +162,7 @@ def settings_from(preset: str, **changes: Any) -> Settings:
     known = [field.name for field in fields(Settings)]
     unknown = [name for name in changes if name not in known]
     if unknown:
-        hint = (
-            " Weights are shared by the trials: trialCommand's --weight-sharing"
-            if unknown[0] == "weight_sharing"
-            else ""
-        )
+        hint = " To share weights, give trialCommand --weight-sharing" if unknown[0] == "weight_sharing" else ""
         raise TypeError(f"there is no setting {unknown[0]!r}. Expected one of {', '.join(known)}: correct it.{hint}")
     given = {name: value for name, value in changes.items() if value is not None}
     batch_size = given.get("batch_size")
