@@ -24,15 +24,16 @@ class Stopwatch:
         self._started = time.perf_counter()
         self._first: tuple[int, float] | None = None
 
-    def check_limit(self, what: str) -> None:
-        """Raise if it took too long; ``what`` goes on.
+    def check_limit(self, done: str) -> float:
+        """Return the seconds so far; raise if they are too many. ``done`` follows them in the message.
 
         Raises:
             RejectedTrial: ``OVER_TIME``.
         """
         elapsed = time.perf_counter() - self._started
         if self._limit is not None and elapsed > self._limit:
-            raise RejectedTrial(Verdict.OVER_TIME, f"{elapsed:.1f} s, {what}; the limit is {self._limit:g} s.")
+            raise RejectedTrial(Verdict.OVER_TIME, f"{elapsed:.1f} s{done}; the limit is {self._limit:g} s.")
+        return elapsed
 
     def check(self, done: int, total: int) -> None:
         """Raise if ``done`` of ``total`` steps took too long; the first one, which warms up, sets no pace.
@@ -42,11 +43,7 @@ class Stopwatch:
         """
         if self._limit is None:
             return
-        elapsed = time.perf_counter() - self._started
-        if elapsed > self._limit:
-            raise RejectedTrial(
-                Verdict.OVER_TIME, f"{elapsed:.1f} s after {done} of {total} steps; the limit is {self._limit:g} s."
-            )
+        elapsed = self.check_limit(f" after {done} of {total} steps")
         if self._first is None:
             self._first = (done, elapsed)
             return

@@ -250,7 +250,7 @@ def _terms(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch
     parts = []
     for start in starts:
         parts.append(detector.terms(images[start : start + batch_size].to(device)))
-        watch.check_limit(f"codes of {start} of {len(images)} training images computed")
+        watch.check_limit(f", codes of {start} of {len(images)} training images computed")
     distances, codes = (torch.cat(part) for part in zip(*parts, strict=True))
     if not (torch.isfinite(distances).all() and torch.isfinite(codes).all()):
         raise RejectedTrial(Verdict.NON_FINITE, "A code or a distance of a training image is infinite or undefined.")

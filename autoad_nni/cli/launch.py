@@ -102,7 +102,7 @@ def _resume(experiment_id: str, port: int) -> None:
 def _stopped(experiment_id: str) -> NoReturn:
     from autoad_nni.bridge.launch import find_experiment_folder, stop_server
 
-    # Ctrl-C in a terminal stops nnictl and its server too; SIGTERM reaches this process only.
+    # That of a resumed experiment, which nnictl leaves running; a new one has ended with nnictl.
     stop_server(experiment_id)
     begun = find_experiment_folder(experiment_id) is not None
     hint = f" Go on with: autoad-nni launch --resume {experiment_id}" if begun else ""

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from autoad_nni.data import Form
     from autoad_nni.refinement import Classifier, Segmenter
 
+__all__ = ["Maps", "names_of", "refine", "refine_files"]
+
 # VGG-16 halves its images five times.
 _LEAST_SIDE = 32
-
-__all__ = ["Maps", "names_of", "refine", "refine_files"]
 
 
 class Maps(Protocol):

@@ -257,8 +257,9 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         measured = [metric for metric in metrics if metric is not None]
         if measured:
             if self._lowest is None:  # all before have failed
-                self._tried = {a: None if reward is None else min(measured) for a, reward in self._tried.items()}
-            self._lowest = min(measured) if self._lowest is None else min(self._lowest, *measured)
+                self._lowest = min(measured)
+                self._tried = {a: None if reward is None else self._lowest for a, reward in self._tried.items()}
+            self._lowest = min(self._lowest, *measured)
             self._best = max(measured) if self._best is None else max(self._best, *measured)
         stand_in = 0.0 if self._lowest is None else self._lowest
         return [stand_in if metric is None else metric for metric in metrics]

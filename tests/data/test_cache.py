@@ -195,7 +195,7 @@ def test_trimming_leaves_the_files_of_others(tmp_path: Path) -> None:
     assert old | {"a" * 64} < left and len(left) == len(old) + 2, "one entry fits, whatever else is there"
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.01, 1.01, 0.0])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.01, 1.01, -1e30, 0.0])
 def test_a_spoiled_entry_is_a_miss_and_is_replaced(tmp_path: Path, own_cache: Path, value: float) -> None:
     path = tmp_path / "a.png"
     Image.effect_noise((20, 20), 50).save(path)
