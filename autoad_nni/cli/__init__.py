@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = app(args=arguments, prog_name="autoad-nni", standalone_mode=False)
     except AutoADError as error:
-        _fail(str(error))
+        _fail(error.on_command_line())
     except UsageFault as error:
         _fail(f"{one_line(error)} See 'autoad-nni --help'.")
     except (typer.Abort, KeyboardInterrupt):
