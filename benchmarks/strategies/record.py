@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--count", type=int, help="models to train; default: all of small, 1,500 of random")
     given = parser.parse_args()
-    n_layers, samples = (2, small()) if given.table == "small" else (3, uniform())
+    samples = small() if given.table == "small" else uniform()
     done = given.file.read_text().count("\n") if given.file.exists() else 0
     task = load_task(TASK)
     settings = TrialSettings(training=TRAINING, device="cpu", threads=1, max_seconds=MAX_SECONDS)
