@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from nnictl.experiment import SPACE, TINY_TRIAL, TRIAL, Experiment, rewards_by_sample, write_experiment
+from engines.nnictl.experiment import SPACE, TINY_TRIAL, TRIAL, Experiment, rewards_by_sample, write_experiment
 from safetensors.torch import load_file
 
 from autoad_nni import __version__
