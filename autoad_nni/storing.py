@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ __all__ = [
     "read_lines",
     "remove_unfinished",
     "replace_file",
+    "replace_lines",
     "storing",
     "write_json",
 ]
@@ -141,6 +142,16 @@ def append_line(path: Path, event: Mapping[str, Any]) -> None:
     """Appends one JSON line and waits until it is on disk; StorageError if the disk refuses."""
     with storing(path):
         append_bytes(path, json.dumps(event).encode() + b"\n")
+
+
+def replace_lines(path: Path, events: Iterable[Mapping[str, Any]]) -> None:
+    """Write a JSONL file whole, as `write_json` does.
+
+    Raises:
+        StorageError: If the disk refuses.
+    """
+    with storing(path):
+        replace_file(path, b"".join(json.dumps(event).encode() + b"\n" for event in events))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -24,7 +24,9 @@ class Verdict(str, Enum):
     COLLAPSED = "collapsed"
     """Every training image got the same code, so that a hypothesis on codes tells nothing apart."""
     IGNORES_INPUT = "ignores_input"
-    """Every training image got the same reconstruction, and nothing but the distance was to tell them apart."""
+    """Every training image got the same reconstruction, and only the distance could separate them."""
+    CRASHED = "crashed"
+    """The trial raised an error, or its process ended without a result."""
 
 
 class RejectedTrial(Exception):

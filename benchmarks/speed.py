@@ -112,7 +112,7 @@ cli.main(sys.argv[1:])
 
 def start_up(repeats: int) -> float:
     """Wall time of a trial process up to its first step, divided by that of importing torch and nni."""
-    from autoad_nni.search.experiment_file import read_experiment
+    from autoad_nni.searches.experiment_file import read_experiment
 
     with tempfile.TemporaryDirectory() as folder:
         sample = Path(folder) / "sample.json"
@@ -162,7 +162,7 @@ def overhead(n_trials: int = 20) -> Times:
     """Share of a search's time that is neither training nor scoring."""
     from autoad_nni.cli.trial import parse_request
     from autoad_nni.engines.in_process import InProcessSearch
-    from autoad_nni.search.experiment_file import read_experiment
+    from autoad_nni.searches.experiment_file import read_experiment
 
     file, inside = read_experiment(QUICKSTART), Inside()
     with tempfile.TemporaryDirectory() as folder:

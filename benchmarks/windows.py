@@ -22,7 +22,7 @@ from autoad_nni.data.textures import TEXTURES
 from autoad_nni.models.build import build_architecture
 from autoad_nni.models.scoring import Scorer, ScoringSettings
 from autoad_nni.models.training import TrainingSettings
-from autoad_nni.search.spaces import declare, to_search_space
+from autoad_nni.searches.spaces import declare, to_search_space
 from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.trial.run import TrialSettings, run_trial
 from autoad_nni_search_spaces import AutoencoderSpace

@@ -24,7 +24,7 @@ from autoad_nni.bench.engine import SimulatedEngine
 from autoad_nni.bench.specs import Spec
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
-from autoad_nni.search.spaces import SampleSpace
+from autoad_nni.searches.spaces import SampleSpace
 
 __all__ = ["ResultsFile", "Run", "play"]
 

@@ -5,34 +5,17 @@ Each command imports what it needs when it runs, so ``--help`` and a trial's sta
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 
 import typer
 
-from autoad_nni import __version__
 from autoad_nni.cli import bench, data, launch, plugins, refine, search, space, trial
 from autoad_nni.cli.usage import UsageFault, one_line
 from autoad_nni.errors import AutoADError
+from autoad_nni.version import __version__
 
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    name="autoad-nni",
-    help="Searches the best anomaly-detection model for your images.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("search")(search.search)
-app.command("trial")(trial.trial)
-app.command("launch")(launch.launch)
-app.command("space")(space.space)
-app.command("refine")(refine.refine)
-app.add_typer(plugins.app, name="plugins")
-app.add_typer(bench.app, name="bench")
-app.add_typer(data.app, name="data")
+__all__ = ["main"]
 
 
 def _show_version(wanted: bool) -> None:
@@ -41,23 +24,44 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
 ) -> None:
     pass
 
 
+def _make_app(arguments: list[str]) -> typer.Typer:
+    """The application; the options of ``trial`` are declared beside torch code, so only a call of it imports them."""
+    app = typer.Typer(
+        name="autoad-nni",
+        help="Searches the best anomaly-detection model for your images.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    app.command("search")(search.search)
+    app.command("trial", help=trial.HELP)(trial.make_trial_command() if "trial" in arguments[:1] else _unused)
+    app.command("launch")(launch.launch)
+    app.command("space")(space.space)
+    app.command("refine")(refine.refine)
+    app.add_typer(plugins.app, name="plugins")
+    app.add_typer(bench.app, name="bench")
+    app.add_typer(data.app, name="data")
+    return app
+
+
+def _unused() -> None:
+    pass
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line; a fault of the user is one line on stderr and exit code 2."""
-    # As in autoad_nni/bridge, for commands that import a search space without it.
-    os.environ.setdefault("NNI_FRAMEWORK", "none")
-    # NNI says so of every torch class that it does not know; harmless, and not to be mended in an archived package.
-    warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)
+    """Run the command line; a fault of the user is one line on stderr and exit code 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     # Photographs of 90 to 180 megapixels are no attack; above that Pillow refuses, and the file is named.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     try:
-        code = app(args=arguments, prog_name="autoad-nni", standalone_mode=False)
+        code = _make_app(arguments)(args=arguments, prog_name="autoad-nni", standalone_mode=False)
     except AutoADError as error:
         _fail(error.on_command_line())
     except UsageFault as error:

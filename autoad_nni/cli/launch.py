@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -12,7 +12,7 @@ from autoad_nni.cli.stopping import sigterm_as_ctrl_c
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
-    from autoad_nni.trial.request import TrialRequest
+    from autoad_nni.runs.start import RunStart
 
 __all__ = ["launch"]
 
@@ -38,10 +38,8 @@ def launch(
 def _launch(experiment: Path | None, resume: str, view: str, port: int | None) -> None:
     from autoad_nni.engines.nnictl.launch import check_closed, experiment_folder, free_port, run_nnictl
 
-    start: dict[str, Any] = {}
-    if experiment is not None:
-        start = _check(experiment)
-    else:
+    start = None if experiment is None else _check(experiment)
+    if start is None:
         folder = experiment_folder(resume or view)
         check_closed(resume or view)
         if resume:
@@ -52,15 +50,14 @@ def _launch(experiment: Path | None, resume: str, view: str, port: int | None) -
         run_nnictl(["view", view, "--port", str(port)], echo=lambda line: None)
         typer.echo(f"close it with: nnictl stop {view}")
         return
-    if experiment is not None:
+    if experiment is not None and start is not None:
         resume = _create(experiment, port, start)
     else:
         _resume(resume, port)
     _report(resume)
 
 
-def _create(experiment: Path | None, port: int, start: dict[str, Any]) -> str:
-    from autoad_nni.engines.nnictl.experiment_start import keep_start
+def _create(experiment: Path, port: int, start: RunStart) -> str:
     from autoad_nni.engines.nnictl.launch import find_experiment_folder, run_nnictl
 
     experiment_id = ""
@@ -70,7 +67,7 @@ def _create(experiment: Path | None, port: int, start: dict[str, Any]) -> str:
         nonlocal experiment_id, kept
         experiment_id = line.partition("Experiment ID: ")[2] or experiment_id
         if experiment_id and not kept and (folder := find_experiment_folder(experiment_id)) is not None:
-            keep_start(folder, start)  # at once: a kill must not lose it
+            start.write(folder)  # at once: a kill must not lose it
             kept = True
         _echo(line)
 
@@ -110,40 +107,35 @@ def _stopped(experiment_id: str) -> NoReturn:
     raise typer.Exit(130)
 
 
-def _check(experiment: Path) -> dict[str, Any]:
-    """Finds what is wrong with the file before a server starts; returns what the experiment begins with."""
-    from autoad_nni.cli.trial import parse_request
-    from autoad_nni.search.experiment_file import read_experiment
-    from autoad_nni.search.plugins import plugins_of_search
+def _check(experiment: Path) -> RunStart:
+    """Find what is wrong with the file before a server starts; return what the experiment begins with."""
+    from autoad_nni.runs.start import RunStart
+    from autoad_nni.searches.experiment_file import read_experiment
+    from autoad_nni.searches.plugins import plugins_of_search
+    from autoad_nni.searches.preflight import preflight
+    from autoad_nni.searches.trial_options import parse_request
 
     file = read_experiment(experiment)
     request = parse_request(file.trial_arguments, file.trial_folder)
-    from autoad_nni.search.preflight import preflight
-
+    arguments = file.advisor_arguments or {"strategy": None, "seed": None}
     task = preflight(file, request, file.advisor_arguments)
-    return {
-        "images": task.digest(),
-        "trial_arguments": file.trial_arguments,
-        "plugins": plugins_of_search(
-            file.search_space,
-            strategy=None if file.advisor_arguments is None else file.advisor_arguments["strategy"],
-            space=request.settings.space,
-            data_sets=request.data_sets,
-        ),
-    }
+    plugins = plugins_of_search(
+        file.search_space, strategy=arguments["strategy"], space=request.space, data_sets=request.data_sets
+    )
+    metadata = {"experiment": experiment.name, "strategy": arguments["strategy"], "seed": arguments["seed"]}
+    return RunStart.of(request, task, plugins, **metadata)
 
 
 def _check_resumed(folder: Path) -> None:
-    """Compares an experiment that is to go on with what it began with."""
-    from autoad_nni.cli.trial import parse_request
+    """Compare an experiment that is to go on with what it began with."""
     from autoad_nni.data import load_task
-    from autoad_nni.engines.nnictl.experiment_start import check_start
-    from autoad_nni.engines.nnictl.launch import stored_trial_command
-    from autoad_nni.search.trial_command import trial_arguments
+    from autoad_nni.engines.nnictl.finish import request_of
+    from autoad_nni.runs.start import RunStart
 
-    command, started_in = stored_trial_command(folder)
-    words = trial_arguments(command, folder)
-    check_start(folder, {"images": load_task(parse_request(words, started_in).task).digest(), "trial_arguments": words})
+    before = RunStart.read(folder)
+    if before is not None:
+        request = request_of(folder)
+        before.check_same(RunStart.of(request, load_task(request.task), before.plugins), folder)
 
 
 def _echo(line: str) -> None:
@@ -156,68 +148,26 @@ def _echo(line: str) -> None:
 
 def _report(experiment_id: str) -> None:
     from autoad_nni.cli.search import print_best
-    from autoad_nni.cli.trial import parse_request
-    from autoad_nni.engines.nnictl.launch import experiment_folder, finished_trials, stored_trial_command
-    from autoad_nni.runs.summary import TrialSummary
-    from autoad_nni.search.trial_command import trial_arguments, trial_environment
-    from autoad_nni.trial.plugins import plugins_of_trial
+    from autoad_nni.engines.nnictl.finish import finish_experiment
+    from autoad_nni.engines.nnictl.launch import experiment_folder, stored_trial_command
+    from autoad_nni.searches.trial_command import trial_environment
 
     folder = experiment_folder(experiment_id)
-    finished = finished_trials(folder)
-    summary = TrialSummary()
-    for trial in finished:
-        summary.add(trial.sample, trial.metrics)
+    os.environ.update(trial_environment(stored_trial_command(folder)[0]))
+    summary, best, again = finish_experiment(folder)
     typer.echo("\n".join(summary.lines()))
-    well = (t for t in finished if t.metrics is not None and t.metrics.get("verdict", "ok") == "ok")
-    best = next(well, None)
-    if best is None or best.metrics is None:
+    if best is None or again is None:
         message = summary.no_good_trial("Raise maxTrialNumber and launch it anew")
         raise AutoADError(f"experiment {experiment_id}: {message} See the logs in {folder}.")
-    command, started_in = stored_trial_command(folder)
-    os.environ.update(trial_environment(command))
-    request = parse_request(trial_arguments(command, folder), started_in)
-    content: dict[str, Any] = {"trial": best.number, "reward": best.metrics["default"], "sample": best.sample}
-    content |= {"plugins": plugins_of_trial(best.sample, request), "validation": best.metrics, "test": None}
-    alone = _train_alone(content, request, folder)
-    if alone["verdict"] == "ok":
-        content |= {key: alone[key] for key in ("test", "test_verdict") if key in alone}
-    else:
-        content["test_verdict"] = f"trained again, it is {alone['verdict']}: {alone.get('detail', '')}"
-    content |= {"n_trials": len(finished), "verdicts": dict(summary.verdicts), "summary": summary.to_json()}
-    from autoad_nni.storing import write_json
-
-    write_json(folder / "best.json", content)
-    print_best(content, folder)
-    if request.weight_sharing:
-        typer.echo(f"the test figures are of this model trained from fresh weights: reward {alone['default']:.4f}")
-    elif alone["default"] != content["reward"]:
+    print_best(best, folder)
+    if best.request.weight_sharing:
         typer.echo(
-            f"warning: trained again, this model has the validation reward {alone['default']:.4f}, in the search it "
-            f"had {content['reward']:.4f}: images, versions or machine are not those of the search.",
+            f"the test figures are of this model trained from fresh weights: {summary.reward} {again.reward:.4f}"
+        )
+    elif again.reward != best.reward:
+        typer.echo(
+            f"warning: trained again, this model has {summary.reward} {again.reward:.4f} on validation, in the search "
+            f"it had {best.reward:.4f}: images, versions or machine are not those of the search.",
             err=True,
         )
     typer.echo(f"open the web UI again: autoad-nni launch --view {experiment_id}")
-
-
-def _train_alone(content: dict[str, Any], request: TrialRequest, folder: Path) -> dict[str, Any]:
-    """Trains the best sample once more, same seed, reads the test set for it, and keeps weights and pictures."""
-    import tempfile
-
-    from autoad_nni.runs.best import WEIGHTS, model_of, save_pictures, save_weights
-    from autoad_nni.runs.one_trial import run_alone
-
-    def keep(detector: Any, task: Any) -> None:
-        content["model"] = model_of(task, request)
-        save_weights(detector, folder / WEIGHTS)
-        save_pictures(folder, detector, task, request, content)
-
-    with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
-        return run_alone(
-            request,
-            content["sample"],
-            plugins={},
-            scalars=Path(scalars),
-            test=True,
-            report=lambda figures: None,
-            keep=keep,
-        )

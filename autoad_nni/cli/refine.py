@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from autoad_nni.data import Form
+    from autoad_nni.models.scoring import Prediction
     from autoad_nni.refinement import Classifier, Segmenter
 
 __all__ = ["Maps", "names_of", "refine", "refine_files"]
@@ -30,11 +31,11 @@ class Maps(Protocol):
     """A trained model, as far as it is needed here."""
 
     @property
-    def form(self) -> Form:
-        """What its images look like."""
+    def image_shape(self) -> Form:
+        """Channels, height and width of its images."""
 
-    def score_map(self, images: Tensor) -> Tensor:
-        """Images ``(n, *form)`` to score maps ``(n, 1, h, w)``."""
+    def predict(self, images: Tensor) -> Prediction:
+        """Images ``(n, *image_shape)`` to anomaly maps ``(n, height, width)``."""
 
 
 def refine(
@@ -71,18 +72,18 @@ def refine(
     """
     from autoad_nni.refinement import deeplabv3, vgg16
     from autoad_nni.refinement.gradients import require_captum
-    from autoad_nni.trial.run import pick_device
+    from autoad_nni.trial.settings import DEVICES, pick_device
 
     require_captum()
-    if device not in ("auto", "cpu", "cuda"):
-        raise AutoADError(f"--device is {device!r}. Expected auto, cpu or cuda. Give one of these.")
+    if device not in DEVICES:
+        raise AutoADError(f"[[device]] is {device!r}. Expected auto, cpu or cuda. Give one of these.")
     where = pick_device(device)
     # Before the networks are loaded, and before minutes of work.
     names = names_of(images)
     _check_output(output)
-    from autoad_nni.runs.best import load_best
+    from autoad_nni.runs.model import load
 
-    model = load_best(run)
+    model = load(run)
     classifier = vgg16(classifier_weights, download=download, device=where)
     segmenter = deeplabv3(saliency_weights, download=download, device=where)
     with sigterm_as_ctrl_c():
@@ -124,9 +125,9 @@ def refine_files(
 
     with _all_or_nothing(output) as folder:
         for path, name in names.items():
-            image = read_images([path], model.form)
+            image = read_images([path], model.image_shape)
             refinement = refine_maps(
-                model.score_map(image),
+                model.predict(image).anomaly_map[:, None],
                 read_images([path], _fine_form(path, segmenter.side)),
                 classifier=classifier,
                 segmenter=segmenter,
@@ -180,9 +181,9 @@ def names_of(images: Sequence[Path]) -> dict[Path, Path]:
 
 def _check_output(output: Path) -> None:
     if output.exists() and not output.is_dir():
-        raise AutoADError(f"--output {output} is a file. Expected a folder. Give another --output.")
+        raise AutoADError(f"[[output]] {output} is a file. Expected a folder. Give another [[output]].")
     if output.exists() and any(output.iterdir()):
-        raise AutoADError(f"--output {output} holds files. Expected a new or empty folder. Give another --output.")
+        raise AutoADError(f"[[output]] {output} holds files. Expected a new or empty folder. Give another [[output]].")
 
 
 @contextmanager
@@ -195,7 +196,7 @@ def _all_or_nothing(output: Path) -> Iterator[Path]:
         os.replace(folder, output)
     except OSError as error:
         raise AutoADError(
-            f"--output {output} cannot be written: {error.strerror or error}. Expected a folder to write to, with "
+            f"[[output]] {output} cannot be written: {error.strerror or error}. Expected a folder to write to, with "
             "room for the results. Give another one."
         ) from error
     finally:

@@ -1,10 +1,9 @@
-"""``autoad-nni search``: an experiment file in this process, with a progress bar."""
+"""``autoad-nni search``: a folder or an experiment file in this process, with a progress bar."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,52 +11,43 @@ from autoad_nni.cli.stopping import sigterm_as_ctrl_c
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
-    from autoad_nni.data import TaskOptions
+    from autoad_nni.engines.in_process import InProcessSearch
+    from autoad_nni.runs.records import BestRecord
 
-__all__ = ["search"]
+__all__ = ["print_best", "search"]
 
 
 def search(
-    experiment: Annotated[Path, typer.Argument(help="Experiment file (YAML), the same that nnictl takes.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder of images, or experiment file (YAML), the same that nnictl takes.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder for the results.")],
-    trials: Annotated[int | None, typer.Option(min=1, help="Instead of the file's maxTrialNumber.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many models to train; default: the file's maxTrialNumber, or 30.")
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the file's seed of the strategy.")
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Of the strategy; default: the file's, or 0.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --output.")] = False,
 ) -> None:
     """Searches the best model in this process: no server, no web UI.
 
-    Stop it with Ctrl-C, or kill it: the same command with --resume goes on.
+    A folder has good/ with good images and a folder for each kind of defect, or the layout of MVTec-AD. Stop it with
+    Ctrl-C, or kill it: the same command with --resume goes on.
     """
-    from autoad_nni.cli.trial import parse_request
-    from autoad_nni.search.experiment_file import read_experiment
+    from autoad_nni.engines.search import open_search, quiet_nni
 
-    file = read_experiment(experiment)
-    os.environ.update(file.trial_environment)  # before torch is imported: it may set OMP_NUM_THREADS
-    request = parse_request(file.trial_arguments, file.trial_folder)
-    _check_output(output, request.task)
-    from autoad_nni.engines.in_process import InProcessSearch
-
-    with sigterm_as_ctrl_c():
-        run = InProcessSearch(file, request, output, max_trials=trials, seed=seed, resume=resume)
+    with quiet_nni(), sigterm_as_ctrl_c():
+        run = open_search(source, output=output, trials=trials, seed=seed, resume=resume)
+        if source.is_dir():
+            typer.echo(f"searching {source} with: {' '.join(run.request.to_words())}")
+        if run.max_trials is not None and run.n_recorded >= run.max_trials:
+            typer.echo(f"{run.n_recorded} trials have ended already, --trials is {run.max_trials}: none is run.")
         best = _run_with_progress(run)
     _print_result(best, run, output)
 
 
-def _check_output(output: Path, task: TaskOptions) -> None:
-    """Refuses a folder whose pictures the next search would read as images."""
-    if task.root is None:
-        return
-    images = task.root / (task.category or "")
-    if output.resolve().is_relative_to(images.resolve()):
-        raise AutoADError(
-            f"--output {output} lies among the images of {images}, where the pictures of this search would be taken "
-            "for images. Expected a folder outside. Give another --output."
-        )
-
-
-def _run_with_progress(run: Any) -> dict[str, Any] | None:
+def _run_with_progress(run: InProcessSearch) -> BestRecord | None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -71,13 +61,13 @@ def _run_with_progress(run: Any) -> dict[str, Any] | None:
         TextColumn("trial"),
         MofNCompleteColumn(),
         BarColumn(),
-        TextColumn("best {task.fields[best]}"),
+        TextColumn("best {task.fields[reward]} {task.fields[best]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns) as progress:
-        bar = progress.add_task("search", total=run.max_trials, best="-")
+        bar = progress.add_task("search", total=run.max_trials, best="-", reward=run.request.settings.reward)
 
         def listener(ended: int, best: float | None) -> None:
             # A smaller --trials than there are on resume: none is forgotten.
@@ -85,7 +75,7 @@ def _run_with_progress(run: Any) -> dict[str, Any] | None:
             progress.update(bar, total=total, completed=ended, best="-" if best is None else f"{best:.4f}")
 
         try:
-            best: dict[str, Any] | None = run.run(listener)
+            best = run.run(listener)
         except KeyboardInterrupt:
             progress.stop()
             typer.echo("stopped. The same command with --resume goes on.", err=True)
@@ -93,24 +83,26 @@ def _run_with_progress(run: Any) -> dict[str, Any] | None:
     return best
 
 
-def _print_result(best: dict[str, Any] | None, run: Any, output: Path) -> None:
+def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -> None:
     typer.echo("\n".join(run.folder.summary.lines()))
     if best is None:
         message = run.folder.summary.no_good_trial("Add --resume with a larger --trials")
-        typer.echo(f"{message} {output}/history.jsonl says why for each.", err=True)
+        fault = AutoADError(f"{message} {output}/history.jsonl says why for each.")
+        typer.echo(f"autoad-nni: {fault.on_command_line()}", err=True)
         raise typer.Exit(1)
     print_best(best, output)
 
 
-def print_best(best: dict[str, Any], folder: Path) -> None:
-    """Prints the best model: reward, test metrics, sample, and what of it lies in the folder."""
-    typer.echo(f"best: trial {best['trial']}, validation reward {best['reward']:.4f}")
-    if best.get("test"):
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in best["test"].items())
-        typer.echo(f"test (read once, for this model): {figures}")
-    elif "test_verdict" in best:
-        typer.echo(f"test (read once, for this model): no figures, {best['test_verdict']}")
-    for label, value in best["sample"].items():
+def print_best(best: BestRecord, folder: Path) -> None:
+    """Print the best model: reward, test metrics, sample, and which files in the folder belong to it."""
+    reward = best.request.settings.reward
+    typer.echo(f"best: trial {best.trial.number}, {reward} {best.reward:.4f} on validation")
+    if best.test is not None:
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in best.test.items())
+        typer.echo(f"on test (read once, for this model): {figures}")
+    else:
+        typer.echo(f"on test (read once, for this model): no figures, {best.test_detail}")
+    for label, value in best.sample.items():
         typer.echo(f"  {label}: {value}")
     typer.echo(f"written to {folder}/best.json")
     if (folder / "pictures.png").exists():

@@ -2,198 +2,121 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import tempfile
+import typing
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from autoad_nni.cli.usage import UsageFault, one_line
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
+    from autoad_nni.options import Option
+    from autoad_nni.runs.one_trial import Recorded
     from autoad_nni.trial.request import TrialRequest
 
-__all__ = ["parse_request", "trial"]
+__all__ = ["HELP", "make_trial_command"]
+
+HELP: Final = """Trains and validates one sample and prints its record.
+
+NNI starts this as trialCommand. By hand, --sample names a JSON file with a value for every label, for instance the
+best.json of a search, and --data the images; or --run RUN --number N repeats a trial of a search as it was.
+"""
 
 
-def trial(
-    data: Annotated[str, typer.Option(help="Normal images: a registered data set, or 'folder'.")],
-    abnormal: Annotated[str, typer.Option(help="Abnormal data sets, NAME[,NAME...].")] = "",
-    root: Annotated[Path | None, typer.Option(help="Folder with the files of --data.")] = None,
-    category: Annotated[str | None, typer.Option(help="Sub-folder of --root.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Resize to N x N pixels; default: as they are.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most N normal images, drawn by --seed.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Download missing files of --data.")] = False,
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 5,
-    preset: Annotated[str, typer.Option(help="Training settings: default, or paper (the article's).")] = "default",
-    patch: Annotated[
-        int | None, typer.Option(help="Train and score on windows of N x N pixels: textures, small defects.")
-    ] = None,
-    two_sided: Annotated[
-        bool, typer.Option("--two-sided", help="With --patch: windows that are unusually easy are anomalous too.")
-    ] = False,
-    smoothing: Annotated[
-        float | None, typer.Option(help="Gaussian that maps are smoothed with, in pixels; default: side / 56.")
-    ] = None,
-    reward: Annotated[
-        str,
-        typer.Option(
-            help="On the validation images: auroc, aupr_in, aupr_out; with masks pixel_auroc, aupro, rpro, image_auroc."
-        ),
-    ] = "auroc",
-    max_macs: Annotated[
-        int | None,
-        typer.Option(help="Refuse models with more multiply-adds for one image, or for one window; reward 0."),
-    ] = None,
-    max_seconds: Annotated[
-        float | None, typer.Option(help="Stop a trial that takes longer to train and score; reward 0.")
-    ] = None,
-    max_memory: Annotated[
-        int, typer.Option(help="Megabytes for what training keeps of a batch, which is made smaller to fit.")
-    ] = 4000,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
-    weight_sharing: Annotated[
-        bool, typer.Option("--weight-sharing", help="In a search: start from the weights of earlier trials.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the split, the weights and the shuffling.")] = 0,
-    space: Annotated[str, typer.Option(help="Registered search space that the sample is from.")] = "autoencoder",
+def make_trial_command() -> Callable[..., None]:
+    """Make the command, with an option for each of `autoad_nni.trial.request.OPTIONS`; imports torch."""
+    from autoad_nni.trial.request import OPTIONS
+
+    own = [each for each in inspect.signature(_trial).parameters.values() if each.name != "options"]
+    parameters = [*(_parameter(option) for option in OPTIONS.values()), *own]
+
+    def trial(**options: Any) -> None:
+        _trial(**options)
+
+    trial.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    hints = typing.get_type_hints(_trial, include_extras=True)
+    trial.__annotations__ = {each.name: hints.get(each.name, each.annotation) for each in parameters}
+    return trial
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    """An option of a trial as typer wants it; ``data`` may be missing, since ``--run`` knows it."""
+    kinds = [kind for kind in (bool, int, float, Path) if kind in (typing.get_args(option.kind) or (option.kind,))]
+    kind = kinds[0] if kinds else str
+    flag = f"--{option.name.replace('_', '-')}"
+    shown = "" if option.default in (None, False, ()) or option.name == "data" else f" [default: {option.default}]"
+    declared = typer.Option(flag, help=option.help + shown, show_default=False)
+    annotation = Annotated[kind | None, declared]  # type: ignore[valid-type]
+    return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _trial(
+    *,
     sample: Annotated[Path | None, typer.Option(help="Run this sample (JSON) by hand.")] = None,
-    test: Annotated[bool, typer.Option("--test", help="With --sample: read the test set too.")] = False,
+    run: Annotated[
+        Path | None, typer.Option(help="Run a trial of this search again: its folder, with --number N.")
+    ] = None,
+    number: Annotated[int | None, typer.Option(min=0, help="With --run: number of the trial.")] = None,
+    test: Annotated[bool, typer.Option("--test", help="By hand: read the test set too.")] = False,
+    **options: Any,
 ) -> None:
-    """Trains and validates one sample and reports its metrics.
-
-    NNI starts this as trialCommand; by hand, --sample names a JSON file with a value for every label, for instance
-    the best.json of a search.
-    """
-    request = _request(**{key: value for key, value in locals().items() if key not in _OTHER_PARAMETERS})
     from autoad_nni.engines.nnictl.trial import under_nni
+    from autoad_nni.trial.request import TrialRequest
 
+    given = {name: value for name, value in options.items() if value is not None}
+    if run is not None or number is not None:
+        recorded, request = _recorded(run, number, sample, given)
+        _run_by_hand(recorded, request, test)
+        return
+    request = TrialRequest.from_options(**given)
     if under_nni():
         _run_under_nni(request)
     elif sample is None:
         raise AutoADError(
-            "There is no sample to run. Expected NNI's manager to start this command, or --sample FILE. "
-            "Write a sample with 'autoad-nni space --random'."
+            "There is no sample to run. Expected NNI's manager to start this command, or --sample FILE, or --run RUN "
+            "with --number N. Write a sample with 'autoad-nni space --random'."
         )
     else:
-        _run_by_hand(request, sample, test)
+        from autoad_nni.runs.one_trial import read_sample
+
+        _run_by_hand(read_sample(sample), request, test)
 
 
-_OTHER_PARAMETERS = {"sample", "test"}
+def _recorded(
+    run: Path | None, number: int | None, sample: Path | None, given: dict[str, Any]
+) -> tuple[Recorded, TrialRequest]:
+    from autoad_nni.runs.one_trial import recorded_trial
 
-
-def _request(
-    *,
-    data: str,
-    abnormal: str,
-    root: Path | None,
-    category: str | None,
-    image_size: int | None,
-    limit: int | None,
-    download: bool,
-    epochs: int,
-    preset: str,
-    patch: int | None,
-    two_sided: bool,
-    smoothing: float | None,
-    reward: str,
-    max_macs: int | None,
-    max_seconds: float | None,
-    max_memory: int,
-    device: Any,
-    threads: int | None,
-    weight_sharing: bool,
-    seed: int,
-    space: str,
-) -> TrialRequest:
-    from autoad_nni.data import TaskOptions
-    from autoad_nni.models.scoring import ScoringSettings
-    from autoad_nni.models.training import TrainingSettings
-    from autoad_nni.trial.request import TrialRequest
-    from autoad_nni.trial.run import TrialSettings
-
-    if preset not in ("default", "paper"):
-        raise AutoADError(f"--preset is {preset!r}. Expected default or paper. Give one of these.")
-    if epochs < 1:
-        raise AutoADError(f"--epochs is {epochs}. Expected 1 or more. Give for instance --epochs 5.")
-    training = TrainingSettings.paper(epochs) if preset == "paper" else TrainingSettings(epochs=epochs)
-    task = TaskOptions(
-        data=data,
-        abnormal=tuple(name.strip() for name in abnormal.split(",") if name.strip()),
-        root=root,
-        category=category,
-        image_size=image_size,
-        limit=limit,
-        download=download,
-        seed=seed,
-    )
-    settings = TrialSettings(
-        training=training,
-        scoring=ScoringSettings(patch=patch, two_sided=two_sided, smoothing=smoothing),
-        reward=reward,
-        max_macs=max_macs,
-        max_seconds=max_seconds,
-        max_memory=max_memory,
-        device=device,
-        threads=threads,
-        seed=seed,
-        space=space,
-    )
-    return TrialRequest(task=task, settings=settings, weight_sharing=weight_sharing)
-
-
-def parse_request(arguments: list[str], folder: Path = Path()) -> TrialRequest:
-    """Parses the words behind ``autoad-nni trial`` as that command does.
-
-    Args:
-        arguments: The words.
-        folder: Where NNI starts the command: a relative ``--root`` is looked for there.
-
-    Raises:
-        AutoADError: If an option is unknown or has a value of another type.
-    """
-    single = typer.Typer(add_completion=False)
-    single.command("trial")(trial)
-    try:
-        context = typer.main.get_command(single).make_context("autoad-nni trial", list(arguments))
-    except UsageFault as error:
-        raise AutoADError(f"trialCommand: {one_line(error)} See 'autoad-nni trial --help'.") from None
-    except typer.Exit:
-        raise AutoADError("trialCommand has --help. Expected a command that runs a trial. Remove it.") from None
-    by_hand = [f"--{name}" for name in sorted(_OTHER_PARAMETERS) if context.params[name]]
-    if by_hand:
+    if run is None or number is None:
+        raise AutoADError("Expected --run and --number together. Give both, or --sample FILE.")
+    if sample is not None or given:
+        extra = "--sample" if sample is not None else "--" + next(iter(given)).replace("_", "-")
         raise AutoADError(
-            f"trialCommand has {by_hand[0]}, which is for a trial by hand. Expected options that hold for every trial. "
-            "Remove it."
+            f"--run comes with {extra}. Expected the sample and the options of that search only. Leave {extra} out."
         )
-    given = {key: value for key, value in context.params.items() if key not in _OTHER_PARAMETERS}
-    root = given["root"]
-    return _request(**{**given, "root": None if root is None else folder / root})
+    return recorded_trial(run, number)
 
 
 def _run_under_nni(request: TrialRequest) -> None:
     from autoad_nni.engines.nnictl.trial import run_under_nni
 
-    result = run_under_nni(request)
-    typer.echo(json.dumps(result.metrics))
-    if result.detail:
-        typer.echo(result.detail)
+    typer.echo(json.dumps(run_under_nni(request).to_json()))
 
 
-def _run_by_hand(request: TrialRequest, sample: Path, test: bool) -> None:
-    from autoad_nni.runs.one_trial import read_sample, run_alone
+def _run_by_hand(recorded: Recorded, request: TrialRequest, test: bool) -> None:
+    from autoad_nni.runs.one_trial import run_alone
 
-    content, plugins = read_sample(sample)
     with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
-        metrics = run_alone(
+        _, content = run_alone(
+            recorded,
             request,
-            content,
-            plugins=plugins,
             scalars=Path(scalars),
             test=test,
             report=lambda figures: typer.echo(json.dumps(figures), err=True),
         )
-    typer.echo(json.dumps(metrics, indent=2))
+    typer.echo(json.dumps(content, indent=2))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autoad_nni.data.form import MAX_SIDE, MIN_SIDE
 from autoad_nni.errors import AutoADError
+from autoad_nni.options import option
 
 __all__ = ["MIN_NORMAL", "TaskOptions"]
 
@@ -38,13 +39,13 @@ class TaskOptions:
         0.05
     """
 
-    data: str
-    abnormal: tuple[str, ...] = ()
-    root: Path | None = None
-    category: str | None = None
-    image_size: int | None = None
-    limit: int | None = None
-    download: bool = False
+    data: str = option(help="Normal images: a registered data set, or 'folder'.")
+    abnormal: tuple[str, ...] = option((), help="Abnormal data sets, NAME[,NAME...].")
+    root: Path | None = option(None, help="Folder with the files of --data.")
+    category: str | None = option(None, help="Sub-folder of --root.")
+    image_size: int | None = option(None, help="Resize to N x N pixels; default: as they are.")
+    limit: int | None = option(None, help="Use at most N normal images, drawn by --seed.")
+    download: bool = option(False, help="Download missing files of --data.")
     seed: int = 0
     contamination: float = 0.05
 

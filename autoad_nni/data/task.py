@@ -57,6 +57,9 @@ class LabelledImages:
 class Task:
     """A loaded task; the search sees ``train`` and ``validation`` only.
 
+    Attributes:
+        data_sets: Names of the registered data sets that the images are from.
+
     Shape:
         ``train`` ``(n, channels, height, width)`` float32 in [0, 1], normal images only.
     """
@@ -65,6 +68,7 @@ class Task:
     train: Tensor
     validation: LabelledImages
     test: LabelledImages
+    data_sets: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -146,6 +150,7 @@ def load_task(options: TaskOptions) -> Task:
         train=_read(plan.normal, plan.train, plan.form),
         validation=_labelled(plan, plan.validation),
         test=_labelled(plan, plan.test),
+        data_sets=(options.data, *options.abnormal),
     )
 
 

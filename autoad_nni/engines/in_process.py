@@ -1,31 +1,39 @@
-"""Runs an experiment file in this process: no server, the same strategy, the same trial function."""
+"""Runs a search in this process: no server, the same strategy, the same trial function as under nnictl."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nni
+import torch
 from nni.nas.execution import SequentialExecutionEngine
 
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector
+from autoad_nni.models.detector import Detector
 from autoad_nni.models.shared_weights import SharedWeights
-from autoad_nni.runs.best import figures_on_test, model_of, save_pictures
+from autoad_nni.models.threads import torch_threads
+from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.one_trial import run_sample
+from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.scalars import ScalarWriter
-from autoad_nni.search.experiment_file import ExperimentFile
-from autoad_nni.search.preflight import preflight
-from autoad_nni.search.replay import JournalMiddleware
-from autoad_nni.search.search import Search, check_recorded_plugins
-from autoad_nni.search.spaces import SampleSpace
+from autoad_nni.runs.start import RunStart
+from autoad_nni.searches.experiment_file import Experiment
+from autoad_nni.searches.plugins import plugins_of_search
+from autoad_nni.searches.preflight import preflight
+from autoad_nni.searches.replay import JournalMiddleware
+from autoad_nni.searches.search import Search, check_recorded_plugins
+from autoad_nni.searches.spaces import SampleSpace
 from autoad_nni.storing import StorageError
 from autoad_nni.trial.plugins import plugins_of_trial
+from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
+from autoad_nni.trial.run import evaluate_on_test
+from autoad_nni.verdicts import Verdict
 
 __all__ = ["InProcessSearch"]
 
@@ -34,23 +42,23 @@ Listener = Callable[[int, float | None], None]
 
 
 class InProcessSearch:
-    """One search of an experiment file in this process.
+    """One search of an experiment in this process.
 
     Args:
-        experiment: The file.
+        experiment: What to search.
         request: What its ``trialCommand`` says.
         output: The run folder.
-        max_trials: Instead of the file's ``maxTrialNumber``.
-        seed: Instead of the file's seed of the strategy.
+        max_trials: Instead of the experiment's ``maxTrialNumber``.
+        seed: Instead of the experiment's seed of the strategy.
         resume: Go on with the search in ``output``.
 
     Raises:
-        AutoADError: For every fault in the file, the data or the folder, before anything is trained.
+        AutoADError: For every fault in the experiment, the data or the folder, before anything is trained.
     """
 
     def __init__(
         self,
-        experiment: ExperimentFile,
+        experiment: Experiment,
         request: TrialRequest,
         output: Path,
         *,
@@ -58,65 +66,53 @@ class InProcessSearch:
         seed: int | None = None,
         resume: bool = False,
     ) -> None:
-        arguments = self._strategy_arguments(experiment, seed)
+        arguments = _strategy_arguments(experiment, seed)
         self.max_trials = max_trials if max_trials is not None else experiment.max_trials
         if self.max_trials is None and experiment.max_seconds is None:
             raise AutoADError(
-                f"{experiment.path}: the search has no end. Expected maxTrialNumber or maxExperimentDuration. "
-                "Add one, or give --trials."
+                f"{experiment.name}: the search has no end. Expected maxTrialNumber or maxExperimentDuration. "
+                "Add one, or give [[trials=30]]."
             )
         if resume:
             # First: a plugin that is missing would be an unknown value, with the advice to drop it.
             check_recorded_plugins(output / "state" / "journal.jsonl")
         # All that can be wrong is found before the run folder is made.
         self._task: Task = preflight(experiment, request, arguments)
-        self._request = request
-        self.folder = RunFolder(output, resume=resume)
+        self.request = request
+        space = experiment.search_space
+        start = RunStart.of(
+            request,
+            self._task,
+            plugins_of_search(space, strategy=arguments["strategy"], space=request.space, data_sets=request.data_sets),
+            experiment=Path(experiment.name).name,
+            strategy=arguments["strategy"],
+            seed=arguments["seed"],
+        )
+        self.folder = RunFolder(output, start, resume=resume)
         try:
-            self._search = Search(
-                search_space=experiment.search_space,
-                journal_path=self.folder.journal,
-                trial_arguments=experiment.trial_arguments,
-                data_sets=request.data_sets,
-                images=self._task.digest(),
-                **arguments,
-            )
+            self._search = Search(search_space=space, journal_path=self.folder.journal, **arguments)
+            self.folder.begin()
         except BaseException:
             self.folder.close()
             raise
-        self._setting = {
-            "experiment": experiment.path.name,
-            "strategy": arguments["strategy"],
-            "seed": arguments["seed"],
-            "model": model_of(self._task, request),
-        }
+        self.n_recorded = sum(event["event"] == "end" for event in self._search.journal.recorded)
+        """Trials that earlier sessions ended."""
         self._max_seconds = experiment.max_seconds
         self._scalars = ScalarWriter(output / "tensorboard" / "search")
         self._search.on_iteration = self._scalars.add_iteration
         self._listener: Listener = lambda ended, best: None
+        self._threads = torch.get_num_threads()
 
-    @staticmethod
-    def _strategy_arguments(experiment: ExperimentFile, seed: int | None) -> dict[str, Any]:
-        if experiment.advisor_arguments is None:
-            raise AutoADError(
-                f"{experiment.path}: the tuner {experiment.tuner_name!r} runs under nnictl only. "
-                "Expected autoad_nni.bridge.StrategyAdvisor. "
-                "Use 'autoad-nni launch', or the advisor with strategy: tpe or random."
-            )
-        arguments = dict(experiment.advisor_arguments)
-        return arguments if seed is None else {**arguments, "seed": seed}
-
-    def run(self, listener: Listener) -> dict[str, Any] | None:
-        """Runs the search to its end, then reads the test set once, for the best model.
+    def run(self, listener: Listener) -> BestRecord | None:
+        """Run the search to its end, then read the test set once, for the best model.
 
         Args:
-            listener: Called at the start and after every trial.
+            listener: Called after every trial, replayed ones included.
 
         Returns:
-            The content of ``best.json``, or None when no trial ended well.
+            The record of the best model, or None when no trial ended well.
         """
         self._listener = listener
-        logging.getLogger("nni").setLevel(logging.CRITICAL)  # NNI logs every crash twice; ours are in the history
         engine = SequentialExecutionEngine(max_duration=self._max_seconds, continue_on_failure=True)
         engine.load_state_dict({"model_count": 0, "total_duration": self._seconds_spent()})
         self._middleware = JournalMiddleware(
@@ -129,60 +125,71 @@ class InProcessSearch:
             self.folder.close()
 
     def _seconds_spent(self) -> float:
-        """Returns what earlier sittings took, which counts towards the experiment's duration."""
-        ends = [event["metrics"] for event in self._search.journal.recorded if event["event"] == "end"]
-        return sum(float(metrics["seconds"]) for metrics in ends if metrics is not None)
+        """What earlier sessions took, which counts towards the experiment's duration."""
+        ends = [event["record"] for event in self._search.journal.recorded if event["event"] == "end"]
+        return sum(TrialRecord.from_json(record).seconds for record in ends)
 
     def _evaluate(self, model: SampleSpace) -> None:
         assert model.sample is not None and model.trial_id is not None
-        folder = self.folder.path / "tensorboard" / f"trial-{model.trial_id:04d}"
+        number = model.trial_id
         try:
-            result = run_sample(
-                model.sample,
-                self._task,
-                self._request,
-                scalars=ScalarWriter(folder),
-                report=nni.report_intermediate_result,
-                shared=SharedWeights(self.folder.shared_weights, str(model.trial_id)),
-            )
-            if result.detector is not None and self.folder.improves(float(result.metrics["default"])):
+            with torch_threads(self._threads):  # the strategy around it has one
+                result = run_sample(
+                    model.sample,
+                    self._task,
+                    self.request,
+                    number=number,
+                    scalars=ScalarWriter(self.folder.path / "tensorboard" / f"trial-{number:04d}"),
+                    report=nni.report_intermediate_result,
+                    shared=SharedWeights(self.folder.shared_weights, str(number)),
+                )
+            if result.detector is not None and self.folder.improves(result.record.reward):
                 # Before the journal knows of the trial: a kill here repeats it.
-                self.folder.save_weights(model.trial_id, result.detector)
+                self.folder.save_weights(number, result.detector)
         except StorageError as error:
-            self._middleware.abort(error)  # a full disk is not what this model came to
+            self._middleware.abort(error)  # a full disk is not the model's fault
             raise
         except (Exception, SystemExit) as error:
-            detail = self._middleware.details[model.trial_id] = f"{type(error).__name__}: {error}"
+            detail = " ".join(f"{type(error).__name__}: {error}".split())
+            plugins = plugins_of_trial(model.sample, self.request.space, self.request.data_sets)
+            self._middleware.take(TrialRecord.crashed(number, model.sample, detail, plugins=plugins))
             # A plugin that exits ends its trial, not the search: NNI's engine takes any Exception for a crash.
             raise RuntimeError(detail) from error
-        self._middleware.details[model.trial_id] = result.detail
-        self._middleware.report_metrics(model, result.metrics)
+        self._middleware.take(result.record)
 
-    def _on_end(self, model: SampleSpace, metrics: Mapping[str, Any] | None, recorded: bool) -> None:
-        assert model.sample is not None and model.trial_id is not None
-        self.folder.add_trial(
-            model.trial_id,
-            model.sample,
-            metrics,
-            plugins=plugins_of_trial(model.sample, self._request),
-            detail=self._middleware.details.get(model.trial_id, ""),
-        )
-        best = None if self.folder.best is None else float(self.folder.best["reward"])
+    def _on_end(self, record: TrialRecord, replayed: bool) -> None:
+        self.folder.add_trial(record)
+        best = None if self.folder.best is None else self.folder.best.reward
         ended = self.folder.summary.verdicts.total()
-        if not recorded:
-            self.folder.write_best({"test": None}, self._setting)
-            if metrics is not None:
-                self._scalars.add(ended, {"reward": float(metrics["default"]), "best": best or 0.0})
+        if not replayed:
+            self.folder.write_best()
+            if record.verdict is not Verdict.CRASHED:
+                self._scalars.add(ended, {"reward": record.reward, "best": best or 0.0})
         self._listener(ended, best)
 
-    def _finish(self) -> dict[str, Any] | None:
+    def _finish(self) -> BestRecord | None:
         best = self.folder.best
         if best is None:
             return None
-        settings = self._request.settings
-        detector = build_detector(best["sample"], channels=self._task.channels, space=settings.space)
+        if self.folder.tested() is not None:  # an earlier session read the test set for this very model
+            return self.folder.write_best()
+        detector = self._best_detector(best)
+        figures, reason = evaluate_on_test(detector, self._task, self.request.settings)
+        save_pictures(self.folder.path, detector, self._task, self.request, best.number)
+        return self.folder.write_best(figures, reason)
+
+    def _best_detector(self, best: TrialRecord) -> Detector:
+        detector = build_detector(best.sample, channels=self._task.channels, space=self.request.space)
         self.folder.load_weights(detector)
-        figures = figures_on_test(detector, self._task, self._request)
-        save_pictures(self.folder.path, detector, self._task, self._request, best)
-        self.folder.write_best(figures, self._setting)
-        return {**best, **figures}
+        return detector
+
+
+def _strategy_arguments(experiment: Experiment, seed: int | None) -> dict[str, Any]:
+    if experiment.advisor_arguments is None:
+        raise AutoADError(
+            f"{experiment.name}: the tuner {experiment.tuner_name!r} runs under nnictl only. "
+            "Expected autoad_nni.bridge.StrategyAdvisor. "
+            "Use 'autoad-nni launch', or the advisor with strategy: tpe or random."
+        )
+    arguments: Mapping[str, Any] = experiment.advisor_arguments
+    return {**arguments} if seed is None else {**arguments, "seed": seed}

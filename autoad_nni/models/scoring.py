@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.stopwatch import Stopwatch
+from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["Scorer", "ScoringSettings", "map_images", "reconstruct_images", "score_images", "smooth"]
@@ -39,9 +41,9 @@ class ScoringSettings:
         AutoADError: ``smoothing`` is out of its range, or ``two_sided`` without ``patch``.
     """
 
-    patch: int | None = None
-    two_sided: bool = False
-    smoothing: float | None = None
+    patch: int | None = option(None, help="Train and score in windows of N x N pixels: textures, small defects.")
+    two_sided: bool = option(False, help="With --patch: windows that are unusually easy are anomalous too.")
+    smoothing: float | None = option(None, help="Gaussian that maps are smoothed with, in pixels; default: side / 56.")
 
     def __post_init__(self) -> None:
         if self.two_sided and self.patch is None:
@@ -51,6 +53,18 @@ class ScoringSettings:
                 f"--smoothing is {self.smoothing}. Expected 0 to {_MOST_SMOOTHING} pixels. Give --smoothing 4, or "
                 "0 for none."
             )
+
+
+class Prediction(NamedTuple):
+    """Scores and maps."""
+
+    score: Tensor
+    anomaly_map: Tensor
+
+
+def predict(scorer: Scorer, images: Tensor) -> Prediction:
+    """Score images."""
+    return Prediction(score_images(scorer, images), map_images(scorer, images)[:, None])
 
 
 class Scorer(nn.Module):

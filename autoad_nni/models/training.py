@@ -13,6 +13,7 @@ from torch.optim.adam import adam
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.stopwatch import Stopwatch
+from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["TrainingSettings", "fit"]
@@ -49,7 +50,7 @@ class TrainingSettings:
         0.1
     """
 
-    epochs: int = 5
+    epochs: int = option(5, help="Passes over the training images.")
     batch_size: int = 64
     learning_rate: float = 3e-3
     beta1: float = 0.9

@@ -1,38 +1,52 @@
-"""Runs one sample with its figures recorded: a trial of a search, or a sample by hand."""
+"""Runs one sample with its figures recorded: as a trial of a search, or by hand."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.detector import Detector
 from autoad_nni.models.shared_weights import SharedWeights
-from autoad_nni.runs.best import figures_on_test
+from autoad_nni.runs.records import read_history
 from autoad_nni.runs.scalars import ScalarWriter
-from autoad_nni.trial.plugins import PluginVersions, check_plugins, plugins_of_trial
+from autoad_nni.runs.start import RunStart
+from autoad_nni.trial.plugins import PluginVersions, check_plugins
 from autoad_nni.trial.request import TrialRequest
-from autoad_nni.trial.run import TrialResult, run_trial
+from autoad_nni.trial.run import TrialResult, evaluate_on_test, run_trial
 
-__all__ = ["read_sample", "run_alone", "run_sample"]
+__all__ = ["Recorded", "read_sample", "recorded_trial", "run_alone", "run_sample"]
+
+Sample = dict[str, Any]
+Recorded = tuple[Sample, PluginVersions]
+"""A sample, and the plugins that it was recorded with; empty when that is not known."""
 
 
 def run_sample(
-    sample: Mapping[str, Any],
+    sample: Sample,
     task: Task,
     request: TrialRequest,
     *,
+    number: int,
     scalars: ScalarWriter,
     report: Callable[[dict[str, float]], None],
     shared: SharedWeights | None = None,
 ) -> TrialResult:
-    """Trains and validates ``sample``; every epoch goes to TensorBoard and to ``report``.
+    """Train and validate a sample; the figures of each epoch go to TensorBoard and to ``report``.
 
-    ``shared`` is used if the request asks for weight sharing.
+    Args:
+        sample: Value by label.
+        task: The images.
+        request: The options of the trial.
+        number: Of the trial in its search.
+        scalars: Writes for TensorBoard.
+        report: Called after each epoch with ``default`` (the reward), ``loss`` and every metric on validation.
+        shared: Used if the request asks for weight sharing.
     """
+
     def on_epoch(epoch: int, loss: float, validation: dict[str, float]) -> None:
         scalars.add(epoch, {"loss/train": loss, **{f"validation/{k}": v for k, v in validation.items()}})
         report({"default": validation[request.settings.reward], "loss": loss, **validation})
@@ -41,56 +55,76 @@ def run_sample(
         sample,
         task,
         request.settings,
+        number=number,
         on_epoch=on_epoch,
         shared=shared if request.weight_sharing else None,
     )
 
 
 def run_alone(
+    recorded: Recorded,
     request: TrialRequest,
-    sample: Mapping[str, Any],
     *,
-    plugins: Mapping[str, str],
     scalars: Path,
     test: bool,
     report: Callable[[dict[str, float]], None],
-    keep: Callable[[Detector, Task], None] = lambda detector, task: None,
-) -> dict[str, Any]:
-    """Runs a sample by hand, from fresh weights.
+) -> tuple[TrialResult, dict[str, Any]]:
+    """Run a sample by hand, from fresh weights.
 
     Args:
-        request: Task and settings.
-        sample: Value by label.
-        plugins: The plugins that a record of this sample names; empty when there is none.
+        recorded: The sample and its plugins.
+        request: The options of the trial.
         scalars: Folder for TensorBoard.
-        test: Also score the test set. It is read once, for the model that is kept: not while choosing one.
-        report: Takes the figures of each epoch.
-        keep: Takes the trained detector, if the verdict is ok.
+        test: Also read the test set. It is read once, for the model that is kept: not while choosing one.
+        report: Called with the figures of each epoch.
 
     Returns:
-        The metrics; with ``test`` those of the test set under the key ``test``, or None and a ``test_verdict``.
+        The result; and the record as plain JSON, with ``test`` those of the test set too, or None and ``test_detail``.
 
     Raises:
         AutoADError: If a plugin is missing, or of another version than the record says.
     """
+    sample, plugins = recorded
     check_plugins(plugins)
     task = load_task(request.task)
-    result = run_sample(sample, task, request, scalars=ScalarWriter(scalars), report=report)
-    metrics: dict[str, Any] = {**result.metrics, "plugins": plugins_of_trial(sample, request)}
-    if result.detail:
-        metrics["detail"] = result.detail
-    if result.detector is not None:
-        keep(result.detector, task)
-        if test:
-            metrics |= figures_on_test(result.detector, task, request)
-    return metrics
+    result = run_sample(sample, task, request, number=0, scalars=ScalarWriter(scalars), report=report)
+    content = result.record.to_json()
+    del content["number"]
+    if test and result.detector is not None:
+        figures, reason = evaluate_on_test(result.detector, task, request.settings)
+        content |= {"test": figures, **({"test_detail": reason} if reason else {})}
+    return result, content
 
 
-def read_sample(path: Path) -> tuple[dict[str, Any], PluginVersions]:
-    """Reads a sample from a JSON file: ``{label: value}``, or an object that has it under ``sample``.
+def recorded_trial(run: Path, number: int) -> tuple[Recorded, TrialRequest]:
+    """Find a trial of a search, to run it again.
+
+    Args:
+        run: The run folder, or the folder of an NNI experiment that ``autoad-nni launch`` ended.
+        number: Of the trial.
+
+    Raises:
+        AutoADError: If the folder holds no search, or its search no such trial.
+    """
+    start, records = RunStart.read(run), read_history(run)
+    if start is None:
+        raise AutoADError(
+            f"{run} holds no search. Expected a folder that 'autoad-nni search' or 'autoad-nni launch' wrote. Correct "
+            "[[run]]."
+        )
+    for record in records:
+        if record.number == number:
+            # A sample that is run by hand has no other trials to start from.
+            return (dict(record.sample), dict(record.plugins)), replace(start.request, weight_sharing=False)
+    ended = f"0 to {max(record.number for record in records)}" if records else "none that has ended"
+    raise AutoADError(f"{run} has no trial {number}. Expected one of its trials: {ended}. Correct [[number]].")
+
+
+def read_sample(path: Path) -> Recorded:
+    """Read a sample from a JSON file: ``{label: value}``, or an object that has it under ``sample`` or ``trial``.
 
     Returns:
-        The sample, and the plugins that the file records under ``plugins``; empty when it records none.
+        The sample, and the plugins that the file records; empty when it records none.
 
     Raises:
         AutoADError: If the file is missing or holds something else.
@@ -100,12 +134,20 @@ def read_sample(path: Path) -> tuple[dict[str, Any], PluginVersions]:
     except FileNotFoundError:
         raise AutoADError(f"There is no sample file {path}. Expected JSON: label to value. Check the path.") from None
     except OSError as error:
-        raise AutoADError(f"{path} cannot be read: {error.strerror}. Expected a JSON file: label to value.") from None
+        raise AutoADError(
+            f"{path} cannot be read: {error.strerror}. Expected a JSON file: label to value. Give read access to it."
+        ) from None
     except ValueError as error:
-        raise AutoADError(f"{path} is not JSON: {error}. Expected an object: label to value.") from None
+        raise AutoADError(
+            f"{path} is not JSON: {error}. Expected an object: label to value. Correct the file."
+        ) from None
+    if isinstance(content, dict) and isinstance(content.get("trial"), dict):  # a best.json
+        content = content["trial"]
     sample = content.get("sample", content) if isinstance(content, dict) else content
     if not isinstance(sample, dict):
-        raise AutoADError(f"{path} holds a {type(sample).__name__}. Expected a JSON object: label to value.")
+        raise AutoADError(
+            f"{path} holds a {type(sample).__name__}. Expected a JSON object: label to value. Correct the file."
+        )
     plugins = content.get("plugins", {}) if sample is not content else {}
     if not isinstance(plugins, dict):
         raise AutoADError(f"{path} holds plugins: {plugins!r}. Expected a JSON object: plugin to version. Restore it.")

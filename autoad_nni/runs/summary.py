@@ -1,21 +1,21 @@
-"""What the trials of a search came to: verdicts, and how each hypothesis and each distance fared."""
+"""Summary of the trials of a search: their verdicts, and how each hypothesis and each distance did."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from autoad_nni.trial.record import TrialRecord
 from autoad_nni.verdicts import Verdict
 
 __all__ = ["ChoiceRecord", "TrialSummary"]
 
 LABELS: Final = ("hypothesis", "distance")
 _LIMITS: Final = {
-    Verdict.OVER_MACS.value: "--max-macs",
-    Verdict.OVER_TIME.value: "--max-seconds",
-    Verdict.OVER_MEMORY.value: "--max-memory",
+    Verdict.OVER_MACS.value: "[[max_macs]]",
+    Verdict.OVER_TIME.value: "[[max_seconds]]",
+    Verdict.OVER_MEMORY.value: "[[max_memory]]",
 }
 
 
@@ -37,52 +37,56 @@ class ChoiceRecord:
 class TrialSummary:
     r"""Counts trials as they end.
 
+    Args:
+        reward: Name of the metric that is the reward.
+
     Example:
-        >>> summary = TrialSummary()
-        >>> summary.add({"hypothesis": "density", "distance": "l1"}, {"default": 0.75, "verdict": "ok"})
-        >>> summary.add({"hypothesis": "density", "distance": "l2"}, None)
+        >>> summary = TrialSummary(reward="auroc")
+        >>> sample = {"hypothesis": "density", "distance": "l1"}
+        >>> summary.add(TrialRecord(number=0, sample=sample, verdict=Verdict.OK, reward=0.75))
+        >>> summary.add(TrialRecord.crashed(1, {"hypothesis": "density", "distance": "l2"}, "out of memory"))
         >>> print("\n".join(summary.lines()))
         2 trials: 1 crashed, 1 ok
-                                trials     ok  best reward
+                                trials     ok   best auroc
         hypothesis density           2      1       0.7500
         distance l1                  1      1       0.7500
         distance l2                  1      0            -
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reward: str) -> None:
+        self.reward = reward
         self.verdicts: Counter[str] = Counter()
         self.choices: dict[str, dict[str, ChoiceRecord]] = {label: {} for label in LABELS}
 
-    def add(self, sample: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
-        """Counts a trial; ``metrics`` is None, or without a reward, for one that crashed."""
-        verdict = "crashed" if metrics is None else str(metrics.get("verdict", "ok"))
-        self.verdicts[verdict] += 1
+    def add(self, trial: TrialRecord) -> None:
+        """Count a trial that has ended."""
+        self.verdicts[trial.verdict.value] += 1
         for label in LABELS:
-            if label not in sample:
+            if label not in trial.sample:
                 continue
-            record = self.choices[label].setdefault(str(sample[label]), ChoiceRecord())
-            record.trials += 1
-            if verdict == "ok" and metrics is not None:
-                record.ok += 1
-                reward = float(metrics["default"])
-                record.best = reward if record.best is None else max(record.best, reward)
+            choice = self.choices[label].setdefault(str(trial.sample[label]), ChoiceRecord())
+            choice.trials += 1
+            if trial.ok:
+                choice.ok += 1
+                choice.best = trial.reward if choice.best is None else max(choice.best, trial.reward)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns ``{label: {value: {trials, ok, best}}}``, values sorted."""
-        return {
+        """Return ``{"trials": n, "verdicts": {name: n}, "choices": {label: {value: {trials, ok, best}}}}``."""
+        choices = {
             label: {value: vars(records[value]) for value in sorted(records)}
             for label, records in self.choices.items()
             if records
         }
+        return {"trials": self.verdicts.total(), "verdicts": dict(self.verdicts), "choices": choices}
 
     def headline(self) -> str:
-        """Returns how many trials there were and how they ended."""
+        """Return how many trials there were and how they ended."""
         count = self.verdicts.total()
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.verdicts.items()))
         return f"{count} trial{'' if count == 1 else 's'}: {verdicts or 'none ended'}"
 
     def no_good_trial(self, more_trials: str) -> str:
-        """Says that none ended well, how they ended, and what to do.
+        """Return that none ended well, how they ended, and what to do.
 
         Args:
             more_trials: How the user gets more trials, as an imperative.
@@ -92,16 +96,17 @@ class TrialSummary:
         return f"no trial ended well of {self.headline()}. Expected one with the verdict ok. {more_trials}{advice}."
 
     def lines(self) -> list[str]:
-        """Returns the summary as a table to print."""
+        """Return the summary as a table to print."""
         names = [f"{label} {value}" for label, records in self.choices.items() for value in records]
         width = max([23, *(len(name) + 1 for name in names)])
+        column = max(13, len(self.reward) + 7)
         lines = [
             self.headline(),
-            f"{'':<{width}}{'trials':>7}{'ok':>7}{'best reward':>13}",
+            f"{'':<{width}}{'trials':>7}{'ok':>7}{f'best {self.reward}':>{column}}",
         ]
         for label, records in self.choices.items():
             for value in sorted(records):
                 record = records[value]
                 best = "-" if record.best is None else f"{record.best:.4f}"
-                lines.append(f"{f'{label} {value}':<{width}}{record.trials:>7}{record.ok:>7}{best:>13}")
+                lines.append(f"{f'{label} {value}':<{width}}{record.trials:>7}{record.ok:>7}{best:>{column}}")
         return lines

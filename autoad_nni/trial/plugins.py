@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import DATASETS, HYPOTHESES, LOSSES, REGISTRIES, SEARCH_SPACES, Registry
 
-if TYPE_CHECKING:  # it imports torch, and NNI gives the advisor ten seconds to start
-    from autoad_nni.trial.request import TrialRequest
-
-__all__ = ["COMPONENTS", "PluginVersions", "check_plugins", "plugins_of_sample", "plugins_of_trial", "versions_of"]
+__all__ = ["COMPONENTS", "PluginVersions", "check_plugins", "plugins_of_trial", "versions_of"]
 
 PluginVersions = dict[str, str]
 """``{"hypothesis density": "autoad-nni 0.1.0", ...}``: kind and name to distribution and version."""
@@ -22,25 +19,19 @@ COMPONENTS: Final[Mapping[str, Registry]] = {"hypothesis": HYPOTHESES, "distance
 _BY_NOUN: Final[Mapping[str, Registry]] = {registry.noun: registry for registry in REGISTRIES}
 
 
-def plugins_of_trial(sample: Mapping[str, Any], request: TrialRequest) -> PluginVersions:
-    """Returns the plugins that a trial of ``sample`` runs: hypothesis, distance, search space, data sets.
+def plugins_of_trial(sample: Mapping[str, Any], space: str, data_sets: Iterable[str] = ()) -> PluginVersions:
+    """Return the plugins that a trial uses: hypothesis, distance, search space, data sets; imports none of them.
 
-    Raises:
-        AutoADError: If one is not installed, or two distributions claim its name.
-    """
-    return plugins_of_sample(sample, request.settings.space) | versions_of(
-        [(DATASETS, name) for name in request.data_sets]
-    )
-
-
-def plugins_of_sample(sample: Mapping[str, Any], space: str) -> PluginVersions:
-    """Returns the hypothesis and the distance that a sample names, and the search space it is from.
+    Args:
+        sample: Value by label.
+        space: Name of the search space that the sample is from.
+        data_sets: Names of the data sets, where they are known.
 
     Raises:
         AutoADError: If one is not installed, or two distributions claim its name.
     """
     named = [(registry, str(sample[label])) for label, registry in COMPONENTS.items() if label in sample]
-    return versions_of([*named, (SEARCH_SPACES, space)])
+    return versions_of([*named, (SEARCH_SPACES, space), *((DATASETS, name) for name in data_sets)])
 
 
 def versions_of(plugins: Iterable[tuple[Registry, str]]) -> PluginVersions:
@@ -50,7 +41,7 @@ def versions_of(plugins: Iterable[tuple[Registry, str]]) -> PluginVersions:
 
 
 def check_plugins(recorded: Mapping[str, str]) -> None:
-    """Raises unless every recorded plugin is installed in the recorded version.
+    """Raise unless every recorded plugin is installed in the recorded version.
 
     Args:
         recorded: As `plugins_of_trial` gave it when the record was made.

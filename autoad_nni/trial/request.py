@@ -1,27 +1,142 @@
-"""What the words of a ``trialCommand`` say."""
+"""The options of a trial: which images, how to train, how to evaluate; the same in Python, YAML and the command."""
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
 
 from autoad_nni.data import TaskOptions
-from autoad_nni.trial.run import TrialSettings
+from autoad_nni.errors import AutoADError
+from autoad_nni.models.scoring import ScoringSettings
+from autoad_nni.models.training import TrainingSettings
+from autoad_nni.options import Option, option, options_of
+from autoad_nni.trial.settings import TrialSettings
 
-__all__ = ["TrialRequest"]
+__all__ = ["OPTIONS", "PRESETS", "TrialRequest"]
+
+PRESETS: Final = ("default", "paper")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRequest:
-    """What the words of a ``trialCommand`` say: which images, how to train, which space a sample is from.
+    """What a trial needs besides the sample: the parsed options of ``autoad-nni trial``.
 
-    ``weight_sharing``: the trials of a search start from one another's weights. A sample run by hand has no others.
+    Args:
+        task: Which images.
+        settings: How to train and evaluate.
+        preset: Training settings: ``default`` or ``paper``.
+        weight_sharing: Whether the trials of a search start from one another's weights (Eq. 3).
+
+    Example:
+        >>> request = TrialRequest.from_options(data="digits", abnormal="photos", epochs=2)
+        >>> request.task.abnormal, request.settings.training.epochs
+        (('photos',), 2)
+        >>> request.to_words()
+        ['--data', 'digits', '--abnormal', 'photos', '--epochs', '2']
+        >>> TrialRequest.from_options(**request.options()) == request
+        True
     """
 
     task: TaskOptions
     settings: TrialSettings = field(default_factory=TrialSettings)
-    weight_sharing: bool = False
+    preset: str = option("default", help="Training settings: default, or paper (the article's).")
+    weight_sharing: bool = option(False, help="In a search: start from the weights of earlier trials.")
+
+    @classmethod
+    def from_options(cls, **options: Any) -> TrialRequest:
+        """Make a request from the flat options, by name.
+
+        Args:
+            options: Any of `OPTIONS`; ``data`` is mandatory.
+
+        Raises:
+            AutoADError: An option is unknown, missing, or has a value out of its range.
+        """
+        _check_names(options)
+        options = {name: _converted(OPTIONS[name], value) for name, value in options.items()}
+        preset = options.pop("preset", "default")
+        if preset not in PRESETS:
+            raise AutoADError(f"[[preset]] is {preset!r}. Expected one of {', '.join(PRESETS)}. Give one of these.")
+        training = _part(TrainingSettings, options)
+        settings = {"training": TrainingSettings.paper(training.epochs) if preset == "paper" else training}
+        return cls(
+            task=_part(TaskOptions, options),
+            settings=_part(TrialSettings, options, scoring=_part(ScoringSettings, options), **settings),
+            preset=preset,
+            weight_sharing=options.get("weight_sharing", False),
+        )
+
+    def options(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults, as plain JSON."""
+        parts = (self.task, self.settings.training, self.settings.scoring, self.settings, self)
+        values = {name: getattr(part, name) for part in parts for name in options_of(type(part))}
+        return {name: _plain(value) for name, value in values.items() if value != OPTIONS[name].default}
+
+    def to_words(self) -> list[str]:
+        """Return the options as words of a command line."""
+        words = []
+        for name, value in self.options().items():
+            words.append("--" + name.replace("_", "-"))
+            if value is not True:
+                words.append(",".join(value) if isinstance(value, list) else str(value))
+        return words
+
+    @property
+    def space(self) -> str:
+        """Name of the search space that samples are from."""
+        return self.settings.space
 
     @property
     def data_sets(self) -> tuple[str, ...]:
         """Names of the normal and the abnormal data sets."""
-        return tuple(dict.fromkeys((self.task.data, *self.task.abnormal)))
+        return (self.task.data, *self.task.abnormal)
+
+
+OPTIONS: Final[Mapping[str, Option]] = options_of(
+    TaskOptions, TrainingSettings, TrialRequest, ScoringSettings, TrialSettings
+)
+"""Every option of a trial, by name."""
+
+
+def _part(kind: Any, options: Mapping[str, Any], **more: Any) -> Any:
+    """Makes the dataclass that declares some of the options; ``seed`` belongs to two."""
+    names = {each.name for each in dataclasses.fields(kind)} & OPTIONS.keys()
+    return kind(**{name: options[name] for name in names if name in options}, **more)
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    for name in options:
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, n=1)
+            advice = f"Did you mean {near[0]}?" if near else "Take it out."
+            raise AutoADError(f"Unknown option {name!r}. Expected one of {', '.join(OPTIONS)}. {advice}")
+    if "data" not in options:
+        raise AutoADError(
+            "[[data]] is missing. Expected the name of a data set. Give for instance [[data=folder]] with [[root]]."
+        )
+
+
+def _converted(option: Option, value: Any) -> Any:
+    """The value as its dataclass wants it: names as a tuple, a path as a Path; AutoADError for another type."""
+    if option.name == "abnormal" and isinstance(value, str | list | tuple):
+        names = value.split(",") if isinstance(value, str) else [str(name) for name in value]
+        return tuple(name.strip() for name in names if name.strip())
+    if option.name == "root" and isinstance(value, str | Path):
+        return Path(value).expanduser()
+    kinds = typing.get_args(option.kind) or (option.kind,)
+    fits = type(value) in kinds or (float in kinds and type(value) is int)
+    if not fits:
+        expected = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
+        raise AutoADError(f"[[{option.name}]] is {value!r}. Expected {expected}. Correct it.")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value

@@ -23,7 +23,7 @@ from autoad_nni.bench.specs import PEERS, RANDOM, SPECS, Spec, missing, select
 from autoad_nni.bench.tables import read_table
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
-from autoad_nni.search.spaces import SampleSpace
+from autoad_nni.searches.spaces import SampleSpace
 
 PLAYABLE = [name for name, spec in SPECS.items() if missing(spec) is None]
 

@@ -16,7 +16,7 @@ from autoad_nni.cli.trial import parse_request
 from autoad_nni.data import load_task
 from autoad_nni.models.build import build_detector
 from autoad_nni.runs.folder import RunFolder
-from autoad_nni.search.experiment_file import read_experiment
+from autoad_nni.searches.experiment_file import read_experiment
 from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.verdicts import RejectedTrial, Verdict
 

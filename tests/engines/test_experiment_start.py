@@ -6,10 +6,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from autoad_nni.engines.nnictl.experiment_start import check_start, keep_start, read_start
 
 from autoad_nni import __version__
 from autoad_nni.cli.launch import _check, _check_resumed
-from autoad_nni.engines.nnictl.experiment_start import check_start, keep_start, read_start
 from autoad_nni.errors import AutoADError
 
 START = {

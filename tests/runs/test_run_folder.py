@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from autoad_nni.search.journal import Journal
-from autoad_nni.runs.folder import RunFolder
-from autoad_nni.models.detector import Detector
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
+from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
+from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
+from autoad_nni.runs.folder import RunFolder
+from autoad_nni.searches.journal import Journal
 
 PLUGINS = {"hypothesis knn": "autoad-nni-knn 0.1.0"}
 

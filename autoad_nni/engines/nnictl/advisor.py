@@ -23,13 +23,15 @@ from nni.runtime.tuner_command_channel import CommandType
 from autoad_nni.engines.nnictl.manager import limit_trials, replace_lost_trials, trial_error
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.scalars import ScalarWriter
-from autoad_nni.search.experiment_file import advisor_arguments
-from autoad_nni.trial.plugins import plugins_of_sample
+from autoad_nni.searches.experiment_file import advisor_arguments
+from autoad_nni.trial.plugins import plugins_of_trial
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.verdicts import Verdict
 
 if TYPE_CHECKING:
     from autoad_nni.engines.nnictl.queue_engine import QueueEngine
-    from autoad_nni.search.replay import JournalMiddleware
-    from autoad_nni.search.spaces import SampleSpace
+    from autoad_nni.searches.replay import JournalMiddleware
+    from autoad_nni.searches.spaces import SampleSpace
 
 __all__ = ["StrategyAdvisor"]
 
@@ -161,16 +163,12 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
 
     def handle_initialize(self, data: Mapping[str, Any]) -> None:
         """Builds strategy and space; ``data`` is the search space of the experiment file."""
-        # NNI is imported already, so the environment variable would come too late.
-        from nni.common.framework import set_default_framework
-
-        set_default_framework("none")
         from autoad_nni.engines.nnictl.queue_engine import QueueEngine
-        from autoad_nni.search.replay import JournalMiddleware
-        from autoad_nni.search.search import Search
+        from autoad_nni.searches.replay import JournalMiddleware
+        from autoad_nni.searches.search import Search
 
         checkpoints = Path(os.environ["NNI_CHECKPOINT_DIRECTORY"])
-        arguments = advisor_arguments(self._choice, Path("the experiment file"))
+        arguments = advisor_arguments(self._choice, "the experiment file")
         self._search = Search(search_space=data, journal_path=checkpoints / "journal.jsonl", **arguments)
         # NNI's button shows trials only; in the experiment's folder, `tensorboard --logdir` finds it beside theirs.
         self._scalars = ScalarWriter(checkpoints.parent / "tensorboard" / "search")
@@ -249,11 +247,11 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
     def _send_trial(self, trial_id: int, sample: Mapping[str, Any]) -> None:
         record = {"parameter_id": trial_id, "parameter_source": "algorithm", "parameters": sample, "parameter_index": 0}
         # The trial compares them with what is installed where it runs.
-        record["plugins"] = plugins_of_sample(sample, self._choice["space"])
+        record["plugins"] = plugins_of_trial(sample, self._choice["space"])
         self.send(CommandType.NewTrialJob, json.dumps(record))
 
     def _reopen(self, models: list[SampleSpace]) -> None:
-        """Finds out what became of the trials that had no result when the last sitting ended."""
+        """Look up the trials that had no result when the last session ended."""
         assert self._engine is not None
         lost = []
         for model in models:
@@ -261,7 +259,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
             value = next((value for sample, value in self._finished if sample == model.sample), None)
             if value is not None:
                 self._engine.adopt(model)
-                self._deliver_final(model.trial_id, value if isinstance(value, dict) else {"default": value})
+                self._deliver_final(model.trial_id, value)
                 self._deliver_end(model.trial_id, "SUCCEEDED", "")
             elif model.trial_id in self._running_ids:
                 self._engine.adopt(model)
@@ -270,26 +268,31 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         replace_lost_trials({model.trial_id for model in lost if model.trial_id is not None})
         self._engine.submit_models(*lost)
 
-    def _deliver_final(self, trial_id: int, metrics: Mapping[str, Any]) -> None:
+    def _deliver_final(self, trial_id: int, report: Any) -> None:
         assert self._engine is not None and self._middleware is not None
         model = self._engine.model(trial_id)
         if model is not None and not model.status.completed():
-            self._middleware.report_metrics(model, metrics)
+            assert model.sample is not None
+            self._middleware.take(TrialRecord.from_report(trial_id, model.sample, report))
 
     def _deliver_end(self, trial_id: int, event: str, job_id: str) -> None:
-        assert self._engine is not None
+        assert self._engine is not None and self._middleware is not None
         model = self._engine.model(trial_id)
         if model is None or model.status.completed():
             return
-        self._engine.end(trial_id, succeeded=event == "SUCCEEDED" and model.metric is not None)
+        succeeded = event == "SUCCEEDED" and model.metric is not None
+        if not succeeded:
+            assert model.sample is not None
+            self._middleware.take(TrialRecord.crashed(trial_id, model.sample, trial_error(job_id)))
+        self._engine.end(trial_id, succeeded=succeeded)
         if self._n_succeeded == 0 and self._n_failed == _FAILURES_BEFORE_GIVING_UP:
             raise AutoADError(
                 f"The first {self._n_failed} trials failed, none succeeded. Expected trialCommand to report a result. "
                 f"Run it by hand with --sample, or read the trial's stderr, which ends: {trial_error(job_id)}"
             )
 
-    def _count(self, model: SampleSpace, metrics: Mapping[str, Any] | None, recorded: bool) -> None:
-        if metrics is None:
+    def _count(self, record: TrialRecord, replayed: bool) -> None:
+        if record.verdict is Verdict.CRASHED:
             self._n_failed += 1
         else:
             self._n_succeeded += 1

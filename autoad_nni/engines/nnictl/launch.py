@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import re
 import shutil
@@ -15,16 +14,15 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.search.trial_command import command_path
+from autoad_nni.searches.trial_command import command_path
+from autoad_nni.trial.record import TrialRecord
 
 __all__ = [
-    "FinishedTrial",
     "check_closed",
     "experiment_folder",
     "find_experiment_folder",
@@ -216,21 +214,6 @@ def _known_experiments() -> dict[str, Any]:
     return known
 
 
-@dataclass(frozen=True)
-class FinishedTrial:
-    """A trial that ended.
-
-    Attributes:
-        number: NNI's number of the trial in the experiment.
-        sample: Value by label.
-        metrics: What the trial reported; None when it crashed.
-    """
-
-    number: int
-    sample: dict[str, Any]
-    metrics: dict[str, Any] | None
-
-
 def stored_trial_command(folder: Path) -> tuple[str, Path]:
     """Returns an experiment's ``trialCommand`` and the folder it starts in, from NNI's data base."""
     with closing(_open_database(folder)) as database:
@@ -243,13 +226,13 @@ def _open_database(folder: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{folder / 'db' / 'nni.sqlite'}?mode=ro", uri=True)
 
 
-def finished_trials(folder: Path) -> list[FinishedTrial]:
-    """Reads the trials that ended from NNI's data base, best first, crashed ones last, whatever the tuner was.
+def finished_trials(folder: Path) -> list[TrialRecord]:
+    """Read the trials that have ended from NNI's database, in the order of NNI's numbers, whatever the tuner was.
 
     A trial that was lost with a killed manager, and run again under the same parameter id, counts once.
     """
     with closing(_open_database(folder)) as database:
-        records = {
+        jobs = {
             job: (json.loads(data), sequence)
             for job, data, sequence in database.execute(
                 "SELECT trialJobId, data, sequenceId FROM TrialJobEvent WHERE data <> '' ORDER BY timestamp"
@@ -262,25 +245,18 @@ def finished_trials(folder: Path) -> list[FinishedTrial]:
             )
         }
         finals = database.execute("SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL'").fetchall()
-    trials: dict[str, FinishedTrial] = {}
+    trials: dict[str, TrialRecord] = {}
     for job, data in finals:
-        value = json.loads(json.loads(data))  # NNI stores what the trial sent, itself JSON, as a JSON text
-        metrics = value if isinstance(value, dict) else {"default": value}
-        if job in records:
-            trials[_record_key(records[job][0])] = _finished(records[job], metrics)
-    for job, record in records.items():
-        if job in ended:
-            trials.setdefault(_record_key(record[0]), _finished(record, None))
-    return sorted(trials.values(), key=_reward, reverse=True)
+        if job in jobs:
+            parameters, sequence = jobs[job]
+            report = json.loads(json.loads(data))  # NNI stores what the trial sent, itself JSON, as a JSON text
+            trials[_key(parameters)] = TrialRecord.from_report(int(sequence), parameters["parameters"], report)
+    for job, (parameters, sequence) in jobs.items():
+        if job in ended and _key(parameters) not in trials:
+            detail = "It ended without a result."
+            trials[_key(parameters)] = TrialRecord.crashed(int(sequence), parameters["parameters"], detail)
+    return sorted(trials.values(), key=lambda record: record.number)
 
 
-def _reward(trial: FinishedTrial) -> float:
-    return -math.inf if trial.metrics is None else float(trial.metrics["default"])
-
-
-def _finished(record: tuple[dict[str, Any], Any], metrics: dict[str, Any] | None) -> FinishedTrial:
-    return FinishedTrial(int(record[1]), record[0]["parameters"], metrics)
-
-
-def _record_key(record: dict[str, Any]) -> str:
-    return json.dumps([record.get("parameter_id"), record["parameters"]], sort_keys=True)
+def _key(parameters: dict[str, Any]) -> str:
+    return json.dumps([parameters.get("parameter_id"), parameters["parameters"]], sort_keys=True)

@@ -11,7 +11,7 @@ from nni.nas.execution import ExecutionEngine
 from nni.nas.execution.event import IntermediateMetricEvent, TrainingEndEvent
 from nni.nas.space import ModelStatus
 
-from autoad_nni.search.spaces import SampleSpace
+from autoad_nni.searches.spaces import SampleSpace
 
 __all__ = ["QueueEngine", "SearchStopped"]
 

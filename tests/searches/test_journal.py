@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.search.journal import Journal
+from autoad_nni.searches.journal import Journal
 from autoad_nni.storing import append_line, read_lines, write_json
 
 IDENTITY = {"strategy": "random", "seed": 3, "search_space": {"a": [1, 2]}}

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nni.nas.execution import ExecutionEngine
 
-from autoad_nni import __version__
 from autoad_nni.errors import AutoADError
+from autoad_nni.models.threads import torch_threads
 from autoad_nni.registry import STRATEGIES
-from autoad_nni.search.journal import Journal
-from autoad_nni.search.plugins import plugins_of_search
-from autoad_nni.search.spaces import SampleSpace, SearchSpace, declare, narrow
-from autoad_nni.storing import append_line, read_lines, replace_file, storing
+from autoad_nni.searches.journal import Journal
+from autoad_nni.searches.plugins import plugins_of_search
+from autoad_nni.searches.spaces import SampleSpace, SearchSpace, declare, narrow
+from autoad_nni.storing import append_line, read_lines, replace_lines
 from autoad_nni.trial.plugins import check_plugins
+from autoad_nni.version import __version__
 
 __all__ = ["Search", "check_recorded_plugins"]
 
 
 def check_recorded_plugins(journal_path: Path) -> None:
-    """Raises unless the plugins that a journal names are installed as they were; a missing journal names none."""
+    """Raise unless the plugins that a journal names are installed as they were; a missing journal names none."""
     lines = read_lines(journal_path, mend=False)
     check_plugins(lines[0].get("plugins", {}) if lines else {})
 
@@ -38,9 +39,6 @@ class Search:
         strategy_args: Keyword arguments of the strategy.
         seed: Seed of the strategy.
         space: Name in the registry of search spaces.
-        trial_arguments: Words of the trial command; results of other words do not belong in the same journal.
-        data_sets: Names of the data sets, whose plugins are recorded too.
-        images: Digest of the images; rewards on other images, or another split, do not compare.
 
     Raises:
         AutoADError: If a name, label, value or argument is unknown, or the journal is that of another search.
@@ -55,9 +53,6 @@ class Search:
         strategy_args: Mapping[str, Any],
         seed: int,
         space: str,
-        trial_arguments: Sequence[str] = (),
-        data_sets: Sequence[str] = (),
-        images: str = "",
     ) -> None:
         if journal_path is not None:
             check_recorded_plugins(journal_path)
@@ -77,35 +72,32 @@ class Search:
             "seed": seed,
             "space": space,
             "search_space": {label: entry["_value"] for label, entry in search_space.items()},
-            "trial_arguments": list(trial_arguments),
-            "images": images,
             "version": __version__,
-            "plugins": plugins_of_search(search_space, strategy=strategy, space=space, data_sets=data_sets),
+            "plugins": plugins_of_search(search_space, strategy=strategy, space=space),
         }
         self.on_iteration: Callable[[dict[str, float]], None] = lambda figures: None
-        """Called with the numbers that a strategy tells of each new iteration, if any; not for replayed ones."""
+        """Called with the figures that a strategy gives of each new iteration, if any; not for replayed ones."""
         if journal_path is not None:
             self.journal = Journal(journal_path, self.identity)
             if hasattr(self.strategy, "on_iteration"):
                 self.strategy.on_iteration = self._keep_iterations(journal_path.with_name("iterations.jsonl"))
 
     def _keep_iterations(self, path: Path) -> Callable[[dict[str, Any]], None]:
-        """Has what is told of each iteration appended to a file, beside the journal.
+        """Append the figures of each iteration to a file beside the journal.
 
         The last one can have ended with a budget, in the middle of a batch: with a larger budget it is another.
         """
         written = read_lines(path)
 
-        def keep(told: dict[str, Any]) -> None:
+        def keep(figures: dict[str, Any]) -> None:
             # As the file gives it back, so that the two compare.
-            known = json.loads(json.dumps({name: value for name, value in told.items() if not _is_undefined(value)}))
-            number = int(told["iteration"])
+            known = json.loads(json.dumps({name: value for name, value in figures.items() if not _is_undefined(value)}))
+            number = int(figures["iteration"])
             if number < len(written) or (number == len(written) and known == written[-1]):
                 return  # replayed after a resume
             if number == len(written):
                 written[-1] = known
-                with storing(path):
-                    replace_file(path, b"".join(json.dumps(line).encode() + b"\n" for line in written))
+                replace_lines(path, written)
             else:
                 append_line(path, known)
             self.on_iteration({name: value for name, value in known.items() if isinstance(value, int | float)})
@@ -113,8 +105,13 @@ class Search:
         return keep
 
     def run(self, engine: ExecutionEngine, evaluate: Callable[[SampleSpace], None] | None = None) -> None:
-        """Runs the strategy to its end."""
-        self.strategy(SampleSpace(self.mutables, evaluate), engine)
+        """Run the strategy to its end.
+
+        Its arithmetic has one thread: sums of several come in any order, differences of 1e-8 grow until a sample
+        differs, and a search could not be replayed. On tensors this small more threads are slower, too.
+        """
+        with torch_threads(1):
+            self.strategy(SampleSpace(self.mutables, evaluate), engine)
 
 
 def _is_undefined(value: Any) -> bool:

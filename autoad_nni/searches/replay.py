@@ -12,18 +12,21 @@ from nni.nas.execution.event import FinalMetricEvent, ModelEventType, TrainingEn
 from nni.nas.space import ModelStatus
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.search.journal import Journal
-from autoad_nni.search.spaces import SampleSpace
+from autoad_nni.searches.journal import Journal
+from autoad_nni.searches.spaces import SampleSpace
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.verdicts import Verdict
 
 __all__ = ["JournalMiddleware"]
 
-TrialListener = Callable[[SampleSpace, Mapping[str, Any] | None, bool], None]
+TrialListener = Callable[[TrialRecord, bool], None]
+"""Called with the record of a trial that has ended, and whether it is replayed from the journal."""
 
 
 class JournalMiddleware(Middleware):  # type: ignore[misc]
     """Stands between a strategy and an engine, writes the journal, and replays it on resume.
 
-    A strategy that starts with recorded events proposes its samples as in the first sitting (same seed); each is
+    A strategy that starts with recorded events proposes its samples as in the first session (same seed); each is
     answered from the journal, in the recorded order, without running anything. When the record is used up, the
     models still open go to the engine and the search is live. All events reach the strategy in the thread that
     calls the engine, so the order is the same both times.
@@ -32,8 +35,8 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         engine: Runs the models.
         journal: Where events are read from and written to.
         max_trials: Submissions after which the budget is used up; None for no limit.
-        on_end: Called with (model, metrics or None, recorded) whenever a trial ended.
-        reopen: Takes the models that were open when the last sitting ended; default: submits them again.
+        on_end: Called with (record, replayed) whenever a trial has ended.
+        reopen: Takes the models that were open when the last session ended; default: submits them again.
 
     Raises:
         AutoADError: From `submit_models`, if the strategy proposes another sample than the recorded one. Also
@@ -56,14 +59,12 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         self._on_end = on_end
         self._reopen = reopen or (lambda models: engine.submit_models(*models))
         self._models: dict[int, SampleSpace] = {}
-        self._metrics: dict[int, Mapping[str, Any]] = {}
-        self.details: dict[int, str] = {}
-        """Why trials were rejected or failed, by number; whoever runs them tells it here before they end."""
+        self._records: dict[int, TrialRecord] = {}
         self._fault: AutoADError | None = None
         super().__init__(engine)
 
     def set_engine(self, engine: ExecutionEngine) -> None:
-        """Listens first, so the journal knows of a result before the strategy does."""
+        """Listen first, so the journal knows of a result before the strategy does."""
         super().set_engine(engine)
         engine.register_model_event_callback(ModelEventType.TrainingEnd, self._record_end)
 
@@ -77,21 +78,21 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         """How many submitted models have no result yet."""
         return sum(not model.status.completed() for model in self._models.values())
 
-    def report_metrics(self, model: SampleSpace, metrics: Mapping[str, Any]) -> None:
-        """Takes the full metrics of a model; the strategy sees only ``default``."""
-        assert model.trial_id is not None
-        self._metrics[model.trial_id] = metrics
-        self.engine.dispatch_model_event(FinalMetricEvent(model, float(metrics["default"])))
+    def take(self, record: TrialRecord) -> None:
+        """Take the record of a trial before its end is dispatched; the strategy sees its reward, if it has one."""
+        self._records[record.number] = record
+        if record.verdict is not Verdict.CRASHED:
+            self.engine.dispatch_model_event(FinalMetricEvent(self._models[record.number], record.reward))
 
     def abort(self, fault: AutoADError) -> None:
-        """Ends the search at the end of the running trial, which is not recorded: it runs again on resume.
+        """End the search at the end of the running trial, which is not recorded: it runs again on resume.
 
         NNI's engine takes whatever a model raises for that model's failure, but lets through what its listeners raise.
         """
         self._fault = fault
 
     def submit_models(self, *models: SampleSpace) -> None:
-        """Submits models, from the record while there is one."""
+        """Submit models, from the record while there is one."""
         for model in models:
             model.trial_id = len(self._models)
             self._models[model.trial_id] = model
@@ -115,41 +116,47 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
             self._replay_end(self._recorded.popleft())
         if not self._recorded:
             self._replaying = False
-            still_open = [m for m in self._models.values() if not m.status.completed()]
-            for open_model in still_open:
-                open_model.status = ModelStatus.Frozen
-            self._reopen(still_open)
+            self._reopen_open_models()
+
+    def _reopen_open_models(self) -> None:
+        still_open = [model for model in self._models.values() if not model.status.completed()]
+        for model in still_open:
+            model.status = ModelStatus.Frozen
+        n_left = len(still_open)
+        if self._max_trials is not None:  # a smaller maximum than there are submissions: the newest stay open
+            n_left = max(0, self._max_trials - (len(self._models) - len(still_open)))
+        self._reopen(still_open[:n_left])
 
     def _replay_end(self, event: Mapping[str, Any]) -> None:
-        model = self._models[event["id"]]
-        self.details[event["id"]] = event.get("detail", "")
-        if event["metrics"] is not None:
-            self.report_metrics(model, event["metrics"])
-        status = ModelStatus.Failed if event["metrics"] is None else ModelStatus.Trained
-        self.engine.dispatch_model_event(TrainingEndEvent(model, status))
+        record = TrialRecord.from_json(event["record"])
+        self.take(record)
+        status = ModelStatus.Failed if record.verdict is Verdict.CRASHED else ModelStatus.Trained
+        self.engine.dispatch_model_event(TrainingEndEvent(self._models[event["id"]], status))
 
     def _record_end(self, event: TrainingEndEvent) -> None:
         if event.status not in (ModelStatus.Trained, ModelStatus.Failed):
             return  # interrupted: it runs again on resume
         if self._fault is not None:
             raise self._fault
-        trial_id = event.model.trial_id
-        metrics = self._metrics.get(trial_id)
+        model = event.model
+        record = self._records.get(model.trial_id)
+        if record is None:
+            record = TrialRecord.crashed(model.trial_id, model.sample, "It ended without a result.")
         if not self._replaying:
-            self._journal.ended(trial_id, metrics, self.details.get(trial_id, ""))
+            self._journal.ended(record)
         if self._on_end is not None:
-            self._on_end(event.model, metrics, self._replaying)
+            self._on_end(record, self._replaying)
 
     def wait_models(self, *models: SampleSpace) -> None:
-        """Waits until these (or all) models ended."""
+        """Wait until these (or all) models ended."""
         self.engine.wait_models(*(models or tuple(self._models.values())))
 
     def idle_worker_available(self) -> bool:
-        """Returns whether a model submitted now would run at once."""
+        """Return whether a model submitted now would run at once."""
         return self._replaying or bool(self.engine.idle_worker_available())
 
     def budget_available(self) -> bool:
-        """Returns whether another model may be submitted; recorded ones always may, also more than ``max_trials``."""
+        """Return whether another model may be submitted; recorded ones always may, also more than ``max_trials``."""
         if self._replaying:
             return True
         if self._max_trials is not None and len(self._models) >= self._max_trials:
@@ -157,17 +164,17 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         return bool(self.engine.budget_available())
 
     def list_models(self, status: ModelStatus | None = None) -> Iterable[SampleSpace]:
-        """Returns the submitted models, oldest first."""
+        """Return the submitted models, oldest first."""
         return [model for model in self._models.values() if status is None or model.status == status]
 
     def register_model_event_callback(self, event_type: ModelEventType, callback: Callable[..., None]) -> None:
-        """Registers at the engine, behind the journal."""
+        """Register at the engine, behind the journal."""
         self.engine.register_model_event_callback(event_type, callback)
 
     def unregister_model_event_callback(self, event_type: ModelEventType, callback: Callable[..., None]) -> None:
-        """Unregisters at the engine."""
+        """Unregister at the engine."""
         self.engine.unregister_model_event_callback(event_type, callback)
 
     def shutdown(self) -> None:
-        """Shuts the engine down."""
+        """Shut the engine down."""
         self.engine.shutdown()

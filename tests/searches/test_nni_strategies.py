@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.search.search import Search
-from autoad_nni.search.spaces import declare, to_search_space
+from autoad_nni.searches.search import Search
+from autoad_nni.searches.spaces import declare, to_search_space
 
 LABELS = ["hypothesis", "distance", *[
     f"layer1_{key}" for key in ("channels", "kernel", "pooling", "pooling_kernel", "normalization", "activation")

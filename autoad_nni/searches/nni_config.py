@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.searches.experiment_file import Experiment
 
 __all__ = ["check_nni_config"]
 
 
-def check_nni_config(path: Path) -> None:
-    """Raises unless NNI takes the file.
+def check_nni_config(experiment: Experiment) -> None:
+    """Raise unless NNI takes the experiment.
 
     Raises:
         AutoADError: If a key is unknown or missing, or has a value of another type.
@@ -21,10 +21,11 @@ def check_nni_config(path: Path) -> None:
 
     names = [field.name for field in dataclasses.fields(ExperimentConfig)]
     try:
-        ExperimentConfig.load(path).validate()
+        utils.set_base_path(experiment.folder.absolute())
+        ExperimentConfig(**experiment.content).validate()
     except Exception as error:
         raise AutoADError(
-            f"{path}: NNI refuses it: {_reason(error, names)}. "
+            f"{experiment.name}: NNI refuses it: {_reason(error, names)}. "
             "Expected the keys and types of an NNI experiment. Correct that key; start from a file in experiments/."
         ) from None
     finally:

@@ -9,7 +9,7 @@ from autoad_nni import __version__
 from autoad_nni.data import TaskOptions
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.one_trial import read_sample
-from autoad_nni.search.plugins import plugins_of_search
+from autoad_nni.searches.plugins import plugins_of_search
 from autoad_nni.trial.plugins import check_plugins, plugins_of_sample, plugins_of_trial
 from autoad_nni.trial.request import TrialRequest
 

@@ -16,9 +16,9 @@ from nni.nas.execution.event import TrainingEndEvent
 from nni.nas.space import ModelStatus
 
 from autoad_nni.registry import STRATEGIES
-from autoad_nni.search.journal import Journal
-from autoad_nni.search.replay import JournalMiddleware
-from autoad_nni.search.spaces import SampleSpace
+from autoad_nni.searches.journal import Journal
+from autoad_nni.searches.replay import JournalMiddleware
+from autoad_nni.searches.spaces import SampleSpace
 
 Sample = Mapping[str, Any]
 VALUES: dict[str, list[Any]] = {"width": [2, 4, 8], "drop": [0.0, 0.25, 0.5], "act": ["relu", "tanh"], "deep": [1, 2]}

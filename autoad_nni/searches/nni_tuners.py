@@ -7,13 +7,13 @@ import inspect
 from typing import Any
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.search.experiment_file import ExperimentFile
+from autoad_nni.searches.experiment_file import Experiment
 
 __all__ = ["check_tuner"]
 
 
-def check_tuner(experiment: ExperimentFile) -> None:
-    """Raises unless the tuner can be imported and looks for the highest reward.
+def check_tuner(experiment: Experiment) -> None:
+    """Raise unless the tuner can be imported and looks for the highest reward.
 
     NNI's TPE, TPE_legacy and Anneal minimise unless told otherwise: they search for the worst model.
 
@@ -28,13 +28,13 @@ def check_tuner(experiment: ExperimentFile) -> None:
     listed = ", ".join(f"{key}: {value}" for key, value in shown.items())
     got = "has no optimize_mode" if mode is inspect.Parameter.empty else f"has optimize_mode {mode}"
     raise AutoADError(
-        f"{experiment.path}: the tuner {name} {got}, which looks for the worst model: rewards are better when higher. "
+        f"{experiment.name}: the tuner {name} {got}, which looks for the worst model: rewards are better when higher. "
         f"Expected maximize. Write classArgs: {{{listed}}}."
     )
 
 
-def _default_mode(experiment: ExperimentFile) -> Any:
-    """Returns ``optimize_mode`` where the file does not give it: None where it makes no difference."""
+def _default_mode(experiment: Experiment) -> Any:
+    """Return ``optimize_mode`` where the file does not give it: None where it makes no difference."""
     target = _target(experiment)
     if not target.startswith("nni."):
         return None  # a tuner of the user's own knows what is better
@@ -43,14 +43,14 @@ def _default_mode(experiment: ExperimentFile) -> Any:
         tuner = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise AutoADError(
-            f"{experiment.path}: the tuner {experiment.tuner_name} of NNI cannot be imported: {error}. "
+            f"{experiment.name}: the tuner {experiment.tuner_name} of NNI cannot be imported: {error}. "
             "Expected what it needs to be installed. Install that, or name another tuner, for instance TPE."
         ) from None
     parameter = inspect.signature(tuner).parameters.get("optimize_mode")
     return None if parameter is None else parameter.default
 
 
-def _target(experiment: ExperimentFile) -> str:
+def _target(experiment: Experiment) -> str:
     from nni.tools.package_utils.config_manager import get_all_algo_meta
 
     name = str(experiment.tuner_name)
@@ -61,4 +61,4 @@ def _target(experiment: ExperimentFile) -> str:
         if name.lower() in (str(meta.name).lower(), str(meta.alias).lower()):
             return str(meta.class_name)
     listed = ", ".join(sorted(str(meta.name) for meta in known))
-    raise AutoADError(f"{experiment.path}: NNI has no tuner {name!r}. Expected one of {listed}. Correct tuner.name.")
+    raise AutoADError(f"{experiment.name}: NNI has no tuner {name!r}. Expected one of {listed}. Correct tuner.name.")

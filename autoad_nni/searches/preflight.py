@@ -7,23 +7,24 @@ from typing import Any
 
 from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
-from autoad_nni.search.experiment_file import ExperimentFile
-from autoad_nni.search.nni_config import check_nni_config
-from autoad_nni.search.nni_tuners import check_tuner
-from autoad_nni.search.plugins import check_components
-from autoad_nni.search.search import Search
-from autoad_nni.search.spaces import declare, narrow
+from autoad_nni.searches.experiment_file import Experiment
+from autoad_nni.searches.nni_config import check_nni_config
+from autoad_nni.searches.nni_tuners import check_tuner
+from autoad_nni.searches.plugins import check_components
+from autoad_nni.searches.search import Search
+from autoad_nni.searches.spaces import declare, narrow
 from autoad_nni.trial.request import TrialRequest
-from autoad_nni.trial.run import check_task, pick_device
+from autoad_nni.trial.run import check_task
+from autoad_nni.trial.settings import pick_device
 
 __all__ = ["preflight"]
 
 
-def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapping[str, Any] | None) -> Task:
-    """Checks the keys, space, strategy or tuner, device and images, as every trial would need them.
+def preflight(experiment: Experiment, request: TrialRequest, arguments: Mapping[str, Any] | None) -> Task:
+    """Check the keys, space, strategy or tuner, device and images, as every trial would need them.
 
     Args:
-        experiment: The file.
+        experiment: What to search.
         request: What its ``trialCommand`` says.
         arguments: The advisor's arguments; None when a tuner of NNI proposes the trials.
 
@@ -33,17 +34,17 @@ def preflight(experiment: ExperimentFile, request: TrialRequest, arguments: Mapp
     Raises:
         AutoADError: For the first fault that is found.
     """
-    check_nni_config(experiment.path)
+    check_nni_config(experiment)
     if arguments is not None:
-        if request.settings.space != arguments["space"]:
+        if request.space != arguments["space"]:
             raise AutoADError(
-                f"trialCommand has --space {request.settings.space}, tuner.classArgs has space {arguments['space']}. "
+                f"trialCommand has --space {request.space}, tuner.classArgs has space {arguments['space']}. "
                 "Expected the same in both. Correct one of them."
             )
         Search(search_space=experiment.search_space, journal_path=None, **arguments)
     else:
         check_tuner(experiment)
-        narrow(declare(request.settings.space, experiment.search_space), experiment.search_space)
+        narrow(declare(request.space, experiment.search_space), experiment.search_space)
     check_components(experiment.search_space)
     pick_device(request.settings.device)
     task = load_task(request.task)

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.search.experiment_file import ExperimentFile, read_experiment
-from autoad_nni.search.trial_command import command_path
+from autoad_nni.searches.experiment_file import ExperimentFile, read_experiment
+from autoad_nni.searches.trial_command import command_path
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 SPACE = {"distance": {"_type": "choice", "_value": ["l1", "l2"]}}

@@ -1,10 +1,11 @@
-"""Reads an experiment file once, for both ways to run it: nnictl and this process."""
+"""An NNI experiment, from a file or from Python; read once for both engines."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from typing import Any
 import yaml
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.search.trial_command import trial_arguments, trial_environment
+from autoad_nni.searches.trial_command import trial_arguments, trial_environment
 
-__all__ = ["ExperimentFile", "advisor_arguments", "read_experiment"]
+__all__ = ["ADVISOR", "Experiment", "advisor_arguments", "make_experiment", "read_experiment"]
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 
@@ -22,11 +23,13 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True)
-class ExperimentFile:
-    """What a search needs of an NNI experiment file.
+class Experiment:
+    """What a search needs of an NNI experiment.
 
     Attributes:
-        path: The file.
+        name: The file, for messages; ``the experiment`` for one from Python.
+        content: Its keys and values.
+        folder: Where relative paths in it start.
         search_space: ``{label: {"_type": "choice", "_value": [...]}}``.
         trial_arguments: The words of ``trialCommand`` behind ``autoad-nni trial``.
         trial_environment: What ``trialCommand`` sets before its program, ``NAME=value``.
@@ -39,7 +42,9 @@ class ExperimentFile:
         tuner_arguments: ``tuner.classArgs`` of that tuner; empty for our advisor.
     """
 
-    path: Path
+    name: str
+    content: Mapping[str, Any]
+    folder: Path
     search_space: dict[str, Any]
     trial_arguments: list[str]
     trial_environment: dict[str, str]
@@ -52,36 +57,51 @@ class ExperimentFile:
     tuner_arguments: dict[str, Any]
 
 
-def read_experiment(path: Path) -> ExperimentFile:
-    """Reads and checks an experiment file.
+def read_experiment(path: Path) -> Experiment:
+    """Read and check an experiment file.
 
     Raises:
         AutoADError: If the file is missing, is no mapping, or a key that we need is missing or of another type.
     """
-    content = _load_mapping(path)
+    return make_experiment(_load_mapping(path), name=str(path), folder=path.parent)
+
+
+def make_experiment(content: Mapping[str, Any], *, name: str, folder: Path) -> Experiment:
+    """Check the content of an experiment file.
+
+    Args:
+        content: Its keys and values.
+        name: What it is called in messages.
+        folder: Where relative paths in it start.
+
+    Raises:
+        AutoADError: If a key that we need is missing or of another type.
+    """
     tuner = content.get("tuner")
     if not isinstance(tuner, dict) or not (tuner.get("className") or tuner.get("name")):
         raise AutoADError(
-            f"{path}: tuner is {tuner!r}. Expected a mapping with className or name. "
+            f"{name}: tuner is {tuner!r}. Expected a mapping with className or name. "
             f"Write tuner: {{className: {ADVISOR}, codeDirectory: ., classArgs: {{strategy: autoad}}}}."
         )
     ours = tuner.get("className") == ADVISOR
     if tuner.get("className") and not tuner.get("codeDirectory"):
         raise AutoADError(
-            f"{path}: tuner has no codeDirectory, and nnictl stops without one. Add codeDirectory: . to it."
+            f"{name}: tuner has no codeDirectory. Expected one: nnictl stops without it. Add codeDirectory: . to it."
         )
-    return ExperimentFile(
-        path=path,
-        search_space=_search_space(content, path),
-        trial_arguments=trial_arguments(content.get("trialCommand"), path),
+    return Experiment(
+        name=name,
+        content=content,
+        folder=folder,
+        search_space=_search_space(content, name, folder),
+        trial_arguments=trial_arguments(content.get("trialCommand"), name),
         trial_environment=trial_environment(content["trialCommand"]),
-        trial_folder=path.parent / str(content.get("trialCodeDirectory", ".")),
-        max_trials=_max_trials(content.get("maxTrialNumber"), path),
-        max_seconds=_duration(content.get("maxExperimentDuration"), path),
-        advisor_arguments=advisor_arguments(tuner.get("classArgs"), path) if ours else None,
+        trial_folder=folder / str(content.get("trialCodeDirectory", ".")),
+        max_trials=_max_trials(content.get("maxTrialNumber"), name),
+        max_seconds=_duration(content.get("maxExperimentDuration"), name),
+        advisor_arguments=advisor_arguments(tuner.get("classArgs"), name) if ours else None,
         tuner_name=None if ours else str(tuner.get("name") or tuner.get("className")),
         tuner_is_class=bool(tuner.get("className")),
-        tuner_arguments={} if ours else _tuner_arguments(tuner.get("classArgs"), path),
+        tuner_arguments={} if ours else _tuner_arguments(tuner.get("classArgs"), name),
     )
 
 
@@ -122,31 +142,33 @@ def _load_yaml(path: Path) -> Any:
         raise AutoADError(f"{path} is not YAML: {reason}. Expected YAML or JSON. Correct the file.") from None
 
 
-def _search_space(content: dict[str, Any], path: Path) -> dict[str, Any]:
+def _search_space(content: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
     space = content.get("searchSpace")
     file = content.get("searchSpaceFile")
     if file is not None:
-        file_path = path.parent / str(file)
+        file_path = folder / str(file)
         if not file_path.is_file():
-            raise AutoADError(f"{path}: there is no searchSpaceFile {file_path}. Give a path relative to {path.name}.")
+            raise AutoADError(
+                f"{name}: there is no searchSpaceFile {file_path}. Expected one. Give a path relative to {folder}."
+            )
         space = _load_yaml(file_path)
     if not isinstance(space, dict) or not space:
         raise AutoADError(
-            f"{path}: searchSpace is {json.dumps(space, default=str)}. Expected a mapping of labels to choices. "
+            f"{name}: searchSpace is {json.dumps(space, default=str)}. Expected a mapping of labels to choices. "
             "'autoad-nni space' writes one."
         )
     return space
 
 
-def _max_trials(value: Any, path: Path) -> int | None:
+def _max_trials(value: Any, name: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise AutoADError(f"{path}: maxTrialNumber is {value!r}. Expected a whole number of 1 or more. Correct it.")
+        raise AutoADError(f"{name}: maxTrialNumber is {value!r}. Expected a whole number of 1 or more. Correct it.")
     return value
 
 
-def _duration(value: Any, path: Path) -> float | None:
+def _duration(value: Any, name: str) -> float | None:
     if value is None:
         return None
     seconds = math.nan
@@ -156,26 +178,26 @@ def _duration(value: Any, path: Path) -> float | None:
         seconds = float(match[1]) * _UNITS[match[2]]
     if not 0 < seconds < math.inf:
         raise AutoADError(
-            f"{path}: maxExperimentDuration is {value!r}. Expected seconds above 0, or a number with s, m, h or d. "
+            f"{name}: maxExperimentDuration is {value!r}. Expected seconds above 0, or a number with s, m, h or d. "
             "Write for instance 2h."
         )
     return seconds
 
 
-def _tuner_arguments(arguments: Any, path: Path) -> dict[str, Any]:
+def _tuner_arguments(arguments: Any, name: str) -> dict[str, Any]:
     if not isinstance(arguments, dict | None):
-        raise AutoADError(f"{path}: tuner.classArgs is {arguments!r}. Expected a mapping. Correct it.")
+        raise AutoADError(f"{name}: tuner.classArgs is {arguments!r}. Expected a mapping. Correct it.")
     return arguments or {}
 
 
-def advisor_arguments(arguments: Any, path: Path) -> dict[str, Any]:
-    """Completes and checks ``tuner.classArgs`` of our advisor; ``path`` is where they stand."""
+def advisor_arguments(arguments: Any, name: str) -> dict[str, Any]:
+    """Complete and check ``tuner.classArgs`` of our advisor; ``name`` is where they stand."""
     known = {"strategy": "autoad", "strategy_args": {}, "seed": 0, "space": "autoencoder"}
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, dict) or not set(arguments) <= set(known):
         raise AutoADError(
-            f"{path}: tuner.classArgs is {arguments!r}. Expected keys out of {', '.join(known)}. Correct it."
+            f"{name}: tuner.classArgs is {arguments!r}. Expected keys out of {', '.join(known)}. Correct it."
         )
     chosen = {**known, **arguments}
     seed = chosen["seed"]
@@ -186,5 +208,5 @@ def advisor_arguments(arguments: Any, path: Path) -> dict[str, Any]:
         ("space", isinstance(chosen["space"], str), "a name, for instance autoencoder"),
     ):
         if not fits:
-            raise AutoADError(f"{path}: tuner.classArgs.{key} is {chosen[key]!r}. Expected {expected}. Correct it.")
+            raise AutoADError(f"{name}: tuner.classArgs.{key} is {chosen[key]!r}. Expected {expected}. Correct it.")
     return chosen

@@ -12,7 +12,7 @@ from nni.mutable.symbol import SymbolicExpression
 from nni.nas.space import ModelStatus
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.search.spaces import SampleSpace, declare, narrow, to_search_space
+from autoad_nni.searches.spaces import SampleSpace, declare, narrow, to_search_space
 
 LABELS = to_search_space(
     declare(

@@ -2,7 +2,7 @@
 
 The journal is the whole state of a search. A strategy is a deterministic function of its seed, its space and the
 order of the results, so a search is resumed by giving a fresh strategy the recorded results again (see
-`autoad_nni.search.replay`). That holds for every NNI strategy, also for those whose ``state_dict`` is incomplete.
+`autoad_nni.searches.replay`). That holds for every NNI strategy, also for those whose ``state_dict`` is incomplete.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.storing import append_line, file_changed, read_lines, storing
+from autoad_nni.trial.record import TrialRecord
 
 __all__ = ["Journal"]
 
 Event = dict[str, Any]
 
-_FORMAT = 1
+_FORMAT = 2
 _WIDTH = 120  # of a value in a message
 
 
@@ -46,11 +47,10 @@ class Journal:
             self._check_identity(lines[0], json.loads(json.dumps(head)))
             self._check_order(lines[1:])
         self.recorded: list[Event] = lines[1:]
-        """The events of earlier sittings, oldest first."""
+        """The events of earlier sessions, oldest first."""
 
     def _check_identity(self, found: Event, expected: Event) -> None:
-        # In the order of the identity: what the user wrote is named before what follows from it (another seed gives
-        # other images too).
+        # In the order of the identity: what the user wrote is named before what follows from it.
         for key in [*expected, *sorted(set(found) - set(expected))]:
             old, new = found.get(key), expected.get(key)
             if old != new:
@@ -59,9 +59,8 @@ class Journal:
                     key, old, new = f"{key}, {part}", old.get(part), new.get(part)
                 if isinstance(old, list) and isinstance(new, list):
                     old, new = _around_the_difference(old, new)
-                note = "The images have changed. " if key == "images" else ""
                 raise AutoADError(
-                    f"{self.path} was recorded with {key} = {_short(old)}, this search has {_short(new)}. {note}"
+                    f"{self.path} was recorded with {key} = {_short(old)}, this search has {_short(new)}. "
                     "A search is resumed only as it was: put the old value back, or start anew with another output "
                     "folder."
                 )
@@ -73,19 +72,18 @@ class Journal:
             if event.get("event") == "submit" and event.get("id") == n_submitted and "sample" in event:
                 open_ids.add(n_submitted)
                 n_submitted += 1
-            elif event.get("event") == "end" and event.get("id") in open_ids and "metrics" in event:
+            elif event.get("event") == "end" and event.get("id") in open_ids and "record" in event:
                 open_ids.remove(event["id"])
             else:
                 raise file_changed(self.path, number, _short(event), "the next trial's submission or an end")
 
     def submitted(self, trial_id: int, sample: Mapping[str, Any]) -> None:
-        """Records that the strategy proposed a sample."""
+        """Record that the strategy proposed a sample."""
         append_line(self.path, {"event": "submit", "id": trial_id, "sample": dict(sample)})
 
-    def ended(self, trial_id: int, metrics: Mapping[str, Any] | None, detail: str = "") -> None:
-        """Records how a trial ended, ``detail`` why; ``metrics`` is None for a trial that failed."""
-        event = {"event": "end", "id": trial_id, "metrics": None if metrics is None else dict(metrics)}
-        append_line(self.path, {**event, "detail": detail} if detail else event)
+    def ended(self, record: TrialRecord) -> None:
+        """Record how a trial ended."""
+        append_line(self.path, {"event": "end", "id": record.number, "record": record.to_json()})
 
 
 def _around_the_difference(old: list[Any], new: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -1,0 +1,136 @@
+"""A search from Python: of a folder, an experiment file, or a mapping with the keys of one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from autoad_nni.engines.in_process import InProcessSearch
+from autoad_nni.errors import AutoADError
+from autoad_nni.runs.run import Run
+from autoad_nni.searches.experiment_file import Experiment, make_experiment, read_experiment
+from autoad_nni.searches.folder_experiment import folder_experiment
+from autoad_nni.searches.trial_options import parse_request
+from autoad_nni.trial.request import TrialRequest
+
+__all__ = ["open_search", "quiet_nni", "search"]
+
+
+def search(
+    source: Path | str | Mapping[str, Any],
+    *,
+    output: Path | str,
+    trials: int | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    on_trial: Callable[[int, float | None], None] | None = None,
+    **options: Any,
+) -> Run:
+    """Search the best anomaly-detection model for a set of images, in this process.
+
+    Args:
+        source: A folder of images (``good/`` and folders of defects, or the layout of MVTec-AD), an experiment file, or
+            a mapping with the keys of an experiment file.
+        output: Folder for the results; new or empty.
+        trials: How many models to train; default: the experiment's ``maxTrialNumber``, 30 for a folder.
+        seed: Of the strategy; default: the experiment's.
+        resume: Go on with the search in ``output``.
+        on_trial: Called after each trial with the number of trials that have ended and the best reward so far.
+        options: For a folder, any option of ``autoad-nni trial`` by name, for instance ``image_size=128``.
+
+    Returns:
+        The run: its best model and every trial. If no trial ended well, ``run.best`` is None.
+
+    Raises:
+        AutoADError: For every fault in the experiment, the images or the folder, before anything is trained.
+
+    Example:
+        >>> import tempfile
+        >>> import autoad_nni as ad
+        >>> experiment = {
+        ...     "trialCommand": "autoad-nni trial --data digits --abnormal photos --epochs 1 --limit 200 --threads 1",
+        ...     "maxTrialNumber": 2, "trialConcurrency": 1, "trainingService": {"platform": "local"},
+        ...     "tuner": {"className": "autoad_nni.bridge.StrategyAdvisor", "codeDirectory": ".",
+        ...               "classArgs": {"strategy": "random", "seed": 0}},
+        ...     "searchSpace": {label: {"_type": "choice", "_value": values} for label, values in {
+        ...         "hypothesis": ["density", "cluster"], "distance": ["l1", "l2"], "layer1_channels": [3, 8],
+        ...         "layer1_kernel": [3], "layer1_pooling": ["max"], "layer1_pooling_kernel": [3],
+        ...         "layer1_normalization": ["batch"], "layer1_activation": ["elu"]}.items()}}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = ad.search(experiment, output=f"{folder}/run")
+        ...     len(run.trials), sorted(run.best.test)
+        (2, ['aupr_in', 'aupr_out', 'auroc'])
+    """
+    with quiet_nni():
+        started = open_search(source, output=output, trials=trials, seed=seed, resume=resume, **options)
+        started.run(on_trial or (lambda ended, best: None))
+    return Run(Path(output))
+
+
+def open_search(
+    source: Path | str | Mapping[str, Any],
+    *,
+    output: Path | str,
+    trials: int | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    **options: Any,
+) -> InProcessSearch:
+    """Prepare a search, ready to run; arguments and errors as of `search`."""
+    experiment = _experiment(source, options)
+    request = parse_request(experiment.trial_arguments, experiment.trial_folder)
+    output = Path(output).expanduser()
+    _check_output(output, request)
+    if trials is not None and (type(trials) is not int or trials < 1):
+        raise AutoADError(f"[[trials]] is {trials!r}. Expected a whole number of 1 or more. Give [[trials=30]].")
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
+        raise AutoADError(f"[[seed]] is {seed!r}. Expected a whole number from 0 to 2^32 - 1. Give [[seed=0]].")
+    # Trials of nnictl are processes of the trialCommand's own; here all that is set for them holds for this one.
+    os.environ.update(experiment.trial_environment)
+    return InProcessSearch(experiment, request, output, max_trials=trials, seed=seed, resume=resume)
+
+
+def _experiment(source: Path | str | Mapping[str, Any], options: Mapping[str, Any]) -> Experiment:
+    if not isinstance(source, Mapping) and Path(source).expanduser().is_dir():
+        return folder_experiment(Path(source).expanduser(), **options)
+    if options:
+        raise AutoADError(
+            f"[[{next(iter(options))}]] is given beside an experiment. Expected the options of a trial in its "
+            "trialCommand. Write it there."
+        )
+    if isinstance(source, Mapping):
+        return make_experiment(source, name="the experiment", folder=Path())
+    return read_experiment(Path(source).expanduser())
+
+
+def _check_output(output: Path, request: TrialRequest) -> None:
+    """Refuse a folder whose pictures the next search would read as images."""
+    if request.task.root is None:
+        return
+    images = request.task.root / (request.task.category or "")
+    if output.resolve().is_relative_to(images.resolve()):
+        raise AutoADError(
+            f"[[output]] {output} lies among the images of {images}, where the pictures of this search would be taken "
+            "for images. Expected a folder outside. Give another [[output]]."
+        )
+
+
+@contextlib.contextmanager
+def quiet_nni() -> Iterator[None]:
+    """Silence what NNI logs of every crash, which the history has, and its warnings about torch; within the block."""
+    logger = logging.getLogger("nni")
+    level = logger.level
+    with warnings.catch_warnings():
+        # For every torch class that NNI does not know; harmless, and not to be fixed in an archived package.
+        warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,87 @@
+"""The best model of a search, ready for images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoad_nni.data import Form, to_form
+from autoad_nni.errors import AutoADError
+from autoad_nni.models.build import build_detector
+from autoad_nni.models.scoring import Prediction, Scorer, predict
+from autoad_nni.runs.best import load_weights
+from autoad_nni.runs.records import WEIGHTS, BestRecord
+from autoad_nni.trial.plugins import check_plugins
+from autoad_nni.trial.run import make_scorer
+
+__all__ = ["Model", "load"]
+
+
+class Model:
+    """A trained model: scores images and says where in them the score comes from.
+
+    Args:
+        scorer: The detector, and how it is used on images.
+        image_shape: Channels, height and width of the images that it was trained on.
+        record: The search's record of it.
+    """
+
+    def __init__(self, scorer: Scorer, image_shape: Form, record: BestRecord) -> None:
+        self.scorer = scorer
+        self.image_shape = image_shape
+        self.record = record
+
+    def predict(self, images: Tensor | np.ndarray[Any, Any]) -> Prediction:
+        """Score images.
+
+        Args:
+            images: uint8, or floating point in [0, 1]; of another size or number of channels than the model's they are
+                converted as the training images were.
+
+        Shape:
+            - images: ``(n, 1 or 3, height, width)``
+            - score: ``(n,)``; anomaly_map: ``(n, height, width)`` in the model's size; float32, higher is more
+              anomalous
+
+        Raises:
+            AutoADError: The images have another form, or values out of their range.
+        """
+        given = torch.as_tensor(images)
+        _check(given)
+        prediction = predict(self.scorer, to_form(given, self.image_shape))
+        return Prediction(prediction.score, prediction.anomaly_map[:, 0])
+
+
+def load(run: Path | str) -> Model:
+    """Load the best model of a search; imports no NNI.
+
+    Args:
+        run: The run folder, or the folder of an NNI experiment that ``autoad-nni launch`` ended.
+
+    Raises:
+        AutoADError: If the folder holds no best model, or one whose plugins are not installed as they were.
+    """
+    folder = Path(run).expanduser()
+    record = BestRecord.read(folder)
+    check_plugins({key: value for key, value in record.trial.plugins.items() if not key.startswith("data set ")})
+    shape, settings = Form(*record.image_shape), record.request.settings
+    detector = build_detector(record.sample, channels=shape.channels, space=settings.space)
+    load_weights(detector, folder / WEIGHTS)
+    scorer = make_scorer(detector.eval(), torch.zeros(shape), settings.scoring, max_memory=settings.max_memory)
+    return Model(scorer, shape, record)
+
+
+def _check(images: Tensor) -> None:
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise AutoADError(
+            f"images has the shape {tuple(images.shape)}. Expected (n, 1 or 3, height, width). Reshape it."
+        )
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise AutoADError(f"images is of {images.dtype}. Expected uint8, or floating point in [0, 1]. Convert it.")
+    if images.is_floating_point() and len(images) and not (images.amin() >= 0 and images.amax() <= 1):
+        low, high = float(images.amin()), float(images.amax())
+        raise AutoADError(f"images has values from {low:g} to {high:g}. Expected 0 to 1, or uint8. Scale it.")

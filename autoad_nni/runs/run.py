@@ -1,0 +1,71 @@
+"""A search that was run: what its folder holds, for Python."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoad_nni.runs.model import Model, load
+from autoad_nni.runs.records import BEST, BestRecord, read_history
+from autoad_nni.trial.record import TrialRecord
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Run"]
+
+
+class Run:
+    """The results of a search.
+
+    Args:
+        folder: The run folder, or the folder of an NNI experiment that ``autoad-nni launch`` ended.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def __repr__(self) -> str:
+        """Return the folder and the best reward."""
+        best = "no trial ended well" if self.best is None else f"best {self.best.reward:.4f}"
+        return f"Run({str(self.folder)!r}: {len(self.records)} trials, {best})"
+
+    @cached_property
+    def best(self) -> BestRecord | None:
+        """The best model's record; None if no trial ended well.
+
+        Raises:
+            AutoADError: If the file was changed by hand.
+        """
+        return BestRecord.read(self.folder) if (self.folder / BEST).exists() else None
+
+    @cached_property
+    def records(self) -> list[TrialRecord]:
+        """The record of every trial, in the order in which they ended."""
+        return read_history(self.folder)
+
+    @cached_property
+    def trials(self) -> pandas.DataFrame:
+        """Every trial as a row: ``number``, ``verdict``, ``reward``, metrics, costs, then the sample's labels."""
+        import pandas
+
+        return pandas.DataFrame([_row(record) for record in self.records])
+
+    def load(self) -> Model:
+        """Load the best model."""
+        return load(self.folder)
+
+
+def _row(record: TrialRecord) -> dict[str, object]:
+    return {
+        "number": record.number,
+        "verdict": record.verdict.value,
+        "reward": record.reward,
+        **record.validation,
+        "seconds": record.seconds,
+        "macs": record.macs,
+        "parameters": record.parameters,
+        **record.sample,
+        "detail": record.detail,
+    }

@@ -1,0 +1,111 @@
+"""What a search began with: which images, which options of its trials, which plugins; kept in its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoad_nni.data import Task
+from autoad_nni.errors import AutoADError
+from autoad_nni.storing import write_json
+from autoad_nni.trial.plugins import PluginVersions, check_plugins
+from autoad_nni.trial.request import TrialRequest
+
+__all__ = ["RunStart"]
+
+_NAME = "started.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStart:
+    """What a search began with; rewards of trials that began with something else do not compare.
+
+    Attributes:
+        request: The options of its trials.
+        images: Digest of the images, labels and masks.
+        image_shape: Channels, height and width.
+        plugins: Every plugin that the search may use, in which version.
+        metadata: The name of its experiment file, its strategy and seed.
+    """
+
+    request: TrialRequest
+    images: str
+    image_shape: tuple[int, int, int]
+    plugins: PluginVersions
+    metadata: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, request: TrialRequest, task: Task, plugins: PluginVersions, **metadata: Any) -> RunStart:
+        """Make the start of a search from its loaded images."""
+        shape = (task.channels, task.height, task.width)
+        return cls(request=request, images=task.digest(), image_shape=shape, plugins=plugins, metadata=metadata)
+
+    def write(self, folder: Path) -> None:
+        """Write it into the folder of a search; what is there already stays.
+
+        Raises:
+            StorageError: If the disk refuses.
+        """
+        if not (folder / _NAME).exists():
+            content = {"request": self.request.options(), "images": self.images, "image_shape": list(self.image_shape)}
+            write_json(folder / _NAME, {**content, "plugins": self.plugins, **self.metadata})
+
+    @classmethod
+    def read(cls, folder: Path) -> RunStart | None:
+        """Read what `write` wrote; None for a folder without it, such as that of an experiment of plain nnictl.
+
+        Raises:
+            AutoADError: If the file was changed by hand.
+        """
+        path = folder / _NAME
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            known = {"request", "images", "image_shape", "plugins"}
+            channels, height, width = content["image_shape"]
+            return cls(
+                request=TrialRequest.from_options(**content["request"]),
+                images=str(content["images"]),
+                image_shape=(int(channels), int(height), int(width)),
+                plugins={str(plugin): version for plugin, version in content["plugins"].items()},
+                metadata={name: value for name, value in content.items() if name not in known},
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise AutoADError(
+                f"{path} cannot be read: {reason}. Expected what the search began with, as JSON. Restore the file."
+            ) from None
+
+    def check_same(self, now: RunStart, folder: Path) -> None:
+        """Raise unless a search goes on as it began: same plugins, options and images.
+
+        Args:
+            now: What the search is to go on with.
+            folder: Of the search; for the message.
+
+        Raises:
+            AutoADError: For the first difference.
+        """
+        check_plugins(self.plugins)
+        old, new = self.request.options(), now.request.options()
+        for name in dict.fromkeys([*new, *old]):
+            if old.get(name) != new.get(name):
+                raise _differs(folder, f"[[{name}={_shown(old, name)}]]", f"[[{name}={_shown(new, name)}]]")
+        if self.images != now.images:
+            raise _differs(folder, f"images with the digest {self.images}", f"{now.images}: the images have changed")
+
+
+def _shown(options: Mapping[str, Any], name: str) -> Any:
+    value = options.get(name, "its default")
+    return ",".join(value) if isinstance(value, list) else value
+
+
+def _differs(folder: Path, old: str, new: str) -> AutoADError:
+    return AutoADError(
+        f"the search in {folder} began with {old}, now it is {new}. Expected the same: rewards would not compare. Put "
+        "the old one back, or start anew with another output folder."
+    )

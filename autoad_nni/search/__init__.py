@@ -1,1 +1,0 @@
-"""A search: its space, its journal, its strategy. Knows no engine."""

@@ -1,0 +1,62 @@
+"""Parses the options in a ``trialCommand``."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from autoad_nni.errors import AutoADError
+from autoad_nni.trial.request import OPTIONS, TrialRequest
+
+__all__ = ["parse_request"]
+
+_BY_HAND: Final = ("sample", "run", "number", "test", "help")
+"""Options of ``autoad-nni trial`` that a ``trialCommand`` cannot have."""
+
+
+def parse_request(words: Sequence[str], folder: Path = Path()) -> TrialRequest:
+    """Parse the words behind ``autoad-nni trial``.
+
+    Args:
+        words: Options and values.
+        folder: Where NNI starts the command: a relative ``--root`` is looked for there.
+
+    Raises:
+        AutoADError: If an option is unknown or for a trial by hand, or its value of another type or out of its range.
+    """
+    parser = _Parser(prog="autoad-nni trial", allow_abbrev=False, add_help=False)
+    for name, option in OPTIONS.items():
+        flag = "--" + name.replace("_", "-")
+        if option.kind is bool:
+            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS)
+        else:
+            kinds = [kind for kind in (int, float) if kind in (typing.get_args(option.kind) or (option.kind,))]
+            parser.add_argument(flag, type=kinds[0] if kinds else str, default=argparse.SUPPRESS)
+    found, unknown = parser.parse_known_args(list(words))
+    for word in unknown:
+        raise _unknown(word)
+    options = vars(found)
+    if options.get("root") is not None:
+        options["root"] = folder.absolute() / Path(options["root"]).expanduser()
+    return TrialRequest.from_options(**options)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise AutoADError(f"trialCommand: {message}. Expected the options of 'autoad-nni trial'. Correct it.")
+
+
+def _unknown(word: str) -> AutoADError:
+    option = word.partition("=")[0]
+    if option.removeprefix("--") in _BY_HAND:
+        return AutoADError(
+            f"trialCommand has {option}, which is for a trial by hand. Expected options that hold for every trial. "
+            "Remove it."
+        )
+    near = difflib.get_close_matches(option, ["--" + name.replace("_", "-") for name in OPTIONS], n=1)
+    advice = f"Did you mean {near[0]}?" if near else "See 'autoad-nni trial --help'."
+    return AutoADError(f"trialCommand has {word!r}. Expected the options of 'autoad-nni trial'. {advice}")

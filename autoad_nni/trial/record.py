@@ -1,0 +1,147 @@
+"""The record of a trial: what it was, how it ended, what it cost. The one form in which a result is passed on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from autoad_nni.errors import AutoADError
+from autoad_nni.trial.plugins import PluginVersions
+from autoad_nni.verdicts import Verdict
+
+__all__ = ["FAILED_REWARD", "TrialRecord"]
+
+FAILED_REWARD: Final = 0.0
+"""Reward of a trial whose verdict is not ok: the lowest value that any reward can take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """A trial that has ended.
+
+    Attributes:
+        number: Of the trial in its search, from 0.
+        sample: Value by label.
+        verdict: How it ended.
+        reward: What the strategy is given: a metric on validation in [0, 1]; 0.0 unless the verdict is ok.
+        validation: Every metric on validation, by name; empty unless the verdict is ok.
+        macs: Multiply-adds of one image, or of one window; None if they were not counted.
+        parameters: Number of parameters of the autoencoder; None if they were not counted.
+        seconds: How long the trial took.
+        plugins: Which plugins ran, in which version.
+        detail: One sentence on a verdict other than ok.
+
+    Example:
+        >>> record = TrialRecord(number=3, sample={"distance": "l1"}, verdict=Verdict.OK, reward=0.75,
+        ...     validation={"auroc": 0.75}, macs=5400, parameters=61, seconds=1.5)
+        >>> TrialRecord.from_json(record.to_json()) == record
+        True
+        >>> record.to_report()["default"], record.to_report()["auroc"]
+        (0.75, 0.75)
+    """
+
+    number: int
+    sample: Mapping[str, Any]
+    verdict: Verdict
+    reward: float = FAILED_REWARD
+    validation: Mapping[str, float] = field(default_factory=dict)
+    macs: int | None = None
+    parameters: int | None = None
+    seconds: float = 0.0
+    plugins: PluginVersions = field(default_factory=dict)
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the trial ended well."""
+        return self.verdict is Verdict.OK
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON: a line of ``history.jsonl``, a part of ``best.json``."""
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            **content,
+            "sample": dict(self.sample),
+            "verdict": self.verdict.value,
+            "validation": dict(self.validation),
+            "plugins": dict(self.plugins),
+        }
+
+    @classmethod
+    def from_json(cls, content: Any) -> TrialRecord:
+        """Read what `to_json` wrote.
+
+        Raises:
+            AutoADError: If it is something else.
+        """
+        known = {each.name for each in fields(cls)}
+        if not isinstance(content, Mapping) or set(content) != known or not _is_sound(content):
+            raise AutoADError(
+                f"a record of a trial is {str(content)[:120]}. Expected an object with {', '.join(sorted(known))}. "
+                "The file was changed by hand, or written by another version: restore it."
+            )
+        return cls(**{**content, "verdict": Verdict(content["verdict"])})
+
+    def to_report(self) -> dict[str, float | int | str]:
+        """Return the flat form in which a trial reports to NNI, whose web UI shows no nested values."""
+        costs = {"macs": self.macs, "parameters": self.parameters, "seconds": self.seconds}
+        return {
+            "default": self.reward,
+            **self.validation,
+            **{name: value for name, value in costs.items() if value is not None},
+            "verdict": self.verdict.value,
+            "plugins": "; ".join(f"{plugin}: {version}" for plugin, version in self.plugins.items()),
+            "detail": self.detail,
+        }
+
+    @classmethod
+    def from_report(cls, number: int, sample: Mapping[str, Any], report: Any) -> TrialRecord:
+        """Read what a trial reported to NNI: `to_report`, or only a number, or an object with ``default``.
+
+        A report without a finite reward is that of a crashed trial.
+        """
+        flat = dict(report) if isinstance(report, Mapping) else {"default": report}
+        reward = flat.pop("default", None)
+        if not _is_number(reward) or not math.isfinite(reward):
+            return cls.crashed(number, sample, f"The trial reported {reward!r}, which is not a finite number.")
+        known = {verdict.value for verdict in Verdict}
+        verdict = flat.pop("verdict", Verdict.OK.value)
+        macs, parameters, seconds = (flat.pop(name, None) for name in ("macs", "parameters", "seconds"))
+        pairs = (pair.partition(": ") for pair in str(flat.pop("plugins", "")).split("; ") if pair)
+        return cls(
+            number=number,
+            sample=dict(sample),
+            verdict=Verdict(verdict) if verdict in known else Verdict.OK,
+            reward=float(reward),
+            plugins={plugin: version for plugin, _, version in pairs},
+            detail=str(flat.pop("detail", "")),
+            macs=int(macs) if _is_number(macs) else None,
+            parameters=int(parameters) if _is_number(parameters) else None,
+            seconds=float(seconds) if _is_number(seconds) else 0.0,
+            validation={name: float(value) for name, value in flat.items() if _is_number(value)},
+        )
+
+    @classmethod
+    def crashed(cls, number: int, sample: Mapping[str, Any], detail: str, **more: Any) -> TrialRecord:
+        """Return the record of a trial that raised an error, or whose process ended without a result."""
+        return cls(number=number, sample=dict(sample), verdict=Verdict.CRASHED, detail=detail, **more)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_sound(content: Mapping[str, Any]) -> bool:
+    """Whether the values are of the types that the record has."""
+    return (
+        isinstance(content["number"], int)
+        and all(isinstance(content[name], Mapping) for name in ("sample", "validation", "plugins"))
+        and content["verdict"] in [verdict.value for verdict in Verdict]
+        and _is_number(content["reward"])
+        and _is_number(content["seconds"])
+        and all(content[name] is None or _is_number(content[name]) for name in ("macs", "parameters"))
+        and all(_is_number(value) for value in content["validation"].values())
+        and isinstance(content["detail"], str)
+    )
