@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoad_nni.data import Task
-from autoad_nni.data.form import MIN_SIDE
+from autoad_nni.data.image_shape import MIN_SIDE
 from autoad_nni.detector import Detector, count_macs
 from autoad_nni.diagnosis import check_alive
 from autoad_nni.errors import AutoADError

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoad_nni.data.form import MAX_SIDE
+from autoad_nni.data.image_shape import MAX_SIDE
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
 from autoad_nni.stopwatch import Stopwatch

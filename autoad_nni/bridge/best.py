@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autoad_nni.bridge.spaces import build_autoencoder
 from autoad_nni.bridge.trial_request import TrialRequest
-from autoad_nni.data import Form, Task
+from autoad_nni.data import ImageShape, Task
 from autoad_nni.detector import Detector
 from autoad_nni.errors import AutoADError
 from autoad_nni.evaluation import make_detector, make_scorer, score_test
@@ -37,7 +37,7 @@ class BestModel:
         scorer: The model.
     """
 
-    form: Form
+    form: ImageShape
     scorer: Scorer
 
     def score_map(self, images: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def load_best(run: Path | str) -> BestModel:
     try:
         content = json.loads((run / "best.json").read_text(encoding="utf-8"))
         sample, model = content["sample"], content["model"]
-        form = Form(*model["form"])
+        form = ImageShape(*model["form"])
         settings = ScoringSettings(**{name: model[name] for name in ("patch", "two_sided", "smoothing")})
         space = model["space"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -17,7 +17,7 @@ from autoad_nni.errors import AutoADError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from autoad_nni.data import Form
+    from autoad_nni.data import ImageShape
     from autoad_nni.refinement import Classifier, Segmenter
 
 __all__ = ["Maps", "names_of", "refine", "refine_files"]
@@ -30,7 +30,7 @@ class Maps(Protocol):
     """A trained model, as far as it is needed here."""
 
     @property
-    def form(self) -> Form:
+    def form(self) -> ImageShape:
         """What its images look like."""
 
     def score_map(self, images: Tensor) -> Tensor:
@@ -138,17 +138,17 @@ def refine_files(
             np.save(folder / f"{name}.npy", refinement.refined[0, 0].cpu().numpy().astype(np.float32))
 
 
-def _fine_form(path: Path, side: int) -> Form:
+def _fine_form(path: Path, side: int) -> ImageShape:
     """RGB in the image's proportions, the shorter side as long as the more demanding network wants it.
 
     Of long strips the longer side is four times that, so that one image does not take minutes and all memory.
     """
-    from autoad_nni.data import Form
-    from autoad_nni.data.decode import full_form
+    from autoad_nni.data import ImageShape
+    from autoad_nni.data.decode import full_image_shape
 
-    _, height, width = full_form(path)
+    _, height, width = full_image_shape(path)
     scale = min(side / min(height, width), 4 * side / max(height, width))
-    return Form(3, *(max(_LEAST_SIDE, round(length * scale)) for length in (height, width)))
+    return ImageShape(3, *(max(_LEAST_SIDE, round(length * scale)) for length in (height, width)))
 
 
 def names_of(images: Sequence[Path]) -> dict[Path, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoad_nni.data.form import MAX_SIDE, MIN_SIDE
+from autoad_nni.data.image_shape import MAX_SIDE, MIN_SIDE
 from autoad_nni.errors import AutoADError
 
 __all__ = ["MIN_NORMAL", "TaskOptions"]
@@ -24,7 +24,7 @@ class TaskOptions:
             defects of its own (``folder``).
         root: The folder that the files of ``data`` and of ``abnormal`` are looked for in.
         category: A sub-folder of ``root``, NAME or NAME/NAME, for sets that are made of categories.
-        image_size: Side of the images in pixels, 8 to 224; None keeps the form of the normal set.
+        image_size: Side of the images in pixels, 8 to 224; None keeps the image shape of the normal set.
         limit: At most so many normal images, drawn by the seed before the split; None takes all.
         download: Whether missing files may be downloaded into ``root``.
         seed: Decides the split, the draws and all images that are made.

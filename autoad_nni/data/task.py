@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form
+from autoad_nni.data.image_shape import MAX_SIDE, MIN_SIDE, ImageShape
 from autoad_nni.data.options import MIN_NORMAL, TaskOptions
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.split import (
@@ -105,7 +105,7 @@ class Plan:
     """Which image goes where, decided before any is read.
 
     Args:
-        form: The form of all images.
+        image_shape: The shape of all images.
         normal: The normal source.
         abnormal: The abnormal sources; the normal one itself when the anomalies are its own defects.
         train: Indices into the normal source.
@@ -113,7 +113,7 @@ class Plan:
         test: What is read once, for the model that is kept.
     """
 
-    form: Form
+    image_shape: ImageShape
     normal: ImageSource
     abnormal: tuple[ImageSource, ...]
     train: IntArray
@@ -122,7 +122,7 @@ class Plan:
 
 
 def load_task(options: TaskOptions) -> Task:
-    """Loads a task: finds the sets, splits, converts to the normal set's form.
+    """Loads a task: finds the sets, splits, converts to the image shape of the normal set.
 
     Args:
         options: Names the task completely.
@@ -143,7 +143,7 @@ def load_task(options: TaskOptions) -> Task:
     data = options.data if options.category is None else f"{options.data}/{options.category}"
     return Task(
         name=f"{data} vs {anomalies}",
-        train=_read(plan.normal, plan.train, plan.form),
+        train=_read(plan.normal, plan.train, plan.image_shape),
         validation=_labelled(plan, plan.validation),
         test=_labelled(plan, plan.test),
     )
@@ -152,13 +152,13 @@ def load_task(options: TaskOptions) -> Task:
 def plan_task(options: TaskOptions) -> Plan:
     """Decides which image goes where; draws for the normal set do not depend on the abnormal ones."""
     normal = _source(options.data, options)
-    form = normal.form.resized(options.image_size)
-    if not all(MIN_SIDE <= side <= MAX_SIDE for side in form[1:]):
+    shape = normal.image_shape.resized(options.image_size)
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in shape[1:]):
         raise AutoADError(
-            f"images of {options.data} are {form.width} x {form.height}. Expected sides of {MIN_SIDE} to {MAX_SIDE} "
+            f"images of {options.data} are {shape.width} x {shape.height}. Expected sides of {MIN_SIDE} to {MAX_SIDE} "
             "pixels. Give --image-size 64."
         )
-    catalogue = normal.catalogue(form)
+    catalogue = normal.catalogue(shape)
     train, validation, test = _split(catalogue, options)
     if catalogue.defects is not None and any(catalogue.defects):
         _refuse_abnormal_beside_defects(options)
@@ -171,14 +171,16 @@ def plan_task(options: TaskOptions) -> Plan:
                 f"--data {options.data} has {len(first)} image with a defect. Expected 2 or more: one for validation, "
                 "one for test. Add images."
             )
-        return Plan(form, normal, (normal,), train, HeldOut(validation, (first,)), HeldOut(test, (second,)))
+        return Plan(shape, normal, (normal,), train, HeldOut(validation, (first,)), HeldOut(test, (second,)))
     sources = _abnormal_sources(normal, options)
-    halves = [_halves(name, source, form, options.seed) for name, source in zip(options.abnormal, sources, strict=True)]
+    halves = [
+        _halves(name, source, shape, options.seed) for name, source in zip(options.abnormal, sources, strict=True)
+    ]
     held = [
         _contaminated(kept, [half[i] for half in halves], options, part)
         for i, (kept, part) in enumerate([(validation, "validation"), (test, "test")])
     ]
-    return Plan(form, normal, sources, train, *held)
+    return Plan(shape, normal, sources, train, *held)
 
 
 def _source(name: str, options: TaskOptions) -> ImageSource:
@@ -245,8 +247,8 @@ def _abnormal_sources(normal: ImageSource, options: TaskOptions) -> tuple[ImageS
     return tuple(sources)
 
 
-def _halves(name: str, source: ImageSource, form: Form, seed: int) -> tuple[IntArray, IntArray]:
-    catalogue = source.catalogue(form)
+def _halves(name: str, source: ImageSource, shape: ImageShape, seed: int) -> tuple[IntArray, IntArray]:
+    catalogue = source.catalogue(shape)
     rng = generator(seed, "abnormal", name)
     validation, test = cut(np.arange(catalogue.n_images), catalogue.groups, (0.5, 0.5), rng)
     return validation, test
@@ -271,9 +273,9 @@ def _labelled(plan: Plan, held: HeldOut) -> LabelledImages:
     parts = [(plan.normal, held.normal), *zip(plan.abnormal, held.abnormal, strict=True)]
     labels = torch.ones(sum(len(indices) for _, indices in parts), dtype=torch.uint8)
     labels[: len(held.normal)] = 0
-    masks = [source.masks(indices, plan.form) for source, indices in parts]
+    masks = [source.masks(indices, plan.image_shape) for source, indices in parts]
     return LabelledImages(
-        torch.cat([_read(source, indices, plan.form) for source, indices in parts]),
+        torch.cat([_read(source, indices, plan.image_shape) for source, indices in parts]),
         labels,
         # Strangers from a set without masks are wholly anomalous: nothing can be said of their pixels.
         None if any(mask is None for mask in masks) else torch.cat([mask for mask in masks if mask is not None]),
@@ -281,11 +283,11 @@ def _labelled(plan: Plan, held: HeldOut) -> LabelledImages:
     )
 
 
-def _read(source: ImageSource, indices: IntArray, form: Form) -> Tensor:
-    images = source.read(indices, form)
-    if images.shape != (len(indices), *form) or images.dtype != torch.float32:
+def _read(source: ImageSource, indices: IntArray, shape: ImageShape) -> Tensor:
+    images = source.read(indices, shape)
+    if images.shape != (len(indices), *shape) or images.dtype != torch.float32:
         raise AutoADError(
             f"{type(source).__name__}.read gave {tuple(images.shape)} {images.dtype}. Expected "
-            f"{(len(indices), *form)} torch.float32. Tell the authors of that data set plug-in."
+            f"{(len(indices), *shape)} torch.float32. Tell the authors of that data set plug-in."
         )
     return images

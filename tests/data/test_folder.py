@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageFile, ImageOps
 
-from autoad_nni.data import Form, SourceOptions, Task, TaskOptions, load_task
+from autoad_nni.data import ImageShape, SourceOptions, Task, TaskOptions, load_task
 from autoad_nni.data.check import check_layout
-from autoad_nni.data.decode import full_form, read_images
+from autoad_nni.data.decode import full_image_shape, read_images
 from autoad_nni.data.sources.folder import Folder
 
 Write = Callable[..., None]
@@ -25,10 +25,10 @@ def load(root: Path, **options: Any) -> Task:
     return load_task(TaskOptions(data="folder", root=root, **options))
 
 
-def read_one(path: Path, form: Form | None = None) -> torch.Tensor:
+def read_one(path: Path, shape: ImageShape | None = None) -> torch.Tensor:
     """Reads a single image through a folder that holds it ``good``."""
     folder = Folder(SourceOptions(root=path.parent.parent))
-    return folder.read(np.array([0]), form or folder.form)[0]
+    return folder.read(np.array([0]), shape or folder.image_shape)[0]
 
 
 @pytest.fixture
@@ -118,10 +118,10 @@ def test_limit_leaves_held_out_images(tmp_path: Path, write_images: Write) -> No
     ("size", "expected"),
     [((12, 10), (10, 12)), ((448, 224), (112, 224)), ((100, 896), (224, 25)), ((4, 4), (8, 8)), ((2240, 20), (8, 224))],
 )
-def test_default_form_is_that_of_the_first_image(good: Path, size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_default_shape_is_that_of_the_first_image(good: Path, size: tuple[int, int], expected: tuple[int, int]) -> None:
     Image.new("RGB", size).save(good / "a.png")
     Image.new("L", (50, 50)).save(good / "b.png")
-    assert Folder(SourceOptions(root=good.parent)).form == (3, *expected)
+    assert Folder(SourceOptions(root=good.parent)).image_shape == (3, *expected)
 
 
 @pytest.mark.parametrize(
@@ -185,17 +185,17 @@ def test_headers_and_pixels_agree_which_side_is_up(good: Path, ending: str, orie
     exif = image.getexif()
     exif[0x0112] = orientation
     image.save(good / f"a.{ending}", exif=exif)
-    form = full_form(good / f"a.{ending}")
+    shape = full_image_shape(good / f"a.{ending}")
     if ending != "tif":
-        assert form[1:] == ((32, 16) if orientation in (6, 8) else (16, 32))
+        assert shape[1:] == ((32, 16) if orientation in (6, 8) else (16, 32))
     with Image.open(good / f"a.{ending}") as stored:
-        assert ImageOps.exif_transpose(stored).size == (form.width, form.height)
+        assert ImageOps.exif_transpose(stored).size == (shape.width, shape.height)
 
 
 def test_big_jpegs_keep_their_content(good: Path) -> None:
     ramp = np.tile(np.linspace(0, 255, 1024, dtype=np.uint8), (1024, 1))
     Image.fromarray(ramp).save(good / "a.jpg", quality=95)
-    columns = read_one(good / "a.jpg", Form(1, 32, 32)).mean((0, 1))
+    columns = read_one(good / "a.jpg", ImageShape(1, 32, 32)).mean((0, 1))
     assert columns.tolist() == pytest.approx(((np.arange(32) + 0.5) / 32).tolist(), abs=0.01)
 
 
@@ -223,7 +223,7 @@ def test_one_image_in_colour_makes_all_rgb(tmp_path: Path, write_images: Write, 
     """As when a new camera took the defects; ``z`` is the last by name."""
     for name in ("train/good", "test/good", "test/bad"):
         write_images(tmp_path / name, 12)
-    assert Folder(SourceOptions(root=tmp_path)).form == (1, 10, 12)
+    assert Folder(SourceOptions(root=tmp_path)).image_shape == (1, 10, 12)
     COLOUR[mode].save(tmp_path / place / "z.png")
     task = load(tmp_path)
     assert task.train.shape[1:] == task.test.images.shape[1:] == (3, 10, 12)
@@ -240,7 +240,7 @@ def test_all_kinds_of_grey_stay_grey(good: Path) -> None:
     for i, mode in enumerate(("1", "L", "LA", "I;16")):
         Image.new(mode, (12, 10)).save(good / f"{i}.png")
     Image.fromarray(np.full((10, 12), 0.5, np.float32)).save(good / "x.tif")
-    assert Folder(SourceOptions(root=good.parent)).form == (1, 10, 12)
+    assert Folder(SourceOptions(root=good.parent)).image_shape == (1, 10, 12)
 
 
 def test_the_mode_of_a_set_is_read_from_headers(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_the_mode_of_a_set_is_read_from_headers(good: Path, monkeypatch: pytest.
     decoded: list[object] = []
     really_load = ImageFile.ImageFile.load
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: [decoded.append(image), really_load(image)][1])
-    assert Folder(SourceOptions(root=good.parent)).form == (1, 40, 40)
+    assert Folder(SourceOptions(root=good.parent)).image_shape == (1, 40, 40)
     assert len(decoded) <= 1, "the first only, whose EXIF data may come after its pixels"
 
 
@@ -332,11 +332,11 @@ def test_the_reason_is_said_without_the_names_of_objects(
     with fails(line):
         load(tmp_path)
     with fails(line):
-        read_images([path], Form(1, 8, 8))
+        read_images([path], ImageShape(1, 8, 8))
     assert check_layout(tmp_path).problems == (line,)
     path.unlink()
     with fails(f"cannot read the image {path}: No such file or directory. Expected"):
-        read_images([path], Form(1, 8, 8))
+        read_images([path], ImageShape(1, 8, 8))
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "tif", "bmp"])

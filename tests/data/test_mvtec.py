@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from autoad_nni.data import Form, LabelledImages, Task, TaskOptions, load_task
+from autoad_nni.data import ImageShape, LabelledImages, Task, TaskOptions, load_task
 from autoad_nni.data.sources.folder import Folder
 from autoad_nni.data.sources.mvtec import CATEGORIES
 from autoad_nni.data.task import plan_task
@@ -216,7 +216,7 @@ def test_without_a_root_the_set_is_written_once(tmp_path: Path, monkeypatch: pyt
     options = TaskOptions(data="textures", category="gravel", image_size=16, seed=5)
     plan = plan_task(options)
     written = tmp_path / "cache" / "textures-5"
-    assert plan.normal.where == written / "gravel" and plan.form == Form(1, 16, 16)
+    assert plan.normal.where == written / "gravel" and plan.image_shape == ImageShape(1, 16, 16)
     assert sorted(path.name for path in written.iterdir() if path.is_dir()) == ["brick", "grass", "gravel"]
     stamp = (written / "textures.json").stat().st_mtime_ns
     again = plan_task(options)

@@ -14,7 +14,16 @@ import torch
 from torch import Tensor
 
 import autoad_nni.data.task as task_module
-from autoad_nni.data import Catalogue, Form, ImageSource, LabelledImages, SourceOptions, Task, TaskOptions, load_task
+from autoad_nni.data import (
+    Catalogue,
+    ImageShape,
+    ImageSource,
+    LabelledImages,
+    SourceOptions,
+    Task,
+    TaskOptions,
+    load_task,
+)
 from autoad_nni.data.source import IntArray
 from autoad_nni.registry import Registry
 
@@ -24,19 +33,19 @@ class Numbered(ImageSource):
 
     n_images: ClassVar[int] = 1000
     first: ClassVar[int] = 0
-    shape: ClassVar[Form] = Form(1, 8, 8)
+    shape: ClassVar[ImageShape] = ImageShape(1, 8, 8)
     extra: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, options: SourceOptions) -> None:
-        self.form = self.shape
+        self.image_shape = self.shape
         self.where = None
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         return Catalogue(n_images=self.n_images, **self.extra)
 
-    def read(self, indices: IntArray, form: Form) -> Tensor:
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         numbers = torch.from_numpy((self.first + indices).astype(np.float32)) / 2**20
-        return numbers.view(-1, 1, 1, 1).expand(-1, *form).contiguous()
+        return numbers.view(-1, 1, 1, 1).expand(-1, *shape).contiguous()
 
 
 def numbers(images: Tensor) -> list[int]:
@@ -179,9 +188,9 @@ def test_errors(install: Install, fails: Any, sizes: tuple[int, ...], options: A
             {"abnormal": ("set_1",)},
             ("100 normal images of set_0 leave none for validation", "1 or more in each"),
         ),
-        ({"shape": Form(1, 300, 8)}, {"abnormal": ("set_1",)}, ("8 x 300", "8 to 224", "Give --image-size")),
+        ({"shape": ImageShape(1, 300, 8)}, {"abnormal": ("set_1",)}, ("8 x 300", "8 to 224", "Give --image-size")),
         (
-            {"read": lambda self, indices, form: torch.zeros(len(indices), 1, 4, 4)},
+            {"read": lambda self, indices, shape: torch.zeros(len(indices), 1, 4, 4)},
             {"abnormal": ("set_1",)},
             ("Set0.read gave (60, 1, 4, 4)", "(60, 1, 8, 8)", "plug-in"),
         ),

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._download import download_into
 from autoad_nni.data.sources._stored import pick
@@ -36,18 +36,18 @@ class Cifar10(ImageSource):
     """
 
     def __init__(self, options: SourceOptions) -> None:
-        self.form = Form(3, 32, 32)
+        self.image_shape = ImageShape(3, 32, 32)
         self.where = _find(options)
         # Mapped, not read: a task often takes a few hundred of these 184 MB as anomalies.
         self._batches = [_map(self.where / name) for name in FILES]
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         """All images, the official training images first."""
         return Catalogue(n_images=sum(map(len, self._batches)))
 
-    def read(self, indices: IntArray, form: Form) -> Tensor:
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Picks and converts."""
-        return pick(self._batches, indices, form)
+        return pick(self._batches, indices, shape)
 
 
 def _find(options: SourceOptions) -> Path:

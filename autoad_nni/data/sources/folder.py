@@ -8,9 +8,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from autoad_nni.data.decode import form_of_set, read_images, read_masks
+from autoad_nni.data.decode import image_shape_of_set, read_images, read_masks
 from autoad_nni.data.files import EXTENSIONS, image_files, refused_files, sub_folders
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.layout import is_mvtec, kinds_of_defects, misnamed
 from autoad_nni.data.masks import mask_path
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
@@ -60,9 +60,9 @@ class Folder(ImageSource):
             raise AutoADError("--data folder without --root. Expected the folder of your images. Give --root DIR.")
         self.where = options.root if options.category is None else options.root / options.category
         self._items = _list(self.where)
-        self.form = form_of_set([item.path for item in self._items])
+        self.image_shape = image_shape_of_set([item.path for item in self._items])
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         """All images; those below ``test`` are held out when there is a ``test/good``."""
         held_out = np.array([item.held_out for item in self._items])
         normal = np.array([not item.defect for item in self._items])
@@ -76,17 +76,17 @@ class Folder(ImageSource):
         """The files of the images."""
         return [self._items[index].path for index in indices]
 
-    def read(self, indices: IntArray, form: Form) -> Tensor:
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Decodes and converts the files, or takes them from the cache."""
-        return read_images(self.paths(indices), form)
+        return read_images(self.paths(indices), shape)
 
-    def masks(self, indices: IntArray, form: Form) -> Tensor | None:
+    def masks(self, indices: IntArray, shape: ImageShape) -> Tensor | None:
         """Reads the masks; None when the folder has no ``ground_truth``."""
         if not (self.where / "ground_truth").is_dir():
             return None
         items = [self._items[index] for index in indices]
         paths = [mask_path(self.where, item.path) if item.defect else None for item in items]
-        return read_masks(self.paths(indices), paths, form)
+        return read_masks(self.paths(indices), paths, shape)
 
     def names(self, indices: IntArray) -> list[str]:
         """The files' paths below the folder."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._download import download_into
 from autoad_nni.data.sources._idx import read_images
@@ -38,15 +38,15 @@ class _IdxSource(ImageSource):
                 f"{folder} has {FILES[0]} of {train} and {FILES[1]} of {test} pixels. Expected one size. "
                 "Fetch them again."
             )
-        self.form = Form(1, *train)
+        self.image_shape = ImageShape(1, *train)
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         """All images, the official training images first."""
         return Catalogue(n_images=sum(map(len, self._parts)))
 
-    def read(self, indices: IntArray, form: Form) -> Tensor:
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Picks and converts."""
-        return pick(self._parts, indices, form)
+        return pick(self._parts, indices, shape)
 
     def _find(self, options: SourceOptions) -> tuple[Path, list[Path]]:
         in_root = [] if options.root is None else [options.root / sub for sub in self.sub_folders] + [options.root]
