@@ -26,6 +26,7 @@ __all__ = [
     "full_image_shape",
     "image_shape_of",
     "image_shape_of_set",
+    "is_16_bit",
     "is_grey",
     "pixels_of",
     "read_images",
@@ -36,7 +37,7 @@ __all__ = [
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, garbled, or no image at all."""
 
-_GREY_MODES = ("1", "L", "LA", "La", "I", "F")
+_GREY_MODES = ("1", "L", "LA", "La", "F")
 
 
 def image_shape_of(path: Path) -> ImageShape:
@@ -177,12 +178,17 @@ def unreadable(path: Path, error: Exception, what: str = "image") -> AutoADError
             f"the {what} {path} has {error}. Expected 0 to 65535 in grey of 16 bits, 0 to 1 in float images. Scale the "
             "values, or save it with 8 bits."
         )
+    if isinstance(error, Image.DecompressionBombError):
+        return AutoADError(
+            f"the {what} {path} is too large to decode. Expected at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels. "
+            "Shrink it, or cut it into parts."
+        )
     if isinstance(error, UnidentifiedImageError):
         reason = "cannot identify image file"  # Pillow's own words go on with the name of an object in memory
     elif isinstance(error, OSError) and error.strerror:
         reason = error.strerror  # without the path, which is said already
     else:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return AutoADError(f"cannot read the {what} {path}: {reason}. Expected an image file. Replace or remove it.")
 
 
@@ -193,14 +199,18 @@ class _OutOfRange(ValueError):
 
 def is_grey(image: Image.Image) -> bool:
     """Whether an image is stored in grey, of any depth."""
-    return image.mode in _GREY_MODES or image.mode.startswith("I;16")
+    return image.mode in _GREY_MODES or is_16_bit(image)
+
+
+def is_16_bit(image: Image.Image) -> bool:
+    """Whether an image is stored in grey of 16 bits, which Pillow opens as "I" or "I;16", whatever the file type."""
+    return image.mode.startswith("I")
 
 
 def pixels_of(image: Image.Image) -> npt.NDArray[np.generic]:
     """Returns the pixels of an upright image, ``(1, 1 or 3, height, width)``; ValueError for values out of range."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if image.mode == "F" or is_16_bit(image):
         values = np.asarray(image).astype(np.float32)
-        # Pillow opens 16-bit grey as "I" in old versions, as "I;16" in new ones.
         scaled = values if image.mode == "F" else values / 65535
         if not (scaled.min() >= 0 and scaled.max() <= 1):
             raise _OutOfRange(values, 1 if image.mode == "F" else 65535)

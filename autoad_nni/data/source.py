@@ -23,8 +23,8 @@ class SourceOptions:
     """What a source is made with; a source takes what it needs and leaves the rest.
 
     Args:
-        root: The folder that the user named with ``--root``.
-        category: The sub-folder that the user named with ``--category``.
+        root: The folder that the user named.
+        category: The sub-folder of it that the user named.
         download: Whether the source may download missing files into ``root``.
         seed: Decides images that are made, such as noise.
     """
@@ -65,7 +65,7 @@ class ImageSource(ABC):
     :meth:`read`, which is asked for the images that a task needs and no others.
 
     Attributes:
-        can_be_abnormal: Whether the set may stand in ``--abnormal``.
+        can_be_abnormal: Whether the set may be one of the abnormal sets of a task.
         image_shape: The shape of the images as they are; for a set without one (noise), its shape as the normal set.
         where: Where the images come from, or None when they are made; two sets of a task with one place are refused.
         checks_root: Whether ``__init__`` itself says what is wrong with a root that is no folder.

@@ -82,7 +82,7 @@ def test_a_hit_is_the_decoded_image_bit_for_bit(
 def test_the_second_trial_reads_headers_only(
     tmp_path: Path, write_images: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_images(tmp_path / "set" / "good", 20)
+    write_images(tmp_path / "set" / "good", 20, first=50)
     write_images(tmp_path / "set" / "bad", 4, first=100)
     opened: list[Any] = []
     really_open = Image.open

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from autoad_nni.data import ImageShape, SourceOptions, TaskOptions, load_task, to_image_shape
+from autoad_nni.data.plan import plan_task
 from autoad_nni.data.sources._embedded import embedded_file
 from autoad_nni.data.sources.digits import Digits
 from autoad_nni.data.sources.mnist import FashionMnist
 from autoad_nni.data.sources.noise import GaussianNoise, UniformNoise
 from autoad_nni.data.sources.photos import PHOTOGRAPHS, Photos
-from autoad_nni.data.task import plan_task
 
 FASHION_MNIST = FashionMnist.system_folders[0]
 

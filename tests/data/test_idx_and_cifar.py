@@ -57,7 +57,7 @@ def test_root_comes_before_debians_folder(
     assert FashionMnist(SourceOptions(root=root)).where == debian
     write_idx(root / "FashionMNIST" / "raw")
     assert FashionMnist(SourceOptions(root=root)).where == root / "FashionMNIST" / "raw"
-    with fails("no folder, as --root is missing", "Give --root DIR"):
+    with fails("no folder, as root is missing", "Give root=DIR"):
         Mnist(SourceOptions())
 
 
@@ -70,7 +70,7 @@ def test_missing_files_are_named_with_places_and_sources(
     names = ("train-images-idx3-ubyte[.gz]", "t10k-images-idx3-ubyte[.gz]")
     with fails(*names, str(tmp_path / "FashionMNIST/raw"), str(tmp_path / "debian"), "dataset-fashion-mnist"):
         FashionMnist(SourceOptions(root=tmp_path))
-    with fails(*names, str(tmp_path / "MNIST/raw"), "yann.lecun.com", "--download"):
+    with fails(*names, str(tmp_path / "MNIST/raw"), "yann.lecun.com", "or download=True with root=DIR"):
         Mnist(SourceOptions(root=tmp_path))
 
 
@@ -200,7 +200,7 @@ def test_nothing_is_downloaded_unasked(tmp_path: Path, torchvision: list[Any], f
 
 @pytest.mark.parametrize("kind", [Mnist, Cifar10])
 def test_a_download_needs_a_folder(torchvision: list[Any], fails: Any, kind: type[Mnist]) -> None:
-    with fails("without --root", "Give --root DIR"):
+    with fails("without root", "Give root=DIR"):
         kind(SourceOptions(download=True))
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import autoad_nni.data.task as task_module
+import autoad_nni.data.plan as plan_module
 from autoad_nni.data import (
     Catalogue,
     ImageShape,
@@ -65,7 +65,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
             body = {"n_images": n_images, "first": 100_000 * k, **(fields if k == 0 else {})}
             monkeypatch.setattr(sys.modules[__name__], f"set_{k}", type(f"Set{k}", (Numbered,), body), raising=False)
             entries.append(EntryPoint(f"set_{k}", f"{__name__}:set_{k}", "autoad_nni.datasets"))
-        monkeypatch.setattr(task_module, "DATASETS", Registry("autoad_nni.datasets", entry_points=lambda: entries))
+        monkeypatch.setattr(plan_module, "DATASETS", Registry("autoad_nni.datasets", entry_points=lambda: entries))
 
     return do
 
@@ -158,14 +158,14 @@ def test_own_defects_are_halved_whatever_the_contamination(install: Install) -> 
 @pytest.mark.parametrize(
     ("sizes", "options", "words"),
     [
-        ((9, 50), {}, ("--data set_0 has 9 normal images", "10 or more")),
-        ((40, 50), {}, ("validation has 8 normal", "0 anomalies", "1 or more of each of: set_1", "raise --limit")),
+        ((9, 50), {}, ("data=set_0 has 9 normal images", "10 or more")),
+        ((40, 50), {}, ("validation has 8 normal", "0 anomalies", "1 or more of each of: set_1", "raise limit")),
         ((1000, 1), {}, ("test has 200 normal and 0 abnormal", "1 or more of each of: set_1")),
         ((100, 50, 50), {"abnormal": ("set_1", "set_2")}, ("gives 1 anomalies", "set_1, set_2", "fewer sets")),
-        ((100, 50), {"abnormal": ()}, ("normal images only", "one class only", "Give --abnormal NAME", "set_1")),
+        ((100, 50), {"abnormal": ()}, ("normal images only", "one class only", "Give abnormal=NAME", "set_1")),
         ((100, 50), {"abnormal": ("set_2",)}, ("set_2", "Installed: set_0, set_1")),
         ((100, 50), {"data": "set_9"}, ("set_9", "Installed: set_0, set_1")),
-        ((100, 50), {"root": Path("no/such/folder")}, ("--root no/such/folder is no folder", "Correct the path")),
+        ((100, 50), {"root": Path("no/such/folder")}, ("root no/such/folder is no folder", "Correct the path")),
     ],
 )
 def test_errors(install: Install, fails: Any, sizes: tuple[int, ...], options: Any, words: tuple[str, ...]) -> None:
@@ -181,14 +181,14 @@ def test_errors(install: Install, fails: Any, sizes: tuple[int, ...], options: A
         (
             {"extra": {"defects": ("",) * 90 + ("dent",) * 10}},
             {"abnormal": ("set_1",)},
-            ("has defects of its own and --abnormal names set_1", "Leave out --abnormal"),
+            ("has defects of its own and abnormal names set_1", "Leave out abnormal"),
         ),
         (
             {"extra": {"groups": np.zeros(100, np.int64)}},
             {"abnormal": ("set_1",)},
             ("100 normal images of set_0 leave none for validation", "1 or more in each"),
         ),
-        ({"shape": ImageShape(1, 300, 8)}, {"abnormal": ("set_1",)}, ("8 x 300", "8 to 224", "Give --image-size")),
+        ({"shape": ImageShape(1, 300, 8)}, {"abnormal": ("set_1",)}, ("8 x 300", "8 to 224", "Give image_size")),
         (
             {"read": lambda self, indices, shape: torch.zeros(len(indices), 1, 4, 4)},
             {"abnormal": ("set_1",)},
@@ -204,7 +204,7 @@ def test_errors_of_sources(install: Install, fails: Any, fields: Any, options: A
 
 def test_a_set_that_cannot_be_abnormal(install: Install, fails: Any) -> None:
     install(100, 50, can_be_abnormal=False)
-    with fails("--abnormal names set_0", "Give it with --data"):
+    with fails("abnormal names set_0", "Give it with data"):
         load_task(TaskOptions(data="set_1", abnormal=("set_0",)))
 
 

@@ -57,11 +57,11 @@ def _find(options: SourceOptions) -> Path:
             return folder
     if options.download:
         return download_into(options, "CIFAR-10", _fetch) / FOLDER
-    looked_in = ", ".join(map(str, folders)) if folders else "no folder, as --root is missing"
+    looked_in = ", ".join(map(str, folders)) if folders else "no folder, as [[root]] is missing"
     raise AutoADError(
-        f"no {', '.join(FILES)} of CIFAR-10. Looked in: {looked_in}. Give --root DIR with cifar-10-binary.tar.gz "
+        f"no {', '.join(FILES)} of CIFAR-10. Looked in: {looked_in}. Give [[root=DIR]] with cifar-10-binary.tar.gz "
         "unpacked (binary version, www.cs.toronto.edu/~kriz/cifar.html; the Python version holds pickles and is not "
-        "read), or --download with --root DIR."
+        "read), or [[download=True]] with [[root=DIR]]."
     )
 
 

@@ -58,7 +58,7 @@ class _IdxSource(ImageSource):
         if found is not None:
             return found
         missing = " and ".join(f"{name}[.gz]" for name in FILES)
-        looked_in = ", ".join(map(str, folders)) if folders else "no folder, as --root is missing"
+        looked_in = ", ".join(map(str, folders)) if folders else "no folder, as [[root]] is missing"
         raise AutoADError(f"no {missing} of {self.title}. Looked in: {looked_in}. {self.advice}")
 
     def _fetch(self, root: Path) -> None:
@@ -91,8 +91,8 @@ class FashionMnist(_IdxSource):
     sub_folders = ("FashionMNIST/raw", "fashion-mnist")
     system_folders = (Path("/usr/share/datasets/fashion-mnist"),)
     advice = (
-        "Install Debian's package dataset-fashion-mnist, or give --root DIR with the files of "
-        "github.com/zalandoresearch/fashion-mnist, or --download with --root DIR."
+        "Install Debian's package dataset-fashion-mnist, or give [[root=DIR]] with the files of "
+        "github.com/zalandoresearch/fashion-mnist, or [[download=True]] with [[root=DIR]]."
     )
 
 
@@ -107,4 +107,4 @@ class Mnist(_IdxSource):
     title = "MNIST"
     torchvision_name = "MNIST"
     sub_folders = ("MNIST/raw", "mnist")
-    advice = "Give --root DIR with the files of yann.lecun.com/exdb/mnist, or --download with --root DIR."
+    advice = "Give [[root=DIR]] with the files of yann.lecun.com/exdb/mnist, or [[download=True]] with [[root=DIR]]."

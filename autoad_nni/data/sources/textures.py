@@ -28,9 +28,9 @@ class Textures(Folder):
 
     def __init__(self, options: SourceOptions) -> None:
         if options.category not in TEXTURES:
+            got = "without [[category]]" if options.category is None else f"with [[category]] {options.category!r}"
             raise AutoADError(
-                f"--data textures with --category {options.category}. Expected one of {', '.join(TEXTURES)}. "
-                "Give --category brick."
+                f"[[data=textures]] {got}. Expected one of {', '.join(TEXTURES)}. Give [[category=brick]]."
             )
         root = options.root
         if root is None:
