@@ -228,3 +228,54 @@ def test_a_new_process_loads_identical_tensors_without_heavy_imports() -> None:
     options = TaskOptions(data="photos", abnormal=("digits", "gaussian", "uniform"), limit=400, seed=3)
     task = load_task(options)
     assert printed.stdout.split("\n")[:4] == [digest(task.train), digest(task.validation), digest(task.test), "[]"]
+
+
+def small_task(parts: dict[str, Tensor]) -> Task:
+    held = {
+        name: LabelledImages(parts[f"{name} images"], parts[f"{name} labels"], parts.get(f"{name} masks"))
+        for name in ("validation", "test")
+    }
+    return Task("a name", parts["train images"], held["validation"], held["test"])
+
+
+def parts_of_a_small_task() -> dict[str, Tensor]:
+    parts = {"train images": torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))}
+    for seed, name in enumerate(("validation", "test"), start=1):
+        parts[f"{name} images"] = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+        parts[f"{name} labels"] = torch.tensor([0, 0, 1, 1], dtype=torch.uint8)
+        parts[f"{name} masks"] = parts[f"{name} images"][:, 0] > 0.5
+    return parts
+
+
+@pytest.mark.parametrize("part", parts_of_a_small_task())
+@pytest.mark.parametrize("place", [0, -1])
+def test_the_digest_changes_with_one_pixel_label_or_mask(part: str, place: int) -> None:
+    before = small_task(parts_of_a_small_task()).digest()
+    assert before == small_task(parts_of_a_small_task()).digest()
+    changed = parts_of_a_small_task()
+    value = changed[part].view(-1)[place]
+    changed[part].view(-1)[place] = value + 1 / 255 if value.is_floating_point() else 1 - value.int()
+    assert small_task(changed).digest() != before
+
+
+@pytest.mark.parametrize("part", ["validation masks", "test masks"])
+def test_the_digest_changes_when_masks_are_gone(part: str) -> None:
+    parts = parts_of_a_small_task()
+    before = small_task(parts).digest()
+    del parts[part]
+    assert small_task(parts).digest() != before
+
+
+def test_the_digest_changes_with_the_split(install: Install) -> None:
+    """Also when only validation and test are exchanged, or an image moves from one to the other."""
+    parts = parts_of_a_small_task()
+    exchanged = {
+        name.replace(a, b): tensor
+        for name, tensor in parts.items()
+        for a, b in (("validation", "test"), ("test", "validation"))
+        if name.startswith(a)
+    }
+    assert small_task(parts).digest() != small_task({**parts, **exchanged}).digest()
+    install(200, 50)
+    options = {"data": "set_0", "abnormal": ("set_1",)}
+    assert len({load_task(TaskOptions(**options, seed=seed)).digest() for seed in range(3)}) == 3
