@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from autoad_nni.data import Form, SourceOptions, TaskOptions, load_task
+from autoad_nni.data import ImageShape, SourceOptions, TaskOptions, load_task
 from autoad_nni.data.sources.photos import Photos
 
 N_TRAIN, N_TEST, SIDE = 48, 12, 1024
@@ -26,7 +26,7 @@ N_TRAIN, N_TEST, SIDE = 48, 12, 1024
 def write_set(root: Path) -> int:
     """Writes the set; returns the bytes of all files."""
     rng = np.random.default_rng(0)
-    patches = Photos(SourceOptions()).read(np.arange(N_TRAIN + N_TEST), Form(3, 64, 64))
+    patches = Photos(SourceOptions()).read(np.arange(N_TRAIN + N_TEST), ImageShape(3, 64, 64))
     size = 0
     for number, patch in enumerate(patches):
         small = Image.fromarray((patch.permute(1, 2, 0) * 255).byte().numpy())

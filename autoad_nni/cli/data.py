@@ -38,7 +38,7 @@ def check(path: Annotated[Path, typer.Argument(help="A category, or a folder of 
 
     report = check_layout(path)
     for problem in report.problems:
-        typer.echo(problem)
+        typer.echo(problem.on_command_line())
     if report.problems:
         raise typer.Exit(2)
     kinds = ", ".join(report.kinds[:8]) + (", ..." if len(report.kinds) > 8 else "")

@@ -17,7 +17,7 @@ from autoad_nni.errors import AutoADError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from autoad_nni.data import Form
+    from autoad_nni.data import ImageShape
     from autoad_nni.models.scoring import Prediction
     from autoad_nni.refinement import Classifier, Segmenter
 
@@ -31,7 +31,7 @@ class Maps(Protocol):
     """A trained model, as far as it is needed here."""
 
     @property
-    def image_shape(self) -> Form:
+    def image_shape(self) -> ImageShape:
         """Channels, height and width of its images."""
 
     def predict(self, images: Tensor) -> Prediction:
@@ -128,7 +128,7 @@ def refine_files(
             image = read_images([path], model.image_shape)
             refinement = refine_maps(
                 model.predict(image).anomaly_map[:, None],
-                read_images([path], _fine_form(path, segmenter.side)),
+                read_images([path], _fine_shape(path, segmenter.side)),
                 classifier=classifier,
                 segmenter=segmenter,
                 target=target,
@@ -139,17 +139,17 @@ def refine_files(
             np.save(folder / f"{name}.npy", refinement.refined[0, 0].cpu().numpy().astype(np.float32))
 
 
-def _fine_form(path: Path, side: int) -> Form:
+def _fine_shape(path: Path, side: int) -> ImageShape:
     """RGB in the image's proportions, the shorter side as long as the more demanding network wants it.
 
     Of long strips the longer side is four times that, so that one image does not take minutes and all memory.
     """
-    from autoad_nni.data import Form
-    from autoad_nni.data.decode import full_form
+    from autoad_nni.data import ImageShape
+    from autoad_nni.data.decode import full_image_shape
 
-    _, height, width = full_form(path)
+    _, height, width = full_image_shape(path)
     scale = min(side / min(height, width), 4 * side / max(height, width))
-    return Form(3, *(max(_LEAST_SIDE, round(length * scale)) for length in (height, width)))
+    return ImageShape(3, *(max(_LEAST_SIDE, round(length * scale)) for length in (height, width)))
 
 
 def names_of(images: Sequence[Path]) -> dict[Path, Path]:

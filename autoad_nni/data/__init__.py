@@ -6,19 +6,19 @@ images are plug-ins (entry-point group ``autoad_nni.datasets``); :class:`ImageSo
 
 from __future__ import annotations
 
-from autoad_nni.data.form import Form, to_form
+from autoad_nni.data.image_shape import ImageShape, to_image_shape
 from autoad_nni.data.options import TaskOptions
 from autoad_nni.data.source import Catalogue, ImageSource, SourceOptions
 from autoad_nni.data.task import LabelledImages, Task, load_task
 
 __all__ = [
     "Catalogue",
-    "Form",
+    "ImageShape",
     "ImageSource",
     "LabelledImages",
     "SourceOptions",
     "Task",
     "TaskOptions",
     "load_task",
-    "to_form",
+    "to_image_shape",
 ]

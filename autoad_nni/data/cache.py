@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.errors import AutoADError
 
 __all__ = ["ImageCache", "cache_folder"]
@@ -53,9 +53,9 @@ def _checksum(pixels: bytes) -> bytes:
 
 
 class ImageCache:
-    """A folder of images in their final form, one file each.
+    """A folder of images in their final image shape, one file each.
 
-    An entry's name is a hash of the file's content and of the form, so an image that was changed, or is wanted in
+    An entry's name is a hash of the file's content and of the image shape: an image that was changed, or is wanted in
     another size, is another entry. Entries are written to a temporary file and renamed: parallel trials see a whole
     entry or none; one that is torn or spoiled, as its checksum tells, is taken for missing. The folder is kept below a
     size by removing what was not used for longest. A cache that cannot be written (no space, no permission) is none:
@@ -70,9 +70,9 @@ class ImageCache:
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     cache, form = ImageCache(Path(folder), max_bytes=2**20), Form(1, 8, 8)
-        ...     cache.put(b"content of a file", form, torch.ones(form))
-        ...     cache.get(b"content of a file", form).sum(), cache.get(b"another", form)
+        ...     cache, shape = ImageCache(Path(folder), max_bytes=2**20), ImageShape(1, 8, 8)
+        ...     cache.put(b"content of a file", shape, torch.ones(shape))
+        ...     cache.get(b"content of a file", shape).sum(), cache.get(b"another", shape)
         (tensor(64.), None)
     """
 
@@ -80,24 +80,24 @@ class ImageCache:
         self._folder = folder or cache_folder() / "images"
         self._max_bytes = _limit_from_environment() if max_bytes is None else max_bytes
 
-    def get(self, content: bytes, form: Form) -> Tensor | None:
-        """Returns the image of a file with this content, ``form``, or None."""
+    def get(self, content: bytes, shape: ImageShape) -> Tensor | None:
+        """Returns the image of a file with this content, ``shape``, or None."""
         if not self._max_bytes:
             return None
-        path = self._path(content, form)
+        path = self._path(content, shape)
         try:
             stored = path.read_bytes()
             os.utime(path)
         except OSError:
             return None
         pixels, checksum = stored[:-_CHECKSUM_BYTES], stored[-_CHECKSUM_BYTES:]
-        if len(pixels) != 4 * math.prod(form) or checksum != _checksum(pixels):
+        if len(pixels) != 4 * math.prod(shape) or checksum != _checksum(pixels):
             return None
-        return torch.frombuffer(bytearray(pixels), dtype=torch.float32).view(*form)
+        return torch.frombuffer(bytearray(pixels), dtype=torch.float32).view(*shape)
 
-    def put(self, content: bytes, form: Form, image: Tensor) -> None:
-        """Keeps an image, ``form`` float32."""
-        path = self._path(content, form)
+    def put(self, content: bytes, shape: ImageShape, image: Tensor) -> None:
+        """Keeps an image, ``shape`` float32."""
+        path = self._path(content, shape)
         if not self._max_bytes:
             return
         with contextlib.suppress(OSError):
@@ -132,7 +132,7 @@ class ImageCache:
                 Path(path).unlink(missing_ok=True)
                 excess -= stat.st_size
 
-    def _path(self, content: bytes, form: Form) -> Path:
-        key = hashlib.sha256(f"{_VERSION} {tuple(form)} ".encode())
+    def _path(self, content: bytes, shape: ImageShape) -> Path:
+        key = hashlib.sha256(f"{_VERSION} {tuple(shape)} ".encode())
         key.update(content)
         return self._folder / key.hexdigest()

@@ -1,4 +1,4 @@
-"""Image files: what form they have, and their pixels in a wanted form."""
+"""Image files: their image shape, and their pixels in a given one."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from autoad_nni.data.cache import ImageCache
-from autoad_nni.data.form import MAX_SIDE, MIN_SIDE, Form, to_form
+from autoad_nni.data.image_shape import MAX_SIDE, MIN_SIDE, ImageShape, to_image_shape
 from autoad_nni.data.masks import read_mask, resize_mask
 from autoad_nni.errors import AutoADError
 
 __all__ = [
     "UNREADABLE",
-    "form_of",
-    "form_of_set",
-    "full_form",
+    "full_image_shape",
+    "image_shape_of",
+    "image_shape_of_set",
+    "is_16_bit",
     "is_grey",
     "pixels_of",
     "read_images",
@@ -36,22 +37,22 @@ __all__ = [
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, garbled, or no image at all."""
 
-_GREY_MODES = ("1", "L", "LA", "La", "I", "F")
+_GREY_MODES = ("1", "L", "LA", "La", "F")
 
 
-def form_of(path: Path) -> Form:
-    """Returns the form of an image file: its channels, and its size, shrunk to fit into 224 x 224 in proportion.
+def image_shape_of(path: Path) -> ImageShape:
+    """Return the image shape of a file: its channels, and its size, shrunk to fit into 224 x 224 in proportion.
 
     Raises:
         AutoADError: The file is no image.
     """
-    channels, height, width = full_form(path)
+    channels, height, width = full_image_shape(path)
     scale = min(1.0, MAX_SIDE / max(width, height))
-    return Form(channels, *(max(MIN_SIDE, round(side * scale)) for side in (height, width)))
+    return ImageShape(channels, *(max(MIN_SIDE, round(side * scale)) for side in (height, width)))
 
 
-def form_of_set(paths: Sequence[Path]) -> Form:
-    """Returns the form of a set of images: RGB if any of them is, or grey; in size as the first.
+def image_shape_of_set(paths: Sequence[Path]) -> ImageShape:
+    """Return the image shape of a set: RGB if any image is, else grey; the size of the first.
 
     By the first image alone, one grey file among colour ones would take the colour from all. Only headers are read, and
     only up to the first image in RGB: what a file is stored as counts, equal channels are RGB too.
@@ -59,9 +60,9 @@ def form_of_set(paths: Sequence[Path]) -> Form:
     Raises:
         AutoADError: A file is no image; names it.
     """
-    form = form_of(paths[0])
-    all_grey = form.channels == 1 and all(_is_grey_file(path) for path in paths[1:])
-    return form._replace(channels=1 if all_grey else 3)
+    shape = image_shape_of(paths[0])
+    all_grey = shape.channels == 1 and all(_is_grey_file(path) for path in paths[1:])
+    return shape._replace(channels=1 if all_grey else 3)
 
 
 def _is_grey_file(path: Path) -> bool:
@@ -72,26 +73,26 @@ def _is_grey_file(path: Path) -> bool:
         raise unreadable(path, error) from error
 
 
-def read_images(paths: Sequence[Path], form: Form) -> Tensor:
+def read_images(paths: Sequence[Path], shape: ImageShape) -> Tensor:
     """Decodes files, a few at a time in parallel, and converts each; or takes them from the cache.
 
     Shape:
-        ``(len(paths), *form)``, float32 in [0, 1].
+        ``(len(paths), *shape)``, float32 in [0, 1].
 
     Raises:
         AutoADError: A file is no image; names it.
     """
     cache = ImageCache()
-    out = torch.empty(len(paths), *form)
+    out = torch.empty(len(paths), *shape)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        decoded = pool.map(lambda row, path: _read_into(row, path, form, cache), out, paths)
+        decoded = pool.map(lambda row, path: _read_into(row, path, shape, cache), out, paths)
         n_decoded = sum(decoded)
     if n_decoded:
         cache.trim()
     return out
 
 
-def read_masks(images: Sequence[Path], masks: Sequence[Path | None], form: Form) -> Tensor:
+def read_masks(images: Sequence[Path], masks: Sequence[Path | None], shape: ImageShape) -> Tensor:
     """Reads the masks of images; None stands for an image without a defect.
 
     Shape:
@@ -100,10 +101,10 @@ def read_masks(images: Sequence[Path], masks: Sequence[Path | None], form: Form)
     Raises:
         AutoADError: A file is missing, no image, of another size than its image, or shows no defect; names it.
     """
-    out = torch.zeros(len(images), form.height, form.width, dtype=torch.bool)
+    out = torch.zeros(len(images), shape.height, shape.width, dtype=torch.bool)
     for row, image, path in zip(out, images, masks, strict=True):
         if path is not None:
-            row.copy_(resize_mask(_mask(path, image), form.height, form.width))
+            row.copy_(resize_mask(_mask(path, image), shape.height, shape.width))
     return out
 
 
@@ -117,7 +118,7 @@ def _mask(path: Path, image: Path) -> npt.NDArray[np.bool_]:
         ) from None
     except UNREADABLE as error:
         raise unreadable(path, error, "mask") from error
-    size = full_form(image)[1:]
+    size = full_image_shape(image)[1:]
     if mask.shape != size:
         raise AutoADError(
             f"the mask {path} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {size[1]} x {size[0]}. "
@@ -128,7 +129,7 @@ def _mask(path: Path, image: Path) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def full_form(path: Path) -> Form:
+def full_image_shape(path: Path) -> ImageShape:
     """Channels and size as a viewer shows the image."""
     try:
         with Image.open(path) as image:
@@ -139,35 +140,35 @@ def full_form(path: Path) -> Form:
                     width, height = image.size
                 else:
                     width, height = height, width
-            return Form(1 if is_grey(image) else 3, height, width)
+            return ImageShape(1 if is_grey(image) else 3, height, width)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
 
 
-def _read_into(out: Tensor, path: Path, form: Form, cache: ImageCache) -> bool:
+def _read_into(out: Tensor, path: Path, shape: ImageShape, cache: ImageCache) -> bool:
     """Writes an image to ``out``; returns whether it was decoded."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
-    kept = cache.get(content, form)
+    kept = cache.get(content, shape)
     if kept is not None:
         out.copy_(kept)
         return False
-    out.copy_(_decode(content, path, form))
-    cache.put(content, form, out)
+    out.copy_(_decode(content, path, shape))
+    cache.put(content, shape, out)
     return True
 
 
-def _decode(content: bytes, path: Path, form: Form) -> Tensor:
+def _decode(content: bytes, path: Path, shape: ImageShape) -> Tensor:
     try:
         with Image.open(io.BytesIO(content)) as image:
             # JPEG only: decodes at a half, a quarter or an eighth, but never below the wanted size.
-            image.draft(None, (max(form[1:]), max(form[1:])))
+            image.draft(None, (max(shape[1:]), max(shape[1:])))
             pixels = pixels_of(ImageOps.exif_transpose(image))
     except UNREADABLE as error:
         raise unreadable(path, error) from error
-    return to_form(torch.from_numpy(pixels), form)[0]
+    return to_image_shape(torch.from_numpy(pixels), shape)[0]
 
 
 def unreadable(path: Path, error: Exception, what: str = "image") -> AutoADError:
@@ -177,12 +178,17 @@ def unreadable(path: Path, error: Exception, what: str = "image") -> AutoADError
             f"the {what} {path} has {error}. Expected 0 to 65535 in grey of 16 bits, 0 to 1 in float images. Scale the "
             "values, or save it with 8 bits."
         )
+    if isinstance(error, Image.DecompressionBombError):
+        return AutoADError(
+            f"the {what} {path} is too large to decode. Expected at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels. "
+            "Shrink it, or cut it into parts."
+        )
     if isinstance(error, UnidentifiedImageError):
         reason = "cannot identify image file"  # Pillow's own words go on with the name of an object in memory
     elif isinstance(error, OSError) and error.strerror:
         reason = error.strerror  # without the path, which is said already
     else:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return AutoADError(f"cannot read the {what} {path}: {reason}. Expected an image file. Replace or remove it.")
 
 
@@ -193,14 +199,18 @@ class _OutOfRange(ValueError):
 
 def is_grey(image: Image.Image) -> bool:
     """Whether an image is stored in grey, of any depth."""
-    return image.mode in _GREY_MODES or image.mode.startswith("I;16")
+    return image.mode in _GREY_MODES or is_16_bit(image)
+
+
+def is_16_bit(image: Image.Image) -> bool:
+    """Whether an image is stored in grey of 16 bits, which Pillow opens as "I" or "I;16", whatever the file type."""
+    return image.mode.startswith("I")
 
 
 def pixels_of(image: Image.Image) -> npt.NDArray[np.generic]:
     """Returns the pixels of an upright image, ``(1, 1 or 3, height, width)``; ValueError for values out of range."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if image.mode == "F" or is_16_bit(image):
         values = np.asarray(image).astype(np.float32)
-        # Pillow opens 16-bit grey as "I" in old versions, as "I;16" in new ones.
         scaled = values if image.mode == "F" else values / 65535
         if not (scaled.min() >= 0 and scaled.max() <= 1):
             raise _OutOfRange(values, 1 if image.mode == "F" else 65535)

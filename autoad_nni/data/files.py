@@ -9,7 +9,17 @@ from typing import Final
 
 from PIL import features
 
-__all__ = ["EXTENSIONS", "NOT_READ", "image_files", "refused_files", "sub_folders", "walk"]
+__all__ = [
+    "EXTENSIONS",
+    "NOT_READ",
+    "files_in",
+    "image_files",
+    "is_read",
+    "is_refused",
+    "refused_files",
+    "sub_folders",
+    "walk",
+]
 
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *((".webp",) if features.check("webp") else ()))
 NOT_READ: Final = (
@@ -17,14 +27,14 @@ NOT_READ: Final = (
     ".jfif", ".jp2", ".jpe", ".jpeg2000", ".jpf", ".jpx", ".jxl", ".nef", ".nrw", ".orf", ".pbm", ".pcx", ".pef",
     ".pfm", ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".raf", ".rw2", ".srw", ".svg", ".tga", ".webp",
 )  # fmt: skip
-"""Endings of images that are not read; left out without a word, they would be missed by nobody.
+"""Endings of images that are not read: skipped silently, nobody would notice that they are missing.
 
 Not ``.raw`` and ``.hdr``, which also go with what is no image.
 """
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Gives a folder and all below it, each with the files in it, without hidden ones, in the order of their names.
+    """Give a folder and all below it, each with the files in it, without hidden ones, in the order of their names.
 
     Links to folders are followed, each folder once: a link that leads back up ends there.
     """
@@ -39,19 +49,33 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
         yield Path(parent), [Path(parent, name) for name in sorted(files) if not name.startswith(".")]
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return the files in a folder itself, sorted, without hidden ones; none when there is no such folder."""
+    return next((files for _, files in walk(folder)), [])
+
+
+def is_read(file: Path) -> bool:
+    """Whether a file is an image that is read, by its ending."""
+    return file.name.lower().endswith(EXTENSIONS)
+
+
+def is_refused(file: Path) -> bool:
+    """Whether a file is an image of a kind that is not read, by its ending."""
+    return file.name.lower().endswith(NOT_READ) and not is_read(file)
+
+
 def image_files(folder: Path) -> list[Path]:
-    """The images in a folder and below, sorted; none when there is no such folder."""
-    return sorted(file for _, files in walk(folder) for file in files if file.name.lower().endswith(EXTENSIONS))
+    """Return the images in a folder and below, sorted; none when there is no such folder."""
+    return sorted(file for _, files in walk(folder) for file in files if is_read(file))
 
 
 def refused_files(folder: Path) -> list[Path]:
-    """The images in a folder and below that are of a kind that is not read, sorted."""
-    files = sorted(file for _, files in walk(folder) for file in files if file.name.lower().endswith(NOT_READ))
-    return [file for file in files if not file.name.lower().endswith(EXTENSIONS)]
+    """Return the images in a folder and below that are of a kind that is not read, sorted."""
+    return sorted(file for _, files in walk(folder) for file in files if is_refused(file))
 
 
 def sub_folders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted, without hidden ones; none when there is no such folder."""
+    """Return the folders in a folder, sorted, without hidden ones; none when there is no such folder."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

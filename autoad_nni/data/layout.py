@@ -1,36 +1,186 @@
-"""The two layouts of a category, and folders whose names nearly fit."""
+"""The two layouts of a folder of images: what its sub-folders mean by their names, and names that nearly fit.
+
+MVTec-AD::
+
+    train/good/            good images, to train on
+    test/good/             good images, to validate and test with; without it, some of train/good
+    test/DEFECT/           images with a defect, a folder for each kind
+    ground_truth/DEFECT/   masks, DEFECT/NAME_mask.png for DEFECT/NAME.EXT; optional
+
+Plain::
+
+    good/                  good images
+    DEFECT/                images with a defect, a folder for each kind
+    ground_truth/DEFECT/   masks; optional
+
+A folder in the place of DEFECT is a kind of defect, whatever its name. So a name is a fault that is one of the above
+but for its spelling (``Good``, ``Ground Truth``), means the same (``ok``, ``normal``; ``masks`` with masks in it) or
+begins like it (``good_old``, ``good (1)``, ``ok2``): a search would learn to tell good images from good images, or from
+masks. So are the two layouts at once, and masks among the images.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from autoad_nni.data.decode import UNREADABLE
-from autoad_nni.data.files import EXTENSIONS, image_files, sub_folders, walk
+from autoad_nni.data.files import image_files, is_read, sub_folders, walk
 from autoad_nni.data.masks import MAX_VALUES, mask_path, mask_pixels, n_values
 
-__all__ = ["is_mvtec", "kinds_of_defects", "meant", "misnamed"]
+__all__ = ["Layout", "NamingFault", "good_folders", "kinds_of_defects", "layout_of", "naming_faults", "tested_folder"]
+
+Layout = Literal["mvtec", "plain"]
 
 _NAMES = {"good": "good", "groundtruth": "ground_truth", "train": "train", "test": "test"}
 # No name that could be a kind of defect.
 _NAMES |= dict.fromkeys(("ok", "normal", "nodefect", "nodefects", "defectfree"), "good")
 # These could be one: a label stuck on askew, a faulty solder mask. What is in the folder decides.
 _MASKS = ("annotation", "annotations", "gt", "label", "labels", "mask", "masks")
+# good_old, good-backup, good2, "good (1)", ground_truth_2, but not goods.
+_BEGINS_LIKE = {
+    "good": re.compile(r"(good|ok|normal|no[ _-]?defects?|defect[ _-]?free)[\W\d_]", re.IGNORECASE),
+    "ground_truth": re.compile(r"ground[ _-]?truth[\W\d_]", re.IGNORECASE),
+}
 
 
-def is_mvtec(root: Path) -> bool:
-    """Whether a category is in the layout of MVTec-AD, not in the plain one."""
-    return (root / "train" / "good").is_dir()
+class NamingFault(NamedTuple):
+    """Folders or files that would be taken for something else than they are.
+
+    Args:
+        paths: The folder, or the files.
+        message: What they are, what was expected, what to do.
+    """
+
+    paths: tuple[Path, ...]
+    message: str
 
 
-def kinds_of_defects(tested: Path) -> list[Path]:
-    """The folders of defects in ``test``, or in the category itself in the plain layout."""
-    return [folder for folder in sub_folders(tested) if folder.name not in ("good", "ground_truth")]
+def layout_of(root: Path) -> Layout | None:
+    """Return the layout of a folder; None for a folder in neither.
+
+    With ``train`` and ``test``, but no ``good`` anywhere, it is MVTec-AD's: then that is what is missing.
+    """
+    if (root / "train" / "good").is_dir():
+        return "mvtec"
+    if (root / "good").is_dir():
+        return "plain"
+    return "mvtec" if (root / "train").is_dir() and (root / "test").is_dir() else None
 
 
-def meant(folder: Path) -> str | None:
+def tested_folder(root: Path, layout: Layout) -> Path:
+    """Return the folder that the folders of defects are in."""
+    return root / "test" if layout == "mvtec" else root
+
+
+def good_folders(root: Path, layout: Layout) -> list[Path]:
+    """Return the folders of good images that must or may be there, the one to train on first."""
+    return [root / "train" / "good", root / "test" / "good"] if layout == "mvtec" else [root / "good"]
+
+
+def kinds_of_defects(root: Path, layout: Layout) -> list[Path]:
+    """Return the folders of defects, by their names alone."""
+    return [
+        folder for folder in sub_folders(tested_folder(root, layout)) if folder.name not in ("good", "ground_truth")
+    ]
+
+
+def naming_faults(root: Path) -> Iterator[NamingFault]:
+    """Give the folders and files that would be taken for something else than they are, most often for a defect.
+
+    Args:
+        root: A folder in one of the two layouts, or one that would be but for its names.
+    """
+    layout = layout_of(root)
+    yield from _misspelt(root, layout)
+    if layout is None:
+        return
+    kinds = [kind for kind in kinds_of_defects(root, layout) if _meaning(kind) is None]
+    if layout == "plain":
+        yield from _other_layout(root)
+    for kind in kinds:
+        yield from _begins_like(kind)
+        yield from _good_below(kind)
+    for top in (*good_folders(root, layout), *kinds):
+        yield from _masks_among_images(root, top)
+
+
+def _misspelt(root: Path, layout: Layout | None) -> Iterator[NamingFault]:
+    mvtec = {name: root / name for name in ("ground_truth", "train", "test")}
+    plain = {name: root / name for name in ("good", "ground_truth")}
+    in_train = {"good": root / "train" / "good"}
+    in_test = {"good": root / "test" / "good", "ground_truth": root / "ground_truth"}
+    places: dict[Path, dict[str, Path]] = {
+        "mvtec": {root: mvtec, root / "train": in_train, root / "test": in_test},
+        "plain": {root: plain},
+        None: {root: mvtec | plain, root / "train": in_train},
+    }[layout]
+    for parent, names in places.items():
+        for folder in sub_folders(parent):
+            right = names.get(_meaning(folder) or "", folder)
+            # With a ground_truth beside train, nobody reads masks beside it.
+            spare = layout == "mvtec" and right == root / "ground_truth" and parent == root and right.is_dir()
+            if folder != right and not spare:
+                yield NamingFault(
+                    (folder,),
+                    f"{folder} seems to be meant for {right}. Expected that name. Rename it, or move what is in it "
+                    "there.",
+                )
+
+
+def _other_layout(root: Path) -> Iterator[NamingFault]:
+    for folder in sub_folders(root):
+        if _meaning(folder) in ("train", "test"):
+            yield NamingFault(
+                (folder,),
+                f"{folder} is beside good. Expected one layout: good and folders of defects, or train/good, test/good "
+                f"and test/DEFECT. Move good into train, or rename {folder.name} if it is a defect.",
+            )
+
+
+def _begins_like(kind: Path) -> Iterator[NamingFault]:
+    for name, beginning in _BEGINS_LIKE.items():
+        if beginning.match(kind.name):
+            yield NamingFault(
+                (kind,),
+                f"{kind} would be a kind of defect, but is named like {name}. Expected {name} alone. Move what is in "
+                f"it to {name}, move it out of {kind.parent}, or rename it if it is a kind of defect.",
+            )
+
+
+def _good_below(kind: Path) -> Iterator[NamingFault]:
+    for folder, _ in walk(kind):
+        # Not "normal", which may be a light or a speed there.
+        if _spelled(folder) == "good":
+            yield NamingFault(
+                (folder,),
+                f"{folder} is below {kind}, a folder of defects. Expected no good images there. Move them to good, or "
+                "rename the folder.",
+            )
+
+
+def _masks_among_images(root: Path, top: Path) -> Iterator[NamingFault]:
+    for folder, files in walk(top):
+        masks = _beside_their_images(files)
+        if folder != top and _meaning(folder) == "ground_truth" and image_files(folder):
+            yield NamingFault(
+                (folder,),
+                f"{folder} seems to hold masks, below the images of {top}. Expected them in "
+                f"{mask_path(root, folder).parent}, as NAME_mask.png. Move them there.",
+            )
+        elif masks and _may_be_mask(masks[0]) and _may_be_mask(masks[-1]):
+            yield NamingFault(
+                tuple(masks),
+                f"{masks[0]} is a mask beside its image; {folder} has {len(masks)} such. Expected masks in "
+                f"{mask_path(root, masks[0]).parent}. Move them there.",
+            )
+
+
+def _meaning(folder: Path) -> str | None:
     """The name of the layouts that a folder seems to be meant for; None for another name.
 
     Case, spaces, ``-`` and ``_`` do not count; ``OK`` is ``good``; ``masks`` is ``ground_truth`` if there are masks in
@@ -40,76 +190,6 @@ def meant(folder: Path) -> str | None:
         return _NAMES.get(_spelled(folder))
     images = image_files(folder)
     return "ground_truth" if images and all(_may_be_mask(path) for path in (images[0], images[-1])) else None
-
-
-def misnamed(root: Path) -> dict[Path, str]:
-    """Returns a line for each folder that would be taken for something else than it is, most often for a defect.
-
-    Every other folder beside ``good`` is a defect, ``Good`` or ``Ground Truth`` too. A search would learn to tell good
-    images from good images, or from masks. Masks among the images are taken for images, too.
-
-    Args:
-        root: A category in one of the two layouts, or a folder that would be one but for its names.
-    """
-    return dict(_misnamed(root))
-
-
-def _misnamed(root: Path) -> Iterator[tuple[Path, str]]:
-    kinds: list[Path] = []
-    good: list[Path] = []
-    places: dict[Path, tuple[str, ...]]
-    if is_mvtec(root):
-        kinds, good = kinds_of_defects(root / "test"), [root / "train" / "good", root / "test" / "good"]
-        places = {root: ("ground_truth", "train", "test"), root / "test": ("good",)}
-        for folder in sub_folders(root / "test"):
-            if meant(folder) == "ground_truth":
-                yield folder, _misplaced(folder, root / "ground_truth")
-    elif (root / "good").is_dir():
-        kinds, good = kinds_of_defects(root), [root / "good"]
-        places = {root: ("good", "ground_truth")}
-        for folder in sub_folders(root):
-            if meant(folder) in ("train", "test"):
-                yield (
-                    folder,
-                    f"{folder} is beside good. Expected one layout: good and folders of defects, or train/good, "
-                    f"test/good and test/DEFECT. Move good into train, or rename {folder.name} if it is a defect.",
-                )
-    else:
-        places = {root: ("good", "ground_truth", "train", "test"), root / "train": ("good",)}
-    for parent, names in places.items():
-        for folder in sub_folders(parent):
-            name = meant(folder)
-            # With a ground_truth beside train, nobody reads masks beside it.
-            spare = name == "ground_truth" and is_mvtec(root) and (root / name).is_dir()
-            if name in names and name != folder.name and not spare:
-                yield folder, _misplaced(folder, parent / name)
-    kinds = [kind for kind in kinds if meant(kind) is None]
-    for kind in kinds:
-        for folder, _ in walk(kind):
-            # Not "normal", which may be a light or a speed there.
-            if _spelled(folder) == "good":
-                yield (
-                    folder,
-                    f"{folder} is below {kind}, a folder of defects. Expected no good images there. Move them to good, "
-                    "or rename the folder.",
-                )
-    for top in (*good, *kinds):
-        for folder, files in walk(top):
-            masks = _beside_their_images(files)
-            if folder != top and meant(folder) == "ground_truth" and image_files(folder):
-                place = mask_path(root, folder).parent
-                yield (
-                    folder,
-                    f"{folder} seems to hold masks, below the images of {top}. Expected them in {place}, as "
-                    "NAME_mask.png. Move them there.",
-                )
-            elif masks and _may_be_mask(masks[0]) and _may_be_mask(masks[-1]):
-                place = mask_path(root, masks[0]).parent
-                yield (
-                    folder,
-                    f"{masks[0]} is a mask beside its image; {folder} has {len(masks)} such. Expected masks in "
-                    f"{place}. Move them there.",
-                )
 
 
 def _spelled(folder: Path) -> str:
@@ -130,10 +210,6 @@ def _may_be_mask(path: Path) -> bool:
 
 def _beside_their_images(files: list[Path]) -> list[Path]:
     """The files NAME_mask that have an image NAME beside them."""
-    images = [path for path in files if path.name.lower().endswith(EXTENSIONS)]
+    images = [path for path in files if is_read(path)]
     stems = {path.stem for path in images}
     return [path for path in images if path.stem.lower().endswith("_mask") and path.stem[: -len("_mask")] in stems]
-
-
-def _misplaced(folder: Path, right: Path) -> str:
-    return f"{folder} seems to be meant for {right}. Expected that very path. Rename it, or move what is in it there."

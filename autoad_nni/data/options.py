@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoad_nni.data.form import MAX_SIDE, MIN_SIDE
+from autoad_nni.data.image_shape import MAX_SIDE, MIN_SIDE
 from autoad_nni.errors import AutoADError
 from autoad_nni.options import option
 
@@ -25,7 +25,7 @@ class TaskOptions:
             defects of its own (``folder``).
         root: The folder that the files of ``data`` and of ``abnormal`` are looked for in.
         category: A sub-folder of ``root``, NAME or NAME/NAME, for sets that are made of categories.
-        image_size: Side of the images in pixels, 8 to 224; None keeps the form of the normal set.
+        image_size: Side of the images in pixels, 8 to 224; None keeps the image shape of the normal set.
         limit: At most so many normal images, drawn by the seed before the split; None takes all.
         download: Whether missing files may be downloaded into ``root``.
         seed: Decides the split, the draws and all images that are made.
@@ -52,27 +52,29 @@ class TaskOptions:
     def __post_init__(self) -> None:
         if self.data in self.abnormal:
             raise AutoADError(
-                f"--abnormal names {self.data}, which is the normal set. Expected another set. "
-                "Take it out of --abnormal or change --data."
+                f"[[abnormal]] names {self.data}, which is the normal set. Expected another set. Take it out of "
+                "[[abnormal]] or change [[data]]."
             )
         twice = sorted({name for name in self.abnormal if self.abnormal.count(name) > 1})
         if twice:
-            raise AutoADError(f"--abnormal names {twice[0]} twice. Expected each set once. Take one of them out.")
+            raise AutoADError(f"[[abnormal]] names {twice[0]} twice. Expected each set once. Take one of them out.")
         if self.category is not None and (Path(self.category).is_absolute() or ".." in Path(self.category).parts):
             raise AutoADError(
-                f"--category is {self.category}. Expected a folder below --root. Give its name, or another --root."
+                f"[[category]] is {self.category}. Expected a folder below [[root]]. Give its name, or another "
+                "[[root]]."
             )
         if self.image_size is not None and not MIN_SIDE <= self.image_size <= MAX_SIDE:
             raise AutoADError(
-                f"--image-size is {self.image_size}. Expected {MIN_SIDE} to {MAX_SIDE} pixels. Give --image-size 64."
+                f"[[image_size]] is {self.image_size}. Expected {MIN_SIDE} to {MAX_SIDE} pixels. Give "
+                "[[image_size=64]]."
             )
         if self.limit is not None and self.limit < MIN_NORMAL:
             raise AutoADError(
-                f"--limit is {self.limit}. Expected {MIN_NORMAL} normal images or more. Give --limit 1000 or none."
+                f"[[limit]] is {self.limit}. Expected {MIN_NORMAL} normal images or more. Give [[limit=1000]] or none."
             )
         if self.seed < 0:
-            raise AutoADError(f"--seed is {self.seed}. Expected 0 or more. Give --seed 0.")
+            raise AutoADError(f"[[seed]] is {self.seed}. Expected 0 or more. Give [[seed=0]].")
         if not 0 < self.contamination < 1:
             raise AutoADError(
-                f"the contamination is {self.contamination}. Expected a share between 0 and 1. Give 0.05."
+                f"contamination is {self.contamination}. Expected a share between 0 and 1. Give contamination=0.05."
             )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 
 __all__ = ["Catalogue", "ImageSource", "IntArray", "SourceOptions"]
 
@@ -23,8 +23,8 @@ class SourceOptions:
     """What a source is made with; a source takes what it needs and leaves the rest.
 
     Args:
-        root: The folder that the user named with ``--root``.
-        category: The sub-folder that the user named with ``--category``.
+        root: The folder that the user named.
+        category: The sub-folder of it that the user named.
         download: Whether the source may download missing files into ``root``.
         seed: Decides images that are made, such as noise.
     """
@@ -65,8 +65,8 @@ class ImageSource(ABC):
     :meth:`read`, which is asked for the images that a task needs and no others.
 
     Attributes:
-        can_be_abnormal: Whether the set may stand in ``--abnormal``.
-        form: The form of the images as they are; for a set without one (noise), the form it has as normal set.
+        can_be_abnormal: Whether the set may be one of the abnormal sets of a task.
+        image_shape: The shape of the images as they are; for a set without one (noise), its shape as the normal set.
         where: Where the images come from, or None when they are made; two sets of a task with one place are refused.
         checks_root: Whether ``__init__`` itself says what is wrong with a root that is no folder.
 
@@ -75,18 +75,18 @@ class ImageSource(ABC):
         >>> class Black(ImageSource):
         ...     '''A hundred black images.'''
         ...     def __init__(self, options: SourceOptions) -> None:
-        ...         self.form, self.where = Form(1, 28, 28), None
-        ...     def catalogue(self, form: Form) -> Catalogue:
+        ...         self.image_shape, self.where = ImageShape(1, 28, 28), None
+        ...     def catalogue(self, shape: ImageShape) -> Catalogue:
         ...         return Catalogue(n_images=100)
-        ...     def read(self, indices: IntArray, form: Form) -> Tensor:
-        ...         return torch.zeros(len(indices), *form)
-        >>> Black(SourceOptions()).read(np.arange(2), Form(3, 8, 8)).shape
+        ...     def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
+        ...         return torch.zeros(len(indices), *shape)
+        >>> Black(SourceOptions()).read(np.arange(2), ImageShape(3, 8, 8)).shape
         torch.Size([2, 3, 8, 8])
     """
 
     can_be_abnormal: ClassVar[bool] = True
     checks_root: ClassVar[bool] = False
-    form: Form
+    image_shape: ImageShape
     where: Path | None
 
     @abstractmethod
@@ -101,34 +101,34 @@ class ImageSource(ABC):
         """
 
     @abstractmethod
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         """Lists the images.
 
         Args:
-            form: The form that they will be read in.
+            shape: The image shape that they will be read in.
         """
 
     @abstractmethod
-    def read(self, indices: IntArray, form: Form) -> Tensor:
-        """Reads images in the asked form; the same indices and form give the same images, always.
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
+        """Read images in the requested shape; the same indices and shape always give the same images.
 
         Args:
             indices: Numbers of the wanted images, in any order.
-            form: The form that is wanted; :func:`autoad_nni.data.to_form` converts into it.
+            shape: The image shape that is wanted; :func:`autoad_nni.data.to_image_shape` converts into it.
 
         Shape:
-            ``(len(indices), *form)``, float32 in [0, 1], in the order of the indices.
+            ``(len(indices), *shape)``, float32 in [0, 1], in the order of the indices.
 
         Raises:
             AutoADError: A file cannot be read; names it.
         """
 
-    def masks(self, indices: IntArray, form: Form) -> Tensor | None:
+    def masks(self, indices: IntArray, shape: ImageShape) -> Tensor | None:
         """Reads the masks of defects; None, as here, for a set that has none.
 
         Args:
             indices: As for :meth:`read`.
-            form: As for :meth:`read`; its channels do not matter.
+            shape: As for :meth:`read`; its channels do not matter.
 
         Shape:
             ``(len(indices), height, width)`` bool, True where the defect is; all False for a normal image.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoad_nni.data import Form, to_form
+from autoad_nni.data import ImageShape, to_image_shape
 from autoad_nni.errors import AutoADError
 from autoad_nni.refinement.weights import WeightsFile, load_weights
 
@@ -51,7 +51,7 @@ class Network:
         """
         scale = self.side / min(images.shape[2:])
         height, width = (round(side * scale) for side in images.shape[2:])
-        resized = to_form(images.cpu(), Form(3, height, width))
+        resized = to_image_shape(images.cpu(), ImageShape(3, height, width))
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         device = next((parameter.device for parameter in self.module.parameters()), torch.device("cpu"))
         return ((resized - mean) / std).to(device)

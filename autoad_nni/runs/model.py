@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoad_nni.data import Form, to_form
+from autoad_nni.data import ImageShape, to_image_shape
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.scoring import Prediction, Scorer, predict
@@ -30,7 +30,7 @@ class Model:
         record: The search's record of it.
     """
 
-    def __init__(self, scorer: Scorer, image_shape: Form, record: BestRecord) -> None:
+    def __init__(self, scorer: Scorer, image_shape: ImageShape, record: BestRecord) -> None:
         self.scorer = scorer
         self.image_shape = image_shape
         self.record = record
@@ -52,7 +52,7 @@ class Model:
         """
         given = torch.as_tensor(images)
         _check(given)
-        prediction = predict(self.scorer, to_form(given, self.image_shape))
+        prediction = predict(self.scorer, to_image_shape(given, self.image_shape))
         return Prediction(prediction.score, prediction.anomaly_map[:, 0])
 
 
@@ -68,7 +68,7 @@ def load(run: Path | str) -> Model:
     folder = Path(run).expanduser()
     record = BestRecord.read(folder)
     check_plugins({key: value for key, value in record.trial.plugins.items() if not key.startswith("data set ")})
-    shape, settings = Form(*record.image_shape), record.request.settings
+    shape, settings = ImageShape(*record.image_shape), record.request.settings
     detector = build_detector(record.sample, channels=shape.channels, space=settings.space)
     load_weights(detector, folder / WEIGHTS)
     scorer = make_scorer(detector.eval(), torch.zeros(shape), settings.scoring, max_memory=settings.max_memory)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import SourceOptions
 from autoad_nni.data.sources.digits import Digits
 from autoad_nni.models.detector import Detector
@@ -25,7 +25,7 @@ __all__ = ["digits", "expect_training"]
 @cache
 def digits(side: int) -> Tensor:
     """Return 256 handwritten digits, ``(256, 1, side, side)``."""
-    return Digits(SourceOptions()).read(np.arange(256), Form(1, side, side))
+    return Digits(SourceOptions()).read(np.arange(256), ImageShape(1, side, side))
 
 
 def expect_training(hypothesis: Hypothesis, distance: Distance) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from autoad_nni.data import Task
-from autoad_nni.data.form import MIN_SIDE
+from autoad_nni.data.image_shape import MIN_SIDE
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector, place
 from autoad_nni.models.detector import Detector, count_macs

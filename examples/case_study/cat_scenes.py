@@ -9,12 +9,12 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from autoad_nni.data import Form, to_form
+from autoad_nni.data import ImageShape, to_image_shape
 from autoad_nni.data.sources._embedded import embedded_file
 
 __all__ = ["FORM", "Scene", "cat", "outline", "plant", "training_images"]
 
-FORM = Form(3, 108, 162)
+FORM = ImageShape(3, 108, 162)
 STRANGERS = ("coins.png", "coffee.png", "astronaut.png", "motorcycle_left.png")
 DIAMETERS = (36, 60)
 # Drawn by hand around what is in focus, in pixels of the photograph.
@@ -99,6 +99,6 @@ def training_images(count: int, seed: int) -> Tensor:
     for row in images:
         height, width = (int(side * random.uniform(0.8, 1)) for side in whole.shape[2:])
         top, left = int(random.integers(301 - height)), int(random.integers(452 - width))
-        crop = to_form(whole[:, :, top : top + height, left : left + width], FORM)[0]
+        crop = to_image_shape(whole[:, :, top : top + height, left : left + width], FORM)[0]
         row.copy_((crop.flip(2) if random.random() < 0.5 else crop) * random.uniform(0.9, 1.1)).clamp_(0, 1)
     return images

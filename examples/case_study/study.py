@@ -26,7 +26,7 @@ from efficientnet import activation_mask, efficientnet_lite0
 from PIL import Image
 from torch import Tensor
 
-from autoad_nni.data import Form, to_form
+from autoad_nni.data import ImageShape, to_image_shape
 from autoad_nni.metrics.image import auroc
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l2 import L2Distance
@@ -60,9 +60,9 @@ def train(epochs: int, seed: int) -> Detector:
     return detector
 
 
-def at_form(mask: Tensor) -> Tensor:
+def at_image_shape(mask: Tensor) -> Tensor:
     """A mask ``(300, 451)`` at the size of the maps, between 0 and 1 at its edge: ``(1, 1, h, w)``."""
-    return to_form(mask[None, None].float(), Form(1, *FORM[1:]))
+    return to_image_shape(mask[None, None].float(), ImageShape(1, *FORM[1:]))
 
 
 class Study:
@@ -73,14 +73,14 @@ class Study:
         self.classifier = efficientnet_lite0()
         with torch.no_grad():
             self.target = int(self.classifier.module(self.classifier.prepare(cat())).argmax())
-        self.outline = at_form(outline())
+        self.outline = at_image_shape(outline())
 
     @torch.no_grad()
     def refinements(self, image: Tensor) -> dict[str, Refinement]:
         """By name, the refinement of an image ``(1, 3, 300, 451)``."""
-        score_map = self.detector.score_map(to_form(image, FORM))
+        score_map = self.detector.score_map(to_image_shape(image, FORM))
         cam = grad_cam(self.classifier, image, target=self.target, size=FORM[1:])
-        active = to_form(activation_mask(self.classifier, image), Form(1, *FORM[1:]))
+        active = to_image_shape(activation_mask(self.classifier, image), ImageShape(1, *FORM[1:]))
         none, whole = torch.zeros_like(cam), torch.ones_like(cam)
         weights = {
             "score map": (none, whole),
@@ -97,7 +97,7 @@ class Study:
 
     def figures(self, scene: Scene) -> dict[str, list[float]]:
         """By name: AUROC over all pixels, AUROC over the cat's, and 1 if the highest pixel is on the disc."""
-        disc, inside = at_form(scene.on_cat)[0, 0] > 0.5, self.outline[0, 0] > 0.5
+        disc, inside = at_image_shape(scene.on_cat)[0, 0] > 0.5, self.outline[0, 0] > 0.5
         found = {}
         for name, refinement in self.refinements(scene.image).items():
             scores = refinement.refined[0, 0]
@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(table([study.figures(scene) for scene in scenes]))
     shown = [*(scene.image for scene in scenes[:2]), cat()]
     name = "x (1 - Grad-CAM) x outline"
-    rows = [picture(to_form(image, FORM), study.refinements(image)[name]) for image in shown]
+    rows = [picture(to_image_shape(image, FORM), study.refinements(image)[name]) for image in shown]
     sheet = Image.new("RGB", (rows[0].width, rows[0].height * len(rows)))
     for number, row in enumerate(rows):
         sheet.paste(row, (0, number * row.height))

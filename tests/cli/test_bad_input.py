@@ -211,7 +211,7 @@ def test_a_folder_of_another_layout(tmp_path: Path) -> None:
     (tmp_path / "images" / "bottles").mkdir(parents=True)
     assert_one_line(folder_fault(tmp_path / "images", tmp_path), "neither good nor train/good", "Expected good/")
     (tmp_path / "images" / "bottles").rename(tmp_path / "images" / "ok")
-    assert_one_line(folder_fault(tmp_path / "images", tmp_path), "ok seems to be meant for", "good. Expected that very")
+    assert_one_line(folder_fault(tmp_path / "images", tmp_path), "ok seems to be meant for", "good. Expected that name")
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,14 @@ from torchvision.models import vgg16
 from torchvision.models.segmentation import deeplabv3_resnet50
 
 from autoad_nni.cli.refine import _fine_form, names_of, refine_files
-from autoad_nni.data import Form
+from autoad_nni.data import ImageShape
 from autoad_nni.errors import AutoADError
 
 
 class Brightness:
     """Scores a pixel by its brightness."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: ImageShape) -> None:
         self.form = form
 
     def score_map(self, images: Tensor) -> Tensor:
@@ -38,13 +38,17 @@ def picture(path: Path, width: int = 20, height: int = 12, mode: str = "RGB") ->
     return path
 
 
-def refine(names: dict[Path, Path], output: Path, form: Form | None = None, object_name: str | None = None) -> None:
+def refine(
+    names: dict[Path, Path], output: Path, form: ImageShape | None = None, object_name: str | None = None
+) -> None:
     networks = {"classifier": tiny_classifier(), "segmenter": tiny_segmenter()}
-    refine_files(Brightness(form or Form(3, 12, 20)), names, output, object_name=object_name, **networks)
+    refine_files(Brightness(form or ImageShape(3, 12, 20)), names, output, object_name=object_name, **networks)
 
 
-@pytest.mark.parametrize(("mode", "form"), [("RGB", Form(3, 12, 20)), ("L", Form(1, 8, 8)), ("L", Form(3, 16, 9))])
-def test_a_picture_and_a_map_for_each_image(tmp_path: Path, mode: str, form: Form) -> None:
+@pytest.mark.parametrize(
+    ("mode", "form"), [("RGB", ImageShape(3, 12, 20)), ("L", ImageShape(1, 8, 8)), ("L", ImageShape(3, 16, 9))]
+)
+def test_a_picture_and_a_map_for_each_image(tmp_path: Path, mode: str, form: ImageShape) -> None:
     names = {picture(tmp_path / f"{name}.png", mode=mode): Path("deep", name) for name in ("a", "b")}
     refine(names, tmp_path / "out", form)
     written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))

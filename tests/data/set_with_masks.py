@@ -28,7 +28,7 @@ def write_photographs(folder: Path, n: int, seed: int = 0) -> None:
 
 def only_problem(path: Path, *words: str) -> None:
     """There is one problem; it holds the words, names what was expected and what to do."""
-    (problem,) = check_layout(path).problems
+    (problem,) = map(str, check_layout(path).problems)
     assert "\n" not in problem
     assert "Expected" in problem and problem.endswith(".")
     for word in words:

@@ -13,12 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from autoad_nni.data import Form, TaskOptions, load_task
+from autoad_nni.data import ImageShape, TaskOptions, load_task
 from autoad_nni.data.cache import ImageCache, cache_folder
 from autoad_nni.data.decode import read_images
 
 Write = Callable[..., None]
-FORM = Form(1, 8, 8)
+FORM = ImageShape(1, 8, 8)
 N_BYTES = 8 * 8 * 4 + 4  # with the checksum
 
 
@@ -61,24 +61,28 @@ def image(number: int) -> torch.Tensor:
     return torch.full(FORM, number / 16)
 
 
-@pytest.mark.parametrize("form", [Form(1, 16, 16), Form(3, 8, 20)])
+@pytest.mark.parametrize("shape", [ImageShape(1, 16, 16), ImageShape(3, 8, 20)])
 def test_a_hit_is_the_decoded_image_bit_for_bit(
-    photos: list[Path], own_cache: Path, no_decoding: Callable[[], None], monkeypatch: pytest.MonkeyPatch, form: Form
+    photos: list[Path],
+    own_cache: Path,
+    no_decoding: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    shape: ImageShape,
 ) -> None:
     monkeypatch.setenv("AUTOAD_NNI_CACHE_MB", "0")
-    fresh = read_images(photos, form)
+    fresh = read_images(photos, shape)
     assert entries(own_cache) == []
     monkeypatch.delenv("AUTOAD_NNI_CACHE_MB")
-    assert torch.equal(read_images(photos, form), fresh)
+    assert torch.equal(read_images(photos, shape), fresh)
     no_decoding()
-    assert torch.equal(read_images(photos, form), fresh)
-    assert torch.equal(read_images(photos[::-1], form), fresh.flip(0))
+    assert torch.equal(read_images(photos, shape), fresh)
+    assert torch.equal(read_images(photos[::-1], shape), fresh.flip(0))
 
 
 def test_the_second_trial_reads_headers_only(
     tmp_path: Path, write_images: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_images(tmp_path / "set" / "good", 20)
+    write_images(tmp_path / "set" / "good", 20, first=50)
     write_images(tmp_path / "set" / "bad", 4, first=100)
     opened: list[Any] = []
     really_open = Image.open
@@ -88,10 +92,10 @@ def test_the_second_trial_reads_headers_only(
     assert len(opened) == 24 + 24
     opened.clear()
     assert load_task(options).digest() == first.digest()
-    assert len(opened) == 24, "the headers, which decide the form"
+    assert len(opened) == 24, "the headers, which decide the shape"
 
 
-def test_a_changed_file_and_another_form_are_other_entries(tmp_path: Path, own_cache: Path) -> None:
+def test_a_changed_file_and_another_shape_are_other_entries(tmp_path: Path, own_cache: Path) -> None:
     path = tmp_path / "a.bmp"
     Image.new("L", (20, 20), 100).save(path)
     stamp = path.stat()
@@ -103,8 +107,8 @@ def test_a_changed_file_and_another_form_are_other_entries(tmp_path: Path, own_c
     changed = read_images([path], FORM)[0, 0]
     assert changed[0, -1] > 0.41 and changed[1:, :-1].numpy() == pytest.approx(100 / 255)
     # 1 x 4 x 16 has as many numbers as 1 x 8 x 8.
-    for form in (Form(1, 4, 16), Form(3, 8, 8), Form(1, 16, 4)):
-        assert read_images([path], form).shape == (1, *form)
+    for shape in (ImageShape(1, 4, 16), ImageShape(3, 8, 8), ImageShape(1, 16, 4)):
+        assert read_images([path], shape).shape == (1, *shape)
     assert len(entries(own_cache)) == 5
 
 
@@ -154,12 +158,12 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
 def test_reading_keeps_the_folder_below_its_size(
     photos: list[Path], own_cache: Path, monkeypatch: pytest.MonkeyPatch, max_entries: int
 ) -> None:
-    form = Form(3, 209, 209)  # 524,172 bytes: two in a megabyte
+    shape = ImageShape(3, 209, 209)  # 524,172 bytes: two in a megabyte
     monkeypatch.setenv("AUTOAD_NNI_CACHE_MB", str(max_entries))
-    fresh = read_images(photos, form)
+    fresh = read_images(photos, shape)
     assert len(entries(own_cache)) == min(5, 2 * max_entries)
     assert sum(path.stat().st_size for path in entries(own_cache)) <= max_entries * 2**20
-    assert torch.equal(read_images(photos, form), fresh)
+    assert torch.equal(read_images(photos, shape), fresh)
 
 
 def test_unfinished_files_of_killed_trials_go_after_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +254,7 @@ def test_0_megabytes_are_no_cache(
     read_images(photos, FORM)
     n = len(entries(own_cache))
     monkeypatch.setenv("AUTOAD_NNI_CACHE_MB", "0")
-    read_images(photos, Form(1, 9, 9))
+    read_images(photos, ImageShape(1, 9, 9))
     assert len(entries(own_cache)) == n, "neither written nor emptied"
     no_decoding()
     with pytest.raises(AssertionError, match="an image was decoded"):

@@ -103,7 +103,7 @@ def test_images_where_nobody_looks(mvtec: Path, plain: Path, write_images: Write
     only_problem(plain, f"{plain / 'x.png'} is in no sub-folder")
 
 
-@pytest.mark.parametrize(("folder", "advice"), [("train/good", "Add images."), ("test/dent", "or remove the folder.")])
+@pytest.mark.parametrize(("folder", "advice"), [("train/good", "Add some."), ("test/dent", "or remove the folder.")])
 def test_empty_folders(tmp_path: Path, write_images: Write, folder: str, advice: str) -> None:
     for i, name in enumerate(("train/good", "test/good", "test/crack", "test/dent")):
         write_images(tmp_path / name, 0 if name == folder else 12, first=20 * i)
@@ -113,7 +113,7 @@ def test_empty_folders(tmp_path: Path, write_images: Write, folder: str, advice:
 def test_train_without_good(tmp_path: Path, write_images: Write) -> None:
     write_images(tmp_path / "train" / "fine", 12)
     write_images(tmp_path / "test" / "crack", 2, first=50)
-    beside, empty = check_layout(tmp_path).problems
+    empty, beside = map(str, check_layout(tmp_path).problems)
     assert f"{tmp_path / 'train/fine'} is beside train/good" in beside
     assert f"{tmp_path / 'train/good'} has no images" in empty
 
@@ -121,7 +121,7 @@ def test_train_without_good(tmp_path: Path, write_images: Write) -> None:
 def test_fewer_images_than_needed(mvtec: Path, plain: Path) -> None:
     for i in range(3):
         (plain / "good" / f"{i:03}.png").unlink()
-    only_problem(plain, f"{plain} has 9 good images", "10 or more")
+    only_problem(plain, f"{plain} has 9 normal images", "10 or more")
     for i in range(1, 4):
         (mvtec / "test" / "good" / f"{i:03}.png").unlink()
     only_problem(mvtec, f"{mvtec / 'test/good'} has 1 image", "2 or more")
@@ -160,11 +160,46 @@ def test_several_sizes_and_modes_are_no_problem_but_said(plain: Path, mvtec: Pat
     assert task.channels == 3
 
 
-@pytest.mark.parametrize(("value", "said"), [(4095, True), (16383, True), (16400, False), (65535, False)])
-def test_16_bits_that_are_hardly_used_are_said(plain: Path, value: int, said: bool) -> None:
-    for i in range(2):
-        Image.new("I;16", (12, 10), value - i).save(plain / "good" / f"deep{i}.tif")
-    report = check_layout(plain)
-    assert report.problems == ()
-    assert len(report.remarks) == said
-    assert all(f"16 bits is {value} of 65535" in remark for remark in report.remarks)
+def test_a_folder_of_good_images_only(plain: Path, fails: Any) -> None:
+    """A search without ``--abnormal`` refuses it, for the same reason."""
+    for path in (plain / "bent").iterdir():
+        path.unlink()
+    (plain / "bent").rmdir()
+    words = ("has normal images only", "images with a defect, or another set", "abnormal=NAME, one of: cifar10, digits")
+    only_problem(plain, str(plain), *words)
+    (problem,) = check_layout(plain).problems
+    assert "Give --abnormal NAME, one of" in problem.on_command_line()
+    with fails(*words):
+        load_task(TaskOptions(data="folder", root=plain))
+
+
+def photograph(path: Path, seed: int, side: int = 90) -> Image.Image:
+    """An image in which JPEG leaves nothing as it was: noise on soft clouds."""
+    rng = np.random.default_rng(seed)
+    clouds = np.asarray(Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize((side, side)))
+    image = Image.fromarray((0.7 * clouds + rng.integers(0, 70, (side, side, 3))).astype(np.uint8))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return image
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95])
+def test_every_picture_in_two_formats(tmp_path: Path, quality: int) -> None:
+    for i in range(12):
+        photograph(tmp_path / "good" / f"{i:03}.png", i).save(tmp_path / "good" / f"{i:03}.jpg", quality=quality)
+    for i in range(3):
+        photograph(tmp_path / "bent" / f"{i:03}.png", 100 + i).save(tmp_path / "bent" / f"{i:03}.bmp")
+    lossy, lossless = map(str, check_layout(tmp_path).problems)
+    good = tmp_path / "good"
+    assert lossy.startswith(f"{good / '000.jpg'} and 000.png are one picture in two formats; {good} has 12 such.")
+    assert lossless.startswith(f"{tmp_path / 'bent/000.bmp'} and 000.png are one picture in two formats;")
+    assert "has 3 such" in lossless and lossless.endswith("Remove one format.")
+
+
+def test_two_pictures_that_share_a_name_are_right(tmp_path: Path) -> None:
+    """Two cameras, each with a format of its own; and one name in two folders."""
+    for i in range(12):
+        photograph(tmp_path / "good" / f"{i:03}.png", i)
+        photograph(tmp_path / "good" / f"{i:03}.jpg", 50 + i)
+        photograph(tmp_path / "bent" / f"{i:03}.jpg", 100 + i)
+    assert check_layout(tmp_path).problems == ()

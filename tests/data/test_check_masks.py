@@ -105,7 +105,7 @@ def test_an_empty_folder_of_masks_without_defects(tmp_path: Path, write_images: 
     """As when the anomalies come from another set."""
     write_images(tmp_path / "good", 12)
     (tmp_path / "ground_truth").mkdir()
-    assert check_layout(tmp_path).problems == ()
+    only_problem(tmp_path, f"{tmp_path} has normal images only")
 
 
 @pytest.mark.parametrize("name", ["größe 1", "a b"])

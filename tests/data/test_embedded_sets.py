@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from autoad_nni.data import Form, SourceOptions, TaskOptions, load_task, to_form
+from autoad_nni.data import ImageShape, SourceOptions, TaskOptions, load_task, to_image_shape
+from autoad_nni.data.plan import plan_task
 from autoad_nni.data.sources._embedded import embedded_file
 from autoad_nni.data.sources.digits import Digits
 from autoad_nni.data.sources.mnist import FashionMnist
 from autoad_nni.data.sources.noise import GaussianNoise, UniformNoise
 from autoad_nni.data.sources.photos import PHOTOGRAPHS, Photos
-from autoad_nni.data.task import plan_task
 
 FASHION_MNIST = FashionMnist.system_folders[0]
 
@@ -22,11 +22,11 @@ FASHION_MNIST = FashionMnist.system_folders[0]
 def test_digits_are_scikit_learns() -> None:
     from sklearn.datasets import load_digits
 
-    images = Digits(SourceOptions()).read(np.arange(1797), Form(1, 8, 8))
+    images = Digits(SourceOptions()).read(np.arange(1797), ImageShape(1, 8, 8))
     assert np.array_equal(images[:, 0].numpy(), load_digits().images / 16)
 
 
-def test_digits_against_photos_in_the_digits_form() -> None:
+def test_digits_against_photos_in_the_shape_of_digits() -> None:
     task = load_task(TaskOptions(data="digits", abnormal=("photos",)))
     assert (task.channels, task.height, task.width) == (1, 8, 8)
     assert [len(task.train), len(task.validation.labels), len(task.test.labels)] == [1078, 379, 378]
@@ -45,10 +45,10 @@ def test_plans_on_real_sets_take_no_image_twice() -> None:
         assert not set(in_validation) & set(in_test)
 
 
-def painted(photos: Photos, indices: np.ndarray[Any, Any], form: Form) -> list[np.ndarray[Any, Any]]:
+def painted(photos: Photos, indices: np.ndarray[Any, Any], shape: ImageShape) -> list[np.ndarray[Any, Any]]:
     """For every photograph, which of its pixels are in one of the patches."""
     masks = [np.zeros((1500, 1500), bool) for _ in PHOTOGRAPHS]
-    for number, left, top, side in photos.patches(indices, form):
+    for number, left, top, side in photos.patches(indices, shape):
         masks[number][top : top + side, left : left + side] = True
     return masks
 
@@ -58,7 +58,7 @@ def test_no_pixel_of_a_photograph_is_in_two_parts(size: int) -> None:
     plan = plan_task(TaskOptions(data="photos", abnormal=("uniform",), image_size=size))
     assert isinstance(plan.normal, Photos)
     parts = [plan.train, plan.validation.normal, plan.test.normal]
-    covers = [painted(plan.normal, part, plan.form) for part in parts]
+    covers = [painted(plan.normal, part, plan.image_shape) for part in parts]
     for masks in zip(*covers, strict=True):
         assert np.sum(masks, axis=0).max() == 1
     assert [len(part) / 5000 for part in parts] == pytest.approx([0.6, 0.2, 0.2], abs=0.01)
@@ -68,41 +68,41 @@ def test_no_pixel_is_in_both_validation_and_test_when_photographs_are_the_anomal
     plan = plan_task(TaskOptions(data="uniform", abnormal=("photos",), contamination=0.9, image_size=64))
     (source,) = plan.abnormal
     assert isinstance(source, Photos)
-    covers = [painted(source, *part.abnormal, plan.form) for part in (plan.validation, plan.test)]
+    covers = [painted(source, *part.abnormal, plan.image_shape) for part in (plan.validation, plan.test)]
     for first, second in zip(*covers, strict=True):
         assert not (first & second).any()
     assert sum(mask.sum() for mask in covers[0]) > 100_000
 
 
-@pytest.mark.parametrize("form", [Form(1, 28, 28), Form(3, 64, 40), Form(3, 224, 224)])
-def test_patches_lie_in_the_photographs_and_are_what_they_say(form: Form) -> None:
+@pytest.mark.parametrize("shape", [ImageShape(1, 28, 28), ImageShape(3, 64, 40), ImageShape(3, 224, 224)])
+def test_patches_lie_in_the_photographs_and_are_what_they_say(shape: ImageShape) -> None:
     photos, indices = Photos(SourceOptions(seed=5)), np.arange(0, 5000, 41)
-    images = photos.read(indices, form)
-    for image, (number, left, top, side) in zip(images, photos.patches(indices, form), strict=True):
+    images = photos.read(indices, shape)
+    for image, (number, left, top, side) in zip(images, photos.patches(indices, shape), strict=True):
         path = embedded_file("skimage", f"data/{PHOTOGRAPHS[number]}", "scikit-image")
         pixels = np.array(Image.open(path).convert("RGB"))[top : top + side, left : left + side]
-        assert pixels.shape == (side, side, 3) and side >= max(64, form.height // 2)
-        twin = to_form(torch.from_numpy(pixels.transpose(2, 0, 1)[None]), form)
+        assert pixels.shape == (side, side, 3) and side >= max(64, shape.height // 2)
+        twin = to_image_shape(torch.from_numpy(pixels.transpose(2, 0, 1)[None]), shape)
         # Rounding to bytes in between, once for grey and once for size.
         assert (image - twin[0]).abs().max() < 2.5 / 255
 
 
 def test_patches_are_thousands_of_different_images() -> None:
-    images = Photos(SourceOptions()).read(np.arange(5000), Form(1, 16, 16))
+    images = Photos(SourceOptions()).read(np.arange(5000), ImageShape(1, 16, 16))
     assert len({image.numpy().tobytes() for image in images}) > 4900
 
 
 @pytest.mark.parametrize("kind", [Photos, GaussianNoise, UniformNoise])
 def test_made_images_depend_on_seed_and_index_only(kind: type[Photos]) -> None:
-    form = Form(3, 12, 8)
+    shape = ImageShape(3, 12, 8)
     source = kind(SourceOptions(seed=1))
-    assert torch.equal(source.read(np.array([7, 3]), form)[1], source.read(np.array([3]), form)[0])
-    assert not torch.equal(source.read(np.array([7]), form), source.read(np.array([3]), form))
-    assert not torch.equal(source.read(np.array([3]), form), kind(SourceOptions(seed=2)).read(np.array([3]), form))
+    assert torch.equal(source.read(np.array([7, 3]), shape)[1], source.read(np.array([3]), shape)[0])
+    assert not torch.equal(source.read(np.array([7]), shape), source.read(np.array([3]), shape))
+    assert not torch.equal(source.read(np.array([3]), shape), kind(SourceOptions(seed=2)).read(np.array([3]), shape))
 
 
 def test_gaussian_noise_has_the_paper_s_moments() -> None:
-    images = GaussianNoise(SourceOptions()).read(np.arange(1000), Form(1, 28, 28))
+    images = GaussianNoise(SourceOptions()).read(np.arange(1000), ImageShape(1, 28, 28))
     # P(N(0.5, 1) <= 0) = P(N(0.5, 1) >= 1) = 0.3085.
     assert float((images == 0).float().mean()) == pytest.approx(0.3085, abs=0.003)
     assert float((images == 1).float().mean()) == pytest.approx(0.3085, abs=0.003)
@@ -110,13 +110,13 @@ def test_gaussian_noise_has_the_paper_s_moments() -> None:
 
 
 def test_uniform_noise_has_its_moments() -> None:
-    images = UniformNoise(SourceOptions()).read(np.arange(1000), Form(1, 28, 28))
+    images = UniformNoise(SourceOptions()).read(np.arange(1000), ImageShape(1, 28, 28))
     assert float(images.mean()) == pytest.approx(1 / 2, abs=0.002)
     assert float(images.var()) == pytest.approx(1 / 12, abs=0.001)
     assert images.min() >= 0 and images.max() < 1
 
 
-def test_noise_is_a_thousand_images_in_the_asked_form() -> None:
+def test_noise_is_a_thousand_images_in_the_asked_shape() -> None:
     task = load_task(TaskOptions(data="gaussian", abnormal=("uniform",), image_size=9))
     assert task.train.shape == (600, 1, 9, 9)
 
@@ -139,7 +139,7 @@ class TestFashionMnist:
 
     def test_first_images_are_the_official_ones(self) -> None:
         source = FashionMnist(SourceOptions())
-        ankle_boots = source.read(np.array([0, 60_000]), Form(1, 28, 28))
+        ankle_boots = source.read(np.array([0, 60_000]), ImageShape(1, 28, 28))
         # Golden sums of the bytes: an ankle boot opens the training images, another one the test images.
         assert (ankle_boots * 255).round().sum((1, 2, 3)).tolist() == [76247, 33456]
         # Heels and soles are at the bottom; toes point left.

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageFile, ImageOps
 
-from autoad_nni.data import Form, SourceOptions, Task, TaskOptions, load_task
+from autoad_nni.data import ImageShape, SourceOptions, Task, TaskOptions, load_task
 from autoad_nni.data.check import check_layout
-from autoad_nni.data.decode import full_form, read_images
+from autoad_nni.data.decode import full_image_shape, read_images
 from autoad_nni.data.sources.folder import Folder
 
 Write = Callable[..., None]
@@ -25,10 +25,10 @@ def load(root: Path, **options: Any) -> Task:
     return load_task(TaskOptions(data="folder", root=root, **options))
 
 
-def read_one(path: Path, form: Form | None = None) -> torch.Tensor:
+def read_one(path: Path, shape: ImageShape | None = None) -> torch.Tensor:
     """Reads a single image through a folder that holds it ``good``."""
     folder = Folder(SourceOptions(root=path.parent.parent))
-    return folder.read(np.array([0]), form or folder.form)[0]
+    return folder.read(np.array([0]), shape or folder.image_shape)[0]
 
 
 @pytest.fixture
@@ -118,10 +118,10 @@ def test_limit_leaves_held_out_images(tmp_path: Path, write_images: Write) -> No
     ("size", "expected"),
     [((12, 10), (10, 12)), ((448, 224), (112, 224)), ((100, 896), (224, 25)), ((4, 4), (8, 8)), ((2240, 20), (8, 224))],
 )
-def test_default_form_is_that_of_the_first_image(good: Path, size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_default_shape_is_that_of_the_first_image(good: Path, size: tuple[int, int], expected: tuple[int, int]) -> None:
     Image.new("RGB", size).save(good / "a.png")
     Image.new("L", (50, 50)).save(good / "b.png")
-    assert Folder(SourceOptions(root=good.parent)).form == (3, *expected)
+    assert Folder(SourceOptions(root=good.parent)).image_shape == (3, *expected)
 
 
 @pytest.mark.parametrize(
@@ -185,17 +185,17 @@ def test_headers_and_pixels_agree_which_side_is_up(good: Path, ending: str, orie
     exif = image.getexif()
     exif[0x0112] = orientation
     image.save(good / f"a.{ending}", exif=exif)
-    form = full_form(good / f"a.{ending}")
+    shape = full_image_shape(good / f"a.{ending}")
     if ending != "tif":
-        assert form[1:] == ((32, 16) if orientation in (6, 8) else (16, 32))
+        assert shape[1:] == ((32, 16) if orientation in (6, 8) else (16, 32))
     with Image.open(good / f"a.{ending}") as stored:
-        assert ImageOps.exif_transpose(stored).size == (form.width, form.height)
+        assert ImageOps.exif_transpose(stored).size == (shape.width, shape.height)
 
 
 def test_big_jpegs_keep_their_content(good: Path) -> None:
     ramp = np.tile(np.linspace(0, 255, 1024, dtype=np.uint8), (1024, 1))
     Image.fromarray(ramp).save(good / "a.jpg", quality=95)
-    columns = read_one(good / "a.jpg", Form(1, 32, 32)).mean((0, 1))
+    columns = read_one(good / "a.jpg", ImageShape(1, 32, 32)).mean((0, 1))
     assert columns.tolist() == pytest.approx(((np.arange(32) + 0.5) / 32).tolist(), abs=0.01)
 
 
@@ -223,7 +223,7 @@ def test_one_image_in_colour_makes_all_rgb(tmp_path: Path, write_images: Write, 
     """As when a new camera took the defects; ``z`` is the last by name."""
     for name in ("train/good", "test/good", "test/bad"):
         write_images(tmp_path / name, 12)
-    assert Folder(SourceOptions(root=tmp_path)).form == (1, 10, 12)
+    assert Folder(SourceOptions(root=tmp_path)).image_shape == (1, 10, 12)
     COLOUR[mode].save(tmp_path / place / "z.png")
     task = load(tmp_path)
     assert task.train.shape[1:] == task.test.images.shape[1:] == (3, 10, 12)
@@ -240,7 +240,7 @@ def test_all_kinds_of_grey_stay_grey(good: Path) -> None:
     for i, mode in enumerate(("1", "L", "LA", "I;16")):
         Image.new(mode, (12, 10)).save(good / f"{i}.png")
     Image.fromarray(np.full((10, 12), 0.5, np.float32)).save(good / "x.tif")
-    assert Folder(SourceOptions(root=good.parent)).form == (1, 10, 12)
+    assert Folder(SourceOptions(root=good.parent)).image_shape == (1, 10, 12)
 
 
 def test_the_mode_of_a_set_is_read_from_headers(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_the_mode_of_a_set_is_read_from_headers(good: Path, monkeypatch: pytest.
     decoded: list[object] = []
     really_load = ImageFile.ImageFile.load
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: [decoded.append(image), really_load(image)][1])
-    assert Folder(SourceOptions(root=good.parent)).form == (1, 40, 40)
+    assert Folder(SourceOptions(root=good.parent)).image_shape == (1, 40, 40)
     assert len(decoded) <= 1, "the first only, whose EXIF data may come after its pixels"
 
 
@@ -259,14 +259,14 @@ def test_paths_tell_the_files(tmp_path: Path, write_images: Write) -> None:
 
 
 def test_missing_folders(tmp_path: Path, write_images: Write, fails: Any) -> None:
-    with fails("--data folder without --root", "Give --root DIR"):
+    with fails("data=folder without root", "Give root=DIR"):
         load_task(TaskOptions(data="folder"))
     with fails(str(tmp_path / "none"), "is no folder", "Correct"):
         load(tmp_path / "none")
     write_images(tmp_path / "bottle" / "good", 3)
-    with fails(str(tmp_path), "neither good nor train/good", "sub-folders: bottle", "Give --category bottle"):
+    with fails(str(tmp_path), "neither good nor train/good", "sub-folders: bottle", "Give category=bottle"):
         load(tmp_path)
-    with fails(str(tmp_path / "cable"), "is no folder", "those beside it: bottle", "--category"):
+    with fails(str(tmp_path / "cable"), "is no folder", "those beside it: bottle", "Correct root or category"):
         load(tmp_path, category="cable")
     with fails("its sub-folders: none", "sub-folder good"):
         load(tmp_path / "bottle" / "good")
@@ -277,7 +277,8 @@ def test_empty_folders(tmp_path: Path, write_images: Write, fails: Any, empty: s
     mvtec = "/" in empty
     for name in ("train/good", "test/good", "test/dent") if mvtec else ("good", "bad"):
         write_images(tmp_path / name, 0 if name == empty else 12)
-    with fails(f"{tmp_path / empty} has no images", ".png, .jpg", "Add some or remove"):
+    advice = "Add some." if empty in ("good", "train/good") else "Add some or remove the folder."
+    with fails(f"{tmp_path / empty} has no images", ".png, .jpg", advice):
         load(tmp_path)
 
 
@@ -298,12 +299,12 @@ def test_too_few_images(tmp_path: Path, write_images: Write, fails: Any) -> None
 
 def test_one_class_only_and_two_kinds_of_anomalies(tmp_path: Path, write_images: Write, fails: Any) -> None:
     write_images(tmp_path / "good", 60)
-    with fails("--data folder has normal images only", "one class only", "Give --abnormal NAME", "digits"):
+    with fails("data=folder has normal images only", "one class only", "Give abnormal=NAME", "digits"):
         load(tmp_path)
     write_images(tmp_path / "bad", 4)
-    with fails("has defects of its own and --abnormal names digits", "Leave out --abnormal"):
+    with fails("has defects of its own and abnormal names digits", "Leave out abnormal"):
         load(tmp_path, abnormal=("digits",))
-    with fails("--abnormal names folder", "Give it with --data"):
+    with fails("abnormal names folder", "Give it with data"):
         load_task(TaskOptions(data="digits", abnormal=("folder",), root=tmp_path))
 
 
@@ -332,11 +333,11 @@ def test_the_reason_is_said_without_the_names_of_objects(
     with fails(line):
         load(tmp_path)
     with fails(line):
-        read_images([path], Form(1, 8, 8))
-    assert check_layout(tmp_path).problems == (line,)
+        read_images([path], ImageShape(1, 8, 8))
+    assert list(map(str, check_layout(tmp_path).problems)) == [line]
     path.unlink()
     with fails(f"cannot read the image {path}: No such file or directory. Expected"):
-        read_images([path], Form(1, 8, 8))
+        read_images([path], ImageShape(1, 8, 8))
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "tif", "bmp"])
@@ -359,7 +360,7 @@ def test_images_of_a_kind_that_is_not_read_are_named(
     path = tmp_path / "bad" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"GIF89a")
-    with fails(f"{path} is an image that is not read; {tmp_path / 'bad'} has 1 such. Expected files that end in .png"):
+    with fails(f"{path} is an image that is not read. Expected files that end in .png"):
         load(tmp_path)
     path.rename(path.with_name(f".{path.name}"))
     load(tmp_path)
@@ -388,3 +389,24 @@ def test_the_same_tensors_again(tmp_path: Path, write_images: Write) -> None:
     assert torch.equal(first.train, second.train)
     assert torch.equal(first.test.images, second.test.images)
     assert not torch.equal(first.train, load(tmp_path, seed=3).train)
+
+
+def test_images_too_large_to_decode_are_named(
+    tmp_path: Path, write_images: Write, fails: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_images(tmp_path / "good", 20)
+    write_images(tmp_path / "bad", 2, first=100)
+    Image.new("L", (2000, 10), 9).save(tmp_path / "bad" / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)
+    line = f"the image {tmp_path / 'bad/x.png'} is too large to decode. Expected at most 10,000 pixels. Shrink it, or"
+    with fails(line):
+        load(tmp_path)
+    (problem,) = check_layout(tmp_path).problems
+    assert str(problem).startswith(line) and ".." not in str(problem)
+
+
+def test_the_number_of_other_faults_is_said(tmp_path: Path, write_images: Write, fails: Any) -> None:
+    for name in ("good", "good_old", "ok"):
+        write_images(tmp_path / name, 12)
+    with fails(f"{tmp_path / 'ok'} seems to be meant for", "There are 1 more faults: 'autoad-nni data check' lists"):
+        load(tmp_path)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoad_nni.data import Form, ImageSource, SourceOptions, TaskOptions, load_task
+from autoad_nni.data import ImageShape, ImageSource, SourceOptions, TaskOptions, load_task
 from autoad_nni.data.sources.cifar10 import ARCHIVE, ARCHIVE_MD5, Cifar10
 from autoad_nni.data.sources.mnist import FashionMnist, Mnist
 
@@ -19,8 +19,8 @@ Write = Callable[..., Any]
 
 
 def all_bytes(source: ImageSource) -> np.ndarray[Any, Any]:
-    n_images = source.catalogue(source.form).n_images
-    images = source.read(np.arange(n_images), source.form)
+    n_images = source.catalogue(source.image_shape).n_images
+    images = source.read(np.arange(n_images), source.image_shape)
     return (images * 255).round().to(torch.uint8).numpy()
 
 
@@ -35,14 +35,14 @@ def test_mnist_is_training_then_test_images(tmp_path: Path, write_idx: Write, gz
 
 def test_read_is_in_the_order_of_the_indices_across_both_files(tmp_path: Path, write_idx: Write) -> None:
     images = write_idx(tmp_path)
-    picked = Mnist(SourceOptions(root=tmp_path)).read(np.array([59, 0, 40, 39]), Form(1, 28, 28))
+    picked = Mnist(SourceOptions(root=tmp_path)).read(np.array([59, 0, 40, 39]), ImageShape(1, 28, 28))
     assert np.array_equal(picked[:, 0].numpy(), images[[59, 0, 40, 39]].astype(np.float32) / 255)
 
 
 def test_more_images_than_a_chunk(tmp_path: Path, write_idx: Write) -> None:
     images = write_idx(tmp_path, n_train=2100, n_test=100)
     order = np.random.default_rng(1).permutation(2200)
-    picked = Mnist(SourceOptions(root=tmp_path)).read(order, Form(1, 28, 28))
+    picked = Mnist(SourceOptions(root=tmp_path)).read(order, ImageShape(1, 28, 28))
     assert np.array_equal(picked[:, 0].numpy(), images[order].astype(np.float32) / 255)
 
 
@@ -57,7 +57,7 @@ def test_root_comes_before_debians_folder(
     assert FashionMnist(SourceOptions(root=root)).where == debian
     write_idx(root / "FashionMNIST" / "raw")
     assert FashionMnist(SourceOptions(root=root)).where == root / "FashionMNIST" / "raw"
-    with fails("no folder, as --root is missing", "Give --root DIR"):
+    with fails("no folder, as root is missing", "Give root=DIR"):
         Mnist(SourceOptions())
 
 
@@ -70,7 +70,7 @@ def test_missing_files_are_named_with_places_and_sources(
     names = ("train-images-idx3-ubyte[.gz]", "t10k-images-idx3-ubyte[.gz]")
     with fails(*names, str(tmp_path / "FashionMNIST/raw"), str(tmp_path / "debian"), "dataset-fashion-mnist"):
         FashionMnist(SourceOptions(root=tmp_path))
-    with fails(*names, str(tmp_path / "MNIST/raw"), "yann.lecun.com", "--download"):
+    with fails(*names, str(tmp_path / "MNIST/raw"), "yann.lecun.com", "or download=True with root=DIR"):
         Mnist(SourceOptions(root=tmp_path))
 
 
@@ -108,7 +108,7 @@ def test_cifar10_is_five_batches_then_the_test_batch(tmp_path: Path, write_cifar
     source = Cifar10(SourceOptions(root=tmp_path))
     assert source.where == tmp_path / folder
     assert np.array_equal(all_bytes(source), images)
-    assert np.array_equal((source.read(np.array([59, 3]), source.form) * 255).round().numpy(), images[[59, 3]])
+    assert np.array_equal((source.read(np.array([59, 3]), source.image_shape) * 255).round().numpy(), images[[59, 3]])
 
 
 def test_cifar10_planes_are_red_green_and_blue(tmp_path: Path, write_cifar10: Write) -> None:
@@ -116,8 +116,8 @@ def test_cifar10_planes_are_red_green_and_blue(tmp_path: Path, write_cifar10: Wr
     record = bytes([7]) + bytes([255]) * 1024 + bytes(2048)
     (tmp_path / "data_batch_1.bin").write_bytes(record)
     source = Cifar10(SourceOptions(root=tmp_path))
-    assert source.catalogue(source.form).n_images == 51
-    assert source.read(np.array([0]), source.form).mean((0, 2, 3)).tolist() == [1, 0, 0]
+    assert source.catalogue(source.image_shape).n_images == 51
+    assert source.read(np.array([0]), source.image_shape).mean((0, 2, 3)).tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize("n_bytes", [0, 3072, 3074])
@@ -200,7 +200,7 @@ def test_nothing_is_downloaded_unasked(tmp_path: Path, torchvision: list[Any], f
 
 @pytest.mark.parametrize("kind", [Mnist, Cifar10])
 def test_a_download_needs_a_folder(torchvision: list[Any], fails: Any, kind: type[Mnist]) -> None:
-    with fails("without --root", "Give --root DIR"):
+    with fails("without root", "Give root=DIR"):
         kind(SourceOptions(download=True))
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from autoad_nni.data import Form, TaskOptions, load_task
+from autoad_nni.data import ImageShape, TaskOptions, load_task
 from autoad_nni.data.decode import read_images, read_masks
 from autoad_nni.data.masks import mask_path, read_mask, resize_mask
 
@@ -121,9 +121,9 @@ def test_a_resized_mask_lies_where_the_resized_defect_lies(tmp_path: Path) -> No
     full = np.zeros((100, 60), np.uint8)
     full[40:80, 30:55] = 255
     Image.fromarray(full).save(tmp_path / "image.png")
-    form = Form(1, 20, 24)
-    image = read_images([tmp_path / "image.png"], form)[0, 0]
-    mask = resize_mask(full > 0, *form[1:])
+    shape = ImageShape(1, 20, 24)
+    image = read_images([tmp_path / "image.png"], shape)[0, 0]
+    mask = resize_mask(full > 0, *shape[1:])
     assert (image[mask] > 0.4).all() and (image[~mask] < 0.6).all()
 
 
@@ -152,7 +152,7 @@ def test_masks_of_a_batch_are_each_in_their_row(tmp_path: Path) -> None:
             mask = Image.new("L", size)
             mask.paste(1, (0, 0, size[0] // 2, size[1]) if i == 1 else (0, 0, size[0], size[1] // 2))
             mask.save(tmp_path / f"{i}_mask.png")
-    found = read_masks(images, masks, Form(3, 10, 12))
+    found = read_masks(images, masks, ImageShape(3, 10, 12))
     assert found.shape == (4, 10, 12) and found.dtype == torch.bool
     assert not found[0].any() and not found[2].any()
     assert found[1, :, :6].all() and not found[1, :, 6:].any()
@@ -167,9 +167,9 @@ def test_a_mask_has_the_size_of_its_image_as_a_viewer_shows_it(tmp_path: Path, f
     upright, stored = Image.new("L", (16, 32), 255), Image.new("L", (32, 16), 255)
     upright.save(tmp_path / "upright.png")
     stored.save(tmp_path / "stored.png")
-    assert read_masks([tmp_path / "a.jpg"], [tmp_path / "upright.png"], Form(1, 32, 16)).all()
+    assert read_masks([tmp_path / "a.jpg"], [tmp_path / "upright.png"], ImageShape(1, 32, 16)).all()
     with fails(str(tmp_path / "stored.png"), "32 x 16", "16 x 32"):
-        read_masks([tmp_path / "a.jpg"], [tmp_path / "stored.png"], Form(1, 32, 16))
+        read_masks([tmp_path / "a.jpg"], [tmp_path / "stored.png"], ImageShape(1, 32, 16))
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from autoad_nni.data import Form, LabelledImages, Task, TaskOptions, load_task
+from autoad_nni.data import ImageShape, LabelledImages, Task, TaskOptions, load_task
+from autoad_nni.data.plan import plan_task
 from autoad_nni.data.sources.folder import Folder
 from autoad_nni.data.sources.mvtec import CATEGORIES
-from autoad_nni.data.task import plan_task
 from autoad_nni.data.textures import write_textures
 
 DEFECTS = {"bent": 6, "color": 5, "scratch_head": 7}
@@ -145,20 +145,28 @@ def test_all_15_categories_are_known() -> None:
 WHERE = "mvtec.com/company/research/datasets/mvtec-ad"
 
 
-def test_errors_say_which_folder_is_expected_and_where_the_set_is_to_be_had(
+def test_errors_say_which_folder_is_expected_and_where_the_set_comes_from(
     tmp_path: Path, mvtec: Path, fails: Any
 ) -> None:
-    with fails("--data mvtec without --root", WHERE, "Give --root DIR"):
+    with fails("data=mvtec without root", WHERE, "Give root=DIR"):
         load_task(TaskOptions(data="mvtec", category="screw"))
-    with fails(f"There is no folder {tmp_path / 'bottle/train/good'}", WHERE, "--root"):
+    with fails(f"There is no folder {tmp_path / 'bottle/train/good'}", WHERE, "correct root"):
         load(tmp_path, category="bottle")
-    with fails(f"There is no folder {tmp_path / 'none/bottle/train/good'}", WHERE, "--root"):
+    with fails(f"There is no folder {tmp_path / 'none/bottle/train/good'}", WHERE, "correct root"):
         load(tmp_path / "none", category="bottle")
 
 
-@pytest.mark.parametrize("category", [None, "screws", "Screw", ""])
-def test_a_category_that_is_none(mvtec: Path, fails: Any, category: str | None) -> None:
-    with fails(f"--category {category}.", *CATEGORIES, "--data folder"):
+@pytest.mark.parametrize(
+    ("category", "got"),
+    [
+        (None, "data=mvtec without category. "),
+        ("screws", "data=mvtec with category 'screws'. "),
+        ("Screw", "data=mvtec with category 'Screw'. "),
+        ("", "data=mvtec with category ''. "),
+    ],
+)
+def test_a_category_that_is_none(mvtec: Path, fails: Any, category: str | None, got: str) -> None:
+    with fails(got, *CATEGORIES, "data=folder"):
         load(mvtec, category=category)
 
 
@@ -170,8 +178,8 @@ def test_a_category_that_lacks_a_part(tmp_path: Path, fails: Any, part: str) -> 
         load(tmp_path)
 
 
-def test_mvtec_is_no_stranger(mvtec: Path, fails: Any) -> None:
-    with fails("--abnormal names mvtec", "Give it with --data"):
+def test_mvtec_cannot_be_abnormal(mvtec: Path, fails: Any) -> None:
+    with fails("abnormal names mvtec", "Give it with data"):
         load_task(TaskOptions(data="digits", abnormal=("mvtec",), root=mvtec, category="screw"))
 
 
@@ -216,7 +224,7 @@ def test_without_a_root_the_set_is_written_once(tmp_path: Path, monkeypatch: pyt
     options = TaskOptions(data="textures", category="gravel", image_size=16, seed=5)
     plan = plan_task(options)
     written = tmp_path / "cache" / "textures-5"
-    assert plan.normal.where == written / "gravel" and plan.form == Form(1, 16, 16)
+    assert plan.normal.where == written / "gravel" and plan.image_shape == ImageShape(1, 16, 16)
     assert sorted(path.name for path in written.iterdir() if path.is_dir()) == ["brick", "grass", "gravel"]
     stamp = (written / "textures.json").stat().st_mtime_ns
     again = plan_task(options)
@@ -225,9 +233,9 @@ def test_without_a_root_the_set_is_written_once(tmp_path: Path, monkeypatch: pyt
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["textures-5"], "planning decodes nothing"
 
 
-@pytest.mark.parametrize("category", [None, "bricks", "screw"])
-def test_a_texture_that_is_none(textures: Path, fails: Any, category: str | None) -> None:
-    with fails(f"--data textures with --category {category}", "brick, grass, gravel", "Give --category brick"):
+@pytest.mark.parametrize(("category", "got"), [(None, "without category. "), ("bricks", "with category 'bricks'. ")])
+def test_a_texture_that_is_none(textures: Path, fails: Any, category: str | None, got: str) -> None:
+    with fails(f"data=textures {got}", "brick, grass, gravel", "Give category=brick"):
         load(textures, "textures", category)
 
 

@@ -13,8 +13,17 @@ import pytest
 import torch
 from torch import Tensor
 
-import autoad_nni.data.task as task_module
-from autoad_nni.data import Catalogue, Form, ImageSource, LabelledImages, SourceOptions, Task, TaskOptions, load_task
+import autoad_nni.data.plan as plan_module
+from autoad_nni.data import (
+    Catalogue,
+    ImageShape,
+    ImageSource,
+    LabelledImages,
+    SourceOptions,
+    Task,
+    TaskOptions,
+    load_task,
+)
 from autoad_nni.data.source import IntArray
 from autoad_nni.registry import Registry
 
@@ -24,19 +33,19 @@ class Numbered(ImageSource):
 
     n_images: ClassVar[int] = 1000
     first: ClassVar[int] = 0
-    shape: ClassVar[Form] = Form(1, 8, 8)
+    shape: ClassVar[ImageShape] = ImageShape(1, 8, 8)
     extra: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, options: SourceOptions) -> None:
-        self.form = self.shape
+        self.image_shape = self.shape
         self.where = None
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         return Catalogue(n_images=self.n_images, **self.extra)
 
-    def read(self, indices: IntArray, form: Form) -> Tensor:
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         numbers = torch.from_numpy((self.first + indices).astype(np.float32)) / 2**20
-        return numbers.view(-1, 1, 1, 1).expand(-1, *form).contiguous()
+        return numbers.view(-1, 1, 1, 1).expand(-1, *shape).contiguous()
 
 
 def numbers(images: Tensor) -> list[int]:
@@ -56,7 +65,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
             body = {"n_images": n_images, "first": 100_000 * k, **(fields if k == 0 else {})}
             monkeypatch.setattr(sys.modules[__name__], f"set_{k}", type(f"Set{k}", (Numbered,), body), raising=False)
             entries.append(EntryPoint(f"set_{k}", f"{__name__}:set_{k}", "autoad_nni.datasets"))
-        monkeypatch.setattr(task_module, "DATASETS", Registry("autoad_nni.datasets", entry_points=lambda: entries))
+        monkeypatch.setattr(plan_module, "DATASETS", Registry("autoad_nni.datasets", entry_points=lambda: entries))
 
     return do
 
@@ -149,14 +158,14 @@ def test_own_defects_are_halved_whatever_the_contamination(install: Install) -> 
 @pytest.mark.parametrize(
     ("sizes", "options", "words"),
     [
-        ((9, 50), {}, ("--data set_0 has 9 normal images", "10 or more")),
-        ((40, 50), {}, ("validation has 8 normal", "0 anomalies", "1 or more of each of: set_1", "raise --limit")),
+        ((9, 50), {}, ("data=set_0 has 9 normal images", "10 or more")),
+        ((40, 50), {}, ("validation has 8 normal", "0 anomalies", "1 or more of each of: set_1", "raise limit")),
         ((1000, 1), {}, ("test has 200 normal and 0 abnormal", "1 or more of each of: set_1")),
         ((100, 50, 50), {"abnormal": ("set_1", "set_2")}, ("gives 1 anomalies", "set_1, set_2", "fewer sets")),
-        ((100, 50), {"abnormal": ()}, ("normal images only", "one class only", "Give --abnormal NAME", "set_1")),
+        ((100, 50), {"abnormal": ()}, ("normal images only", "one class only", "Give abnormal=NAME", "set_1")),
         ((100, 50), {"abnormal": ("set_2",)}, ("set_2", "Installed: set_0, set_1")),
         ((100, 50), {"data": "set_9"}, ("set_9", "Installed: set_0, set_1")),
-        ((100, 50), {"root": Path("no/such/folder")}, ("--root no/such/folder is no folder", "Correct the path")),
+        ((100, 50), {"root": Path("no/such/folder")}, ("root no/such/folder is no folder", "Correct the path")),
     ],
 )
 def test_errors(install: Install, fails: Any, sizes: tuple[int, ...], options: Any, words: tuple[str, ...]) -> None:
@@ -172,16 +181,16 @@ def test_errors(install: Install, fails: Any, sizes: tuple[int, ...], options: A
         (
             {"extra": {"defects": ("",) * 90 + ("dent",) * 10}},
             {"abnormal": ("set_1",)},
-            ("has defects of its own and --abnormal names set_1", "Leave out --abnormal"),
+            ("has defects of its own and abnormal names set_1", "Leave out abnormal"),
         ),
         (
             {"extra": {"groups": np.zeros(100, np.int64)}},
             {"abnormal": ("set_1",)},
             ("100 normal images of set_0 leave none for validation", "1 or more in each"),
         ),
-        ({"shape": Form(1, 300, 8)}, {"abnormal": ("set_1",)}, ("8 x 300", "8 to 224", "Give --image-size")),
+        ({"shape": ImageShape(1, 300, 8)}, {"abnormal": ("set_1",)}, ("8 x 300", "8 to 224", "Give image_size")),
         (
-            {"read": lambda self, indices, form: torch.zeros(len(indices), 1, 4, 4)},
+            {"read": lambda self, indices, shape: torch.zeros(len(indices), 1, 4, 4)},
             {"abnormal": ("set_1",)},
             ("Set0.read gave (60, 1, 4, 4)", "(60, 1, 8, 8)", "plug-in"),
         ),
@@ -195,7 +204,7 @@ def test_errors_of_sources(install: Install, fails: Any, fields: Any, options: A
 
 def test_a_set_that_cannot_be_abnormal(install: Install, fails: Any) -> None:
     install(100, 50, can_be_abnormal=False)
-    with fails("--abnormal names set_0", "Give it with --data"):
+    with fails("abnormal names set_0", "Give it with data"):
         load_task(TaskOptions(data="set_1", abnormal=("set_0",)))
 
 
@@ -219,3 +228,54 @@ def test_a_new_process_loads_identical_tensors_without_heavy_imports() -> None:
     options = TaskOptions(data="photos", abnormal=("digits", "gaussian", "uniform"), limit=400, seed=3)
     task = load_task(options)
     assert printed.stdout.split("\n")[:4] == [digest(task.train), digest(task.validation), digest(task.test), "[]"]
+
+
+def small_task(parts: dict[str, Tensor]) -> Task:
+    held = {
+        name: LabelledImages(parts[f"{name} images"], parts[f"{name} labels"], parts.get(f"{name} masks"))
+        for name in ("validation", "test")
+    }
+    return Task("a name", parts["train images"], held["validation"], held["test"])
+
+
+def parts_of_a_small_task() -> dict[str, Tensor]:
+    parts = {"train images": torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))}
+    for seed, name in enumerate(("validation", "test"), start=1):
+        parts[f"{name} images"] = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+        parts[f"{name} labels"] = torch.tensor([0, 0, 1, 1], dtype=torch.uint8)
+        parts[f"{name} masks"] = parts[f"{name} images"][:, 0] > 0.5
+    return parts
+
+
+@pytest.mark.parametrize("part", parts_of_a_small_task())
+@pytest.mark.parametrize("place", [0, -1])
+def test_the_digest_changes_with_one_pixel_label_or_mask(part: str, place: int) -> None:
+    before = small_task(parts_of_a_small_task()).digest()
+    assert before == small_task(parts_of_a_small_task()).digest()
+    changed = parts_of_a_small_task()
+    value = changed[part].view(-1)[place]
+    changed[part].view(-1)[place] = value + 1 / 255 if value.is_floating_point() else 1 - value.int()
+    assert small_task(changed).digest() != before
+
+
+@pytest.mark.parametrize("part", ["validation masks", "test masks"])
+def test_the_digest_changes_when_masks_are_gone(part: str) -> None:
+    parts = parts_of_a_small_task()
+    before = small_task(parts).digest()
+    del parts[part]
+    assert small_task(parts).digest() != before
+
+
+def test_the_digest_changes_with_the_split(install: Install) -> None:
+    """Also when only validation and test are exchanged, or an image moves from one to the other."""
+    parts = parts_of_a_small_task()
+    exchanged = {
+        name.replace(a, b): tensor
+        for name, tensor in parts.items()
+        for a, b in (("validation", "test"), ("test", "validation"))
+        if name.startswith(a)
+    }
+    assert small_task(parts).digest() != small_task({**parts, **exchanged}).digest()
+    install(200, 50)
+    options = {"data": "set_0", "abnormal": ("set_1",)}
+    assert len({load_task(TaskOptions(**options, seed=seed)).digest() for seed in range(3)}) == 3

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from autoad_nni.data.check.layout import LayoutReport, check_layout
+from autoad_nni.data.check.report import LayoutReport, check_layout
 
 __all__ = ["LayoutReport", "check_layout"]

@@ -1,14 +1,15 @@
-"""What can be wrong with the masks of a category."""
+"""What can be wrong with the masks of a folder."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from autoad_nni.data.check.category import Category
 from autoad_nni.data.check.reading import ImageFacts, MaskFacts, read_all, read_mask_facts
 from autoad_nni.data.files import sub_folders
 from autoad_nni.data.masks import MAX_VALUES, mask_path
+from autoad_nni.data.scan import FolderScan
 
 __all__ = ["mask_problems"]
 
@@ -18,44 +19,49 @@ _MAX_MARKED = 0.9
 _MAX_ALL_MARKED = 0.5
 
 
-def mask_problems(category: Category, images: dict[Path, ImageFacts]) -> Iterator[str]:
-    """Gives a line for each problem; decodes every mask. Nothing, when there is no ``ground_truth``."""
-    folder = category.root / "ground_truth"
+def mask_problems(scan: FolderScan, images: dict[Path, ImageFacts]) -> Iterator[str]:
+    """Give a message for each problem; none without ``ground_truth``. Decodes every mask."""
+    folder = scan.root / "ground_truth"
     if not folder.is_dir():
         return
-    if not category.masks:
-        if category.defective:
+    if not scan.masks:
+        if scan.defective:
             yield f"{folder} has no masks. Expected one for each image with a defect. Add them, or remove the folder."
         return
-    misspelt = _misspelt(category)
+    misspelt = _misspelt(scan)
     for wrong, right in misspelt.items():
         yield f"{wrong} seems to be meant for {right}. Expected the name of the folder of defects. Rename it."
-    found = [mask for mask in category.masks if folder / mask.relative_to(folder).parts[0] not in misspelt]
+    found = [mask for mask in scan.masks if folder / mask.relative_to(folder).parts[0] not in misspelt]
     expected: dict[Path, Path] = {}
-    for path in category.defective:
-        place = mask_path(category.root, path)
-        first = expected.setdefault(place, path)
-        if first is not path:
-            yield f"{path} and {first} share the mask {place}. Expected one for each. Rename one of the images."
-    good = {mask_path(category.root, path): path for path in category.good}
-    strangers = set(found) - expected.keys() - good.keys()
+    sharing: dict[Path, list[Path]] = defaultdict(list)
+    for path in scan.defective:
+        if expected.setdefault(mask_path(scan.root, path), path) is not path:
+            sharing[path.parent].append(path)
+    for parent, (path, *others) in sharing.items():
+        place = mask_path(scan.root, path)
+        yield (
+            f"{path} and {expected[place]} share the mask {place}; {parent} has {len(others) + 1} such. Expected a "
+            "mask for each. Rename one of the images."
+        )
+    good = {mask_path(scan.root, path): path for path in scan.good}
+    without_image = set(found) - expected.keys() - good.keys()
     for place, path in expected.items():
         if place not in found and not set(misspelt.values()) & set(place.parents):
-            other = _named_otherwise(place, path, strangers)
+            other = _named_otherwise(place, path, without_image)
             if other is None:
                 yield f"{path} has no mask. Expected {place}. Add it."
             else:
-                strangers.remove(other)
+                without_image.remove(other)
                 yield f"{other} is not named as the mask of {path}. Expected {place}. Save it as that."
     masks = read_all(read_mask_facts, found)
     yield from _all_inverted(folder, [mask for place, mask in masks.items() if place in expected])
     for place, mask in masks.items():
         if mask.fault:
             yield mask.fault
-        elif place in strangers:
+        elif place in without_image:
             yield (
                 f"{place} has no image. Expected {folder / 'DEFECT'}/NAME_mask.png for an image "
-                f"{category.tested / 'DEFECT'}/NAME.png, .jpg, .... Rename, move or remove it."
+                f"{scan.tested / 'DEFECT'}/NAME.png, .jpg, .... Rename, move or remove it."
             )
         elif place in good:
             if mask.marked:
@@ -67,9 +73,9 @@ def mask_problems(category: Category, images: dict[Path, ImageFacts]) -> Iterato
             yield from _contradictions(place, mask, expected[place], images[expected[place]])
 
 
-def _misspelt(category: Category) -> dict[Path, Path]:
+def _misspelt(scan: FolderScan) -> dict[Path, Path]:
     """The folders of masks that are named as a kind of defect but for upper and lower case, each with the right one."""
-    folder, kinds = category.root / "ground_truth", category.defects
+    folder, kinds = scan.root / "ground_truth", scan.defects
     return {
         wrong: folder / kind
         for wrong in sub_folders(folder)
@@ -78,10 +84,12 @@ def _misspelt(category: Category) -> dict[Path, Path]:
     }
 
 
-def _named_otherwise(place: Path, image: Path, strangers: set[Path]) -> Path | None:
+def _named_otherwise(place: Path, image: Path, without_image: set[Path]) -> Path | None:
     """A mask in the right folder that has its image's name, but lacks ``_mask`` or ends otherwise."""
     found = [
-        mask for mask in strangers if mask.parent == place.parent and mask.stem in (image.stem, f"{image.stem}_mask")
+        mask
+        for mask in without_image
+        if mask.parent == place.parent and mask.stem in (image.stem, f"{image.stem}_mask")
     ]
     return min(found, default=None)
 

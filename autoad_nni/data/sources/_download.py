@@ -12,7 +12,7 @@ __all__ = ["download_into"]
 
 
 def download_into(options: SourceOptions, name: str, fetch: Callable[[Path], object]) -> Path:
-    """Downloads a set into ``--root``.
+    """Download a set into ``options.root``.
 
     Args:
         options: With ``download``; the folder is ``root``.
@@ -26,13 +26,15 @@ def download_into(options: SourceOptions, name: str, fetch: Callable[[Path], obj
         AutoADError: No folder is given, or the download fails.
     """
     if options.root is None:
-        raise AutoADError(f"--download of {name} without --root. Expected a folder to store it in. Give --root DIR.")
+        raise AutoADError(
+            f"[[download=True]] of {name} without [[root]]. Expected a folder to store it in. Give [[root=DIR]]."
+        )
     try:
         fetch(options.root)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise AutoADError(
             f"cannot download {name} into {options.root}: {reason}. Expected a connection to its site and a "
-            "folder that can be written. Fetch the files by hand and leave out --download."
+            "folder that can be written. Fetch the files by hand and leave out [[download=True]]."
         ) from error
     return options.root

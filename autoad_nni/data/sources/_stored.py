@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoad_nni.data.form import Form, to_form
+from autoad_nni.data.image_shape import ImageShape, to_image_shape
 from autoad_nni.data.source import IntArray
 
 __all__ = ["pick"]
@@ -18,25 +18,25 @@ __all__ = ["pick"]
 _CHUNK = 1024
 
 
-def pick(parts: Sequence[npt.NDArray[np.uint8]], indices: IntArray, form: Form) -> Tensor:
-    """Picks images out of arrays, as if these were one after the other, and converts them to a form.
+def pick(parts: Sequence[npt.NDArray[np.uint8]], indices: IntArray, shape: ImageShape) -> Tensor:
+    """Picks images out of arrays, as if these were one after the other, and converts them to an image shape.
 
     Joining the arrays, or picking all images before the conversion, would touch every page of memory once more.
 
     Args:
         parts: Arrays of images of one size, with values in 0..255.
         indices: Numbers of the wanted images, counted through all parts.
-        form: The form that is wanted.
+        shape: The image shape that is wanted.
 
     Shape:
-        Each part ``(n, channels, height, width)``; the result ``(len(indices), *form)``, float32 in [0, 1].
+        Each part ``(n, channels, height, width)``; the result ``(len(indices), *shape)``, float32 in [0, 1].
 
     Example:
         >>> black, white = (np.full((2, 1, 8, 8), value, np.uint8) for value in (0, 255))
-        >>> pick([black, white], np.array([3, 0]), Form(1, 8, 8))[:, 0, 0, 0]
+        >>> pick([black, white], np.array([3, 0]), ImageShape(1, 8, 8))[:, 0, 0, 0]
         tensor([1., 0.])
     """
-    out = torch.empty(len(indices), *form)
+    out = torch.empty(len(indices), *shape)
     ends = np.cumsum([len(part) for part in parts])
     for start in range(0, len(indices), _CHUNK):
         chunk = indices[start : start + _CHUNK]
@@ -45,5 +45,5 @@ def pick(parts: Sequence[npt.NDArray[np.uint8]], indices: IntArray, form: Form) 
         for number, part in enumerate(parts):
             rows = np.flatnonzero(owner == number)
             images[rows] = part[chunk[rows] - (ends[number] - len(part))]
-        to_form(torch.from_numpy(images), form, out=out[start : start + _CHUNK])
+        to_image_shape(torch.from_numpy(images), shape, out=out[start : start + _CHUNK])
     return out

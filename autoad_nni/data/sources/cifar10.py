@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._download import download_into
 from autoad_nni.data.sources._stored import pick
@@ -36,18 +36,18 @@ class Cifar10(ImageSource):
     """
 
     def __init__(self, options: SourceOptions) -> None:
-        self.form = Form(3, 32, 32)
+        self.image_shape = ImageShape(3, 32, 32)
         self.where = _find(options)
         # Mapped, not read: a task often takes a few hundred of these 184 MB as anomalies.
         self._batches = [_map(self.where / name) for name in FILES]
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         """All images, the official training images first."""
         return Catalogue(n_images=sum(map(len, self._batches)))
 
-    def read(self, indices: IntArray, form: Form) -> Tensor:
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Picks and converts."""
-        return pick(self._batches, indices, form)
+        return pick(self._batches, indices, shape)
 
 
 def _find(options: SourceOptions) -> Path:
@@ -57,11 +57,11 @@ def _find(options: SourceOptions) -> Path:
             return folder
     if options.download:
         return download_into(options, "CIFAR-10", _fetch) / FOLDER
-    looked_in = ", ".join(map(str, folders)) if folders else "no folder, as --root is missing"
+    looked_in = ", ".join(map(str, folders)) if folders else "no folder, as [[root]] is missing"
     raise AutoADError(
-        f"no {', '.join(FILES)} of CIFAR-10. Looked in: {looked_in}. Give --root DIR with cifar-10-binary.tar.gz "
+        f"no {', '.join(FILES)} of CIFAR-10. Looked in: {looked_in}. Give [[root=DIR]] with cifar-10-binary.tar.gz "
         "unpacked (binary version, www.cs.toronto.edu/~kriz/cifar.html; the Python version holds pickles and is not "
-        "read), or --download with --root DIR."
+        "read), or [[download=True]] with [[root=DIR]]."
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoad_nni.data.form import Form, to_form
+from autoad_nni.data.image_shape import ImageShape, to_image_shape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._embedded import embedded_file
 
@@ -22,16 +22,16 @@ class Digits(ImageSource):
     """
 
     def __init__(self, options: SourceOptions) -> None:
-        self.form = Form(1, 8, 8)
+        self.image_shape = ImageShape(1, 8, 8)
         # Read directly: `import sklearn.datasets` takes 1.6 s in every trial process, this 0.01 s.
         self.where = embedded_file("sklearn", "datasets/data/digits.csv.gz", "scikit-learn")
         table = np.loadtxt(self.where, delimiter=",", dtype=np.uint8)
         self._images = torch.from_numpy(table[:, :-1].reshape(-1, 1, 8, 8))
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         """All digits; none of them has anything to do with another."""
         return Catalogue(n_images=len(self._images))
 
-    def read(self, indices: IntArray, form: Form) -> Tensor:
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Scales 0..16 to [0, 1] and converts."""
-        return to_form(self._images[torch.from_numpy(indices)] / 16, form)
+        return to_image_shape(self._images[torch.from_numpy(indices)] / 16, shape)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._download import download_into
 from autoad_nni.data.sources._idx import read_images
@@ -38,15 +38,15 @@ class _IdxSource(ImageSource):
                 f"{folder} has {FILES[0]} of {train} and {FILES[1]} of {test} pixels. Expected one size. "
                 "Fetch them again."
             )
-        self.form = Form(1, *train)
+        self.image_shape = ImageShape(1, *train)
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         """All images, the official training images first."""
         return Catalogue(n_images=sum(map(len, self._parts)))
 
-    def read(self, indices: IntArray, form: Form) -> Tensor:
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Picks and converts."""
-        return pick(self._parts, indices, form)
+        return pick(self._parts, indices, shape)
 
     def _find(self, options: SourceOptions) -> tuple[Path, list[Path]]:
         in_root = [] if options.root is None else [options.root / sub for sub in self.sub_folders] + [options.root]
@@ -58,7 +58,7 @@ class _IdxSource(ImageSource):
         if found is not None:
             return found
         missing = " and ".join(f"{name}[.gz]" for name in FILES)
-        looked_in = ", ".join(map(str, folders)) if folders else "no folder, as --root is missing"
+        looked_in = ", ".join(map(str, folders)) if folders else "no folder, as [[root]] is missing"
         raise AutoADError(f"no {missing} of {self.title}. Looked in: {looked_in}. {self.advice}")
 
     def _fetch(self, root: Path) -> None:
@@ -91,8 +91,8 @@ class FashionMnist(_IdxSource):
     sub_folders = ("FashionMNIST/raw", "fashion-mnist")
     system_folders = (Path("/usr/share/datasets/fashion-mnist"),)
     advice = (
-        "Install Debian's package dataset-fashion-mnist, or give --root DIR with the files of "
-        "github.com/zalandoresearch/fashion-mnist, or --download with --root DIR."
+        "Install Debian's package dataset-fashion-mnist, or give [[root=DIR]] with the files of "
+        "github.com/zalandoresearch/fashion-mnist, or [[download=True]] with [[root=DIR]]."
     )
 
 
@@ -107,4 +107,4 @@ class Mnist(_IdxSource):
     title = "MNIST"
     torchvision_name = "MNIST"
     sub_folders = ("MNIST/raw", "mnist")
-    advice = "Give --root DIR with the files of yann.lecun.com/exdb/mnist, or --download with --root DIR."
+    advice = "Give [[root=DIR]] with the files of yann.lecun.com/exdb/mnist, or [[download=True]] with [[root=DIR]]."

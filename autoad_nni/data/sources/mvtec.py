@@ -42,23 +42,24 @@ class Mvtec(Folder):
     checks_root: ClassVar[bool] = True
 
     def __init__(self, options: SourceOptions) -> None:
-        where_from = "MVTec-AD is to be had from its makers at mvtec.com/company/research/datasets/mvtec-ad"
+        where_from = "MVTec-AD is available from its makers at mvtec.com/company/research/datasets/mvtec-ad"
         if options.root is None:
             raise AutoADError(
-                f"--data mvtec without --root. Expected the folder that holds bottle, cable, ... {where_from}. "
-                "Give --root DIR."
+                f"[[data=mvtec]] without [[root]]. Expected the folder that holds bottle, cable, ... {where_from}. "
+                "Give [[root=DIR]]."
             )
         category = options.category
         if category not in CATEGORIES:
+            got = "without [[category]]" if category is None else f"with [[category]] {category!r}"
             raise AutoADError(
-                f"--data mvtec with --category {category}. Expected one of {', '.join(CATEGORIES)}. Give one of these; "
-                "for a set of your own in this layout use --data folder."
+                f"[[data=mvtec]] {got}. Expected one of {', '.join(CATEGORIES)}. Give [[category=NAME]]; for a set of "
+                "your own in this layout use [[data=folder]]."
             )
         for part in ("train/good", "test/good", "ground_truth"):
             folder = options.root / category / part
             if not folder.is_dir():
                 raise AutoADError(
                     f"There is no folder {folder}. Expected MVTec-AD as it is unpacked, with {category}/{part} below "
-                    f"--root. {where_from}. Unpack it there, or correct --root."
+                    f"[[root]]. {where_from}. Unpack it there, or correct [[root]]."
                 )
         super().__init__(options)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.split import generator
 
@@ -20,26 +20,26 @@ N_IMAGES = 1000
 
 
 class _Noise(ImageSource):
-    """1,000 images of independent pixels; as normal set 1 x 28 x 28, the form of the paper's task."""
+    """1,000 images of independent pixels; as the normal set 1 x 28 x 28, as in the paper's task."""
 
     def __init__(self, options: SourceOptions) -> None:
         self._seed = options.seed
-        self.form = Form(1, 28, 28)
+        self.image_shape = ImageShape(1, 28, 28)
         self.where = None
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         """A thousand images, independent of each other."""
         return Catalogue(n_images=N_IMAGES)
 
-    def read(self, indices: IntArray, form: Form) -> Tensor:
-        """Makes the images directly in the asked form; image i does not depend on what else is asked for."""
-        out = np.empty((len(indices), *form), np.float32)
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
+        """Makes the images directly in the requested shape; image i does not depend on what else is asked for."""
+        out = np.empty((len(indices), *shape), np.float32)
         for row, index in zip(out, indices, strict=True):
-            row[:] = self._draw(generator(self._seed, type(self).__name__, int(index)), form)
+            row[:] = self._draw(generator(self._seed, type(self).__name__, int(index)), shape)
         return torch.from_numpy(out)
 
     @abstractmethod
-    def _draw(self, rng: np.random.Generator, form: Form) -> npt.NDArray[np.float32]:
+    def _draw(self, rng: np.random.Generator, shape: ImageShape) -> npt.NDArray[np.float32]:
         """One image in [0, 1]."""
 
 
@@ -51,8 +51,8 @@ class GaussianNoise(_Noise):
     Reference: Table II of AutoAD; the same set as in ODIN (Liang 2018).
     """
 
-    def _draw(self, rng: np.random.Generator, form: Form) -> npt.NDArray[np.float32]:
-        return (rng.standard_normal(form, np.float32) + 0.5).clip(0, 1)
+    def _draw(self, rng: np.random.Generator, shape: ImageShape) -> npt.NDArray[np.float32]:
+        return (rng.standard_normal(shape, np.float32) + 0.5).clip(0, 1)
 
 
 class UniformNoise(_Noise):
@@ -61,5 +61,5 @@ class UniformNoise(_Noise):
     Reference: Table II of AutoAD; the same set as in ODIN (Liang 2018).
     """
 
-    def _draw(self, rng: np.random.Generator, form: Form) -> npt.NDArray[np.float32]:
-        return rng.random(form, np.float32)
+    def _draw(self, rng: np.random.Generator, shape: ImageShape) -> npt.NDArray[np.float32]:
+        return rng.random(shape, np.float32)

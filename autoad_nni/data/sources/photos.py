@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._embedded import embedded_file
 from autoad_nni.data.split import generator
@@ -43,7 +43,7 @@ class Patch(NamedTuple):
 
 
 class Photos(ImageSource):
-    """5,000 patches of eight natural photographs; as normal set 3 x 32 x 32, the form of CIFAR-10.
+    """5,000 patches of eight natural photographs; as the normal set 3 x 32 x 32, like CIFAR-10.
 
     Each photograph is divided into square cells with sides of max(128, wanted side) pixels: 102 cells up to 128 pixels,
     25 at 224. Patch i lies within cell ``i mod n_cells``, at a random place, with a random side between half a cell
@@ -55,7 +55,7 @@ class Photos(ImageSource):
 
     def __init__(self, options: SourceOptions) -> None:
         self._seed = options.seed
-        self.form = Form(3, 32, 32)
+        self.image_shape = ImageShape(3, 32, 32)
         # The path alone: `import skimage.data` costs a second process-wide and may ask for the package pooch.
         self._files = [embedded_file("skimage", f"data/{name}", "scikit-image") for name in PHOTOGRAPHS]
         self.where = self._files[0].parent
@@ -72,8 +72,8 @@ class Photos(ImageSource):
     def _draws(self) -> npt.NDArray[np.float64]:
         return generator(self._seed, "photos").random((N_PATCHES, 3))
 
-    def _cells(self, form: Form) -> list[Patch]:
-        side = max(MIN_CELL, form.height, form.width)
+    def _cells(self, shape: ImageShape) -> list[Patch]:
+        side = max(MIN_CELL, shape.height, shape.width)
         cells = []
         for number, (width, height) in enumerate(self._sizes):
             left, top = width % side // 2, height % side // 2
@@ -84,13 +84,13 @@ class Photos(ImageSource):
             ]
         return cells
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         """All patches, grouped by cell."""
-        return Catalogue(n_images=N_PATCHES, groups=np.arange(N_PATCHES) % len(self._cells(form)))
+        return Catalogue(n_images=N_PATCHES, groups=np.arange(N_PATCHES) % len(self._cells(shape)))
 
-    def patches(self, indices: IntArray, form: Form) -> list[Patch]:
+    def patches(self, indices: IntArray, shape: ImageShape) -> list[Patch]:
         """Where the patches lie; patch i does not depend on what else is asked for."""
-        cells = self._cells(form)
+        cells = self._cells(shape)
         found = []
         for index in indices:
             cell = cells[index % len(cells)]
@@ -101,17 +101,17 @@ class Photos(ImageSource):
             found.append(Patch(cell.photograph, cell.left + int(across * room), cell.top + int(down * room), side))
         return found
 
-    def read(self, indices: IntArray, form: Form) -> Tensor:
+    def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Cuts the patches and resizes them; grey by luma, RGB from the grey photographs by repetition."""
-        out = torch.empty(len(indices), *form)
+        out = torch.empty(len(indices), *shape)
         photographs: dict[int, Image.Image] = {}
-        for row, (number, left, top, side) in zip(out, self.patches(indices, form), strict=True):
+        for row, (number, left, top, side) in zip(out, self.patches(indices, shape), strict=True):
             if number not in photographs:
                 with Image.open(self._files[number]) as file:
-                    photographs[number] = file.convert("L" if form.channels == 1 else "RGB")
+                    photographs[number] = file.convert("L" if shape.channels == 1 else "RGB")
             # Cut first: `resize(box=...)` lets the filter reach over the edge into the next cell.
             patch = photographs[number].crop((left, top, left + side, top + side))
-            pixels = np.asarray(patch.resize((form.width, form.height), Image.Resampling.BILINEAR))
-            planes = pixels.reshape(form.height, form.width, form.channels).transpose(2, 0, 1)
+            pixels = np.asarray(patch.resize((shape.width, shape.height), Image.Resampling.BILINEAR))
+            planes = pixels.reshape(shape.height, shape.width, shape.channels).transpose(2, 0, 1)
             row.copy_(torch.from_numpy(planes.copy()))
         return out.div_(255)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from autoad_nni.data.cache import cache_folder
-from autoad_nni.data.form import Form
+from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, SourceOptions
 from autoad_nni.data.sources.folder import Folder
 from autoad_nni.data.textures import TEXTURES, ensure_textures
@@ -28,9 +28,9 @@ class Textures(Folder):
 
     def __init__(self, options: SourceOptions) -> None:
         if options.category not in TEXTURES:
+            got = "without [[category]]" if options.category is None else f"with [[category]] {options.category!r}"
             raise AutoADError(
-                f"--data textures with --category {options.category}. Expected one of {', '.join(TEXTURES)}. "
-                "Give --category brick."
+                f"[[data=textures]] {got}. Expected one of {', '.join(TEXTURES)}. Give [[category=brick]]."
             )
         root = options.root
         if root is None:
@@ -38,9 +38,9 @@ class Textures(Folder):
             ensure_textures(root, seed=options.seed)
         super().__init__(replace(options, root=root))
 
-    def catalogue(self, form: Form) -> Catalogue:
+    def catalogue(self, shape: ImageShape) -> Catalogue:
         """All images; those from one half of the photograph are a group."""
-        known = super().catalogue(form)
+        known = super().catalogue(shape)
         paths = self.paths(np.arange(known.n_images))
         half = ["train" if "train" in path.parts[-3:] else path.name[:1] for path in paths]
         return replace(known, groups=np.unique(half, return_inverse=True)[1])
