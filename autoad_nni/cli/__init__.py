@@ -12,7 +12,7 @@ import warnings
 import typer
 
 from autoad_nni import __version__
-from autoad_nni.cli import bench, data, launch, plugins, refine, search, space, trial
+from autoad_nni.cli import data, launch, plugins, refine, search, space, trial
 from autoad_nni.cli.usage import UsageFault, one_line
 from autoad_nni.errors import AutoADError
 
@@ -31,7 +31,6 @@ app.command("launch")(launch.launch)
 app.command("space")(space.space)
 app.command("refine")(refine.refine)
 app.add_typer(plugins.app, name="plugins")
-app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")
 
 
@@ -48,8 +47,8 @@ def _root(
     pass
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line; a fault of the user is one line on stderr and exit code 2."""
+def main(arguments: list[str] | None = None, *, commands: typer.Typer = app, program: str = "autoad-nni") -> None:
+    """Run a command line; an error that the user can correct is one line on stderr and exit code 2."""
     # As in autoad_nni/bridge, for commands that import a search space without it.
     os.environ.setdefault("NNI_FRAMEWORK", "none")
     # NNI says so of every torch class that it does not know; harmless, and not to be mended in an archived package.
@@ -57,11 +56,11 @@ def main(arguments: list[str] | None = None) -> None:
     # Photographs of 90 to 180 megapixels are no attack; above that Pillow refuses, and the file is named.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     try:
-        code = app(args=arguments, prog_name="autoad-nni", standalone_mode=False)
+        code = commands(args=arguments, prog_name=program, standalone_mode=False)
     except AutoADError as error:
-        _fail(error.on_command_line())
+        _fail(program, error.on_command_line())
     except UsageFault as error:
-        _fail(f"{one_line(error)} See 'autoad-nni --help'.")
+        _fail(program, f"{one_line(error)} See '{program} --help'.")
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("stopped.", err=True)
         code = 130
@@ -71,6 +70,6 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str) -> None:
-    typer.echo(f"autoad-nni: {message}", err=True)
+def _fail(program: str, message: str) -> None:
+    typer.echo(f"{program}: {message}", err=True)
     sys.exit(2)

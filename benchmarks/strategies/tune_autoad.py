@@ -1,6 +1,6 @@
 """What each change that the default preset makes to the paper's constants gives, on seeds that no comparison reports.
 
-    python benchmarks/strategies/tune_autoad.py [TABLE ...]
+    python -m benchmarks.strategies.tune_autoad [TABLE ...]
 
 Prints, for the default and for each setting put back alone, the mean over 10 seeds of the best reward after 100 trials,
 and the paired difference to the default with its 95 % interval, on each table (default: random).
@@ -18,21 +18,17 @@ all samples weigh the same (-0.0073 +- 0.0116), and the outputs of the best 2 of
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("NNI_FRAMEWORK", "none")  # before NNI is imported, or it wants pytorch_lightning
-
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autoad_nni.bench.answers import load_answers
-from autoad_nni.bench.report import best_so_far, curves_of
-from autoad_nni.bench.runs import play
-from autoad_nni.bench.specs import Spec
-from autoad_nni.bench.statistics import estimate
+from benchmarks.strategies.answers import load_answers
+from benchmarks.strategies.report import best_so_far, curves_of
+from benchmarks.strategies.runs import play
+from benchmarks.strategies.specs import Spec
+from benchmarks.strategies.stats import estimate
 
 SEEDS = range(1000, 1010)  # the comparison reports 0 to 49
 TRIALS = 100
