@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -67,9 +68,12 @@ class Search:
             self.strategy = factory(seed=seed, **strategy_args)
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
+            shared = (
+                "; to share weights, give trialCommand --weight-sharing" if "weight_sharing" in strategy_args else ""
+            )
             raise AutoADError(
                 f"strategy {strategy!r} does not take strategy_args {dict(strategy_args)}: {reason}. "
-                f"Expected arguments of {factory.__module__}.{factory.__qualname__}. Correct tuner.classArgs."
+                f"Expected arguments of {_signature_of(factory)}. Correct tuner.classArgs{shared}."
             ) from None
         self.identity = {
             "strategy": strategy,
@@ -115,6 +119,13 @@ class Search:
     def run(self, engine: ExecutionEngine, evaluate: Callable[[SampleSpace], None] | None = None) -> None:
         """Runs the strategy to its end."""
         self.strategy(SampleSpace(self.mutables, evaluate), engine)
+
+
+def _signature_of(factory: Callable[..., Any]) -> str:
+    """Return a factory's full name, and the names of the arguments that an experiment file may give it."""
+    parameters = inspect.signature(factory).parameters.values()
+    names = [str(each).partition(":")[0] for each in parameters if each.name not in ("seed", "on_iteration")]
+    return f"{factory.__module__}.{factory.__qualname__} ({', '.join(names)})"
 
 
 def _is_undefined(value: Any) -> bool:

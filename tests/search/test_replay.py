@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lifo_engine import LifoEngine
 from nni.nas.execution import ExecutionEngine, SequentialExecutionEngine
-from small_search import STRATEGY_ARGS, VALUES, Killed, LifoEngine, Sitting, events, quality, stop_after
+from small_search import STRATEGY_ARGS, VALUES, Killed, Sitting, events, quality, stop_after
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
