@@ -38,10 +38,10 @@ def quality(sample: Sample) -> float:
 
 
 class Killed(KeyboardInterrupt):
-    """Stops a sitting in the middle of a trial, leaving the journal as a kill does."""
+    """Stops a session in the middle of a trial, leaving the journal as a kill does."""
 
 
-class Sitting:
+class Session:
     """One process's part of a search: fresh strategy, space and engine on the journal that is there."""
 
     def __init__(
