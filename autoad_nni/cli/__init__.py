@@ -10,7 +10,7 @@ import warnings
 
 import typer
 
-from autoad_nni.cli import bench, data, launch, plugins, refine, search, space, trial
+from autoad_nni.cli import data, launch, plugins, refine, search, space, trial
 from autoad_nni.cli.usage import UsageFault, one_line
 from autoad_nni.errors import AutoADError
 from autoad_nni.version import __version__
@@ -46,7 +46,6 @@ def _make_app(arguments: list[str]) -> typer.Typer:
     app.command("space")(space.space)
     app.command("refine")(refine.refine)
     app.add_typer(plugins.app, name="plugins")
-    app.add_typer(bench.app, name="bench")
     app.add_typer(data.app, name="data")
     return app
 
@@ -55,17 +54,25 @@ def _unused() -> None:
     pass
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a fault of the user is one line on stderr and exit code 2."""
+def main(
+    arguments: list[str] | None = None, *, commands: typer.Typer | None = None, program: str = "autoad-nni"
+) -> None:
+    """Run a command line; an error that the user can correct is one line on stderr and exit code 2.
+
+    Args:
+        arguments: Behind the program; default: those of this process.
+        commands: Default: those of ``autoad-nni``.
+        program: Its name in messages.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     # Photographs of 90 to 180 megapixels are no attack; above that Pillow refuses, and the file is named.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     try:
-        code = _make_app(arguments)(args=arguments, prog_name="autoad-nni", standalone_mode=False)
+        code = (commands or _make_app(arguments))(args=arguments, prog_name=program, standalone_mode=False)
     except AutoADError as error:
-        _fail(error.on_command_line())
+        _fail(program, error.on_command_line())
     except UsageFault as error:
-        _fail(f"{one_line(error)} See 'autoad-nni --help'.")
+        _fail(program, f"{one_line(error)} See '{program} --help'.")
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("stopped.", err=True)
         code = 130
@@ -75,6 +82,6 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str) -> None:
-    typer.echo(f"autoad-nni: {message}", err=True)
+def _fail(program: str, message: str) -> None:
+    typer.echo(f"{program}: {message}", err=True)
     sys.exit(2)

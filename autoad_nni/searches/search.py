@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -62,9 +63,12 @@ class Search:
             self.strategy = factory(seed=seed, **strategy_args)
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
+            shared = (
+                "; to share weights, give trialCommand --weight-sharing" if "weight_sharing" in strategy_args else ""
+            )
             raise AutoADError(
                 f"strategy {strategy!r} does not take strategy_args {dict(strategy_args)}: {reason}. "
-                f"Expected arguments of {factory.__module__}.{factory.__qualname__}. Correct tuner.classArgs."
+                f"Expected arguments of {_signature_of(factory)}. Correct tuner.classArgs{shared}."
             ) from None
         self.identity = {
             "strategy": strategy,
@@ -112,6 +116,13 @@ class Search:
         """
         with torch_threads(1):
             self.strategy(SampleSpace(self.mutables, evaluate), engine)
+
+
+def _signature_of(factory: Callable[..., Any]) -> str:
+    """Return a factory's full name, and the names of the arguments that an experiment file may give it."""
+    parameters = inspect.signature(factory).parameters.values()
+    names = [str(each).partition(":")[0] for each in parameters if each.name not in ("seed", "on_iteration")]
+    return f"{factory.__module__}.{factory.__qualname__} ({', '.join(names)})"
 
 
 def _is_undefined(value: Any) -> bool:

@@ -1,21 +1,17 @@
-"""Trains child models for real and keeps their rewards: the tables on which strategies are compared.
+"""Trains models and records their rewards: the tables on which strategies are compared.
 
-Fashion-MNIST is normal; handwritten digits and patches of photographs together are not. Two tables:
+Fashion-MNIST is normal; handwritten digits and crops of photographs together are not. Two tables:
   small   a sub-space of 1,296 models, every one trained
-  random  models drawn uniformly from the whole space of three layers; what is over the limit of multiply-adds is
-          answered without training, as a trial would be, and not counted
+  random  models drawn uniformly from the whole space of three layers; those over the limit of multiply-adds are
+          left out, as they need no training to be rejected
 
-Each line is appended as soon as its model is trained; the same command goes on where it was stopped.
+Each line is appended as soon as its model is trained; the same command continues where it was stopped.
 
-    python benchmarks/strategies/record.py small FILE.jsonl
-    python benchmarks/strategies/record.py random FILE.jsonl --count 1500
+    python -m benchmarks.strategies.record small FILE.jsonl
+    python -m benchmarks.strategies.record random FILE.jsonl --count 1500
 """
 
 from __future__ import annotations
-
-import os
-
-os.environ.setdefault("NNI_FRAMEWORK", "none")  # before NNI is imported, or it wants pytorch_lightning
 
 import argparse
 import itertools
@@ -25,15 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from autoad_nni.data import TaskOptions, load_task
 from autoad_nni.models.training import TrainingSettings
 from autoad_nni.trial.run import TrialSettings, run_trial
 from autoad_nni_search_spaces import AutoencoderSpace
+from benchmarks.strategies.measures import MAX_MACS, measure
 
-MAX_MACS = 2_000_000
-"""For one image. Half of the random models are above it; without a limit a few giants take all the time."""
 MAX_SECONDS = 40.0
 TASK = TaskOptions(data="fashion_mnist", abnormal=("digits", "photos"), limit=2000, seed=0)
 TRAINING = TrainingSettings(epochs=2)
@@ -58,22 +51,19 @@ SMALL: dict[str, list[Any]] = {
 
 
 def small() -> Iterator[dict[str, Any]]:
-    """Every sample of the sub-space, in an order that does not favour a part of it if recording stops early."""
+    """Yield every sample of the sub-space, shuffled, so that a recording that stops early favours no part of it."""
     samples = [dict(zip(SMALL, values, strict=True)) for values in itertools.product(*SMALL.values())]
     random.Random(0).shuffle(samples)
     yield from samples
 
 
 def uniform(seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Uniform samples of the whole space that are within the limit of multiply-adds, without end."""
-    space = AutoencoderSpace(3)
-    values = {label: list(choice.values) for label, choice in space.simplify().items()}
+    """Yield uniform samples of the whole space that are within the limit of multiply-adds, without end."""
+    values = {label: list(choice.values) for label, choice in AutoencoderSpace(3).simplify().items()}
     generator = random.Random(seed)
     while True:
         sample = {label: generator.choice(choices) for label, choices in values.items()}
-        with torch.device("meta"):
-            macs = space.freeze(sample).macs(28, 28)
-        if macs <= MAX_MACS:
+        if measure(sample).macs <= MAX_MACS:
             yield sample
 
 

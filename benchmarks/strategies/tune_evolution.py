@@ -1,6 +1,6 @@
 """Chooses the arguments of regularized evolution for the comparison of strategies, on seeds that it does not report.
 
-    python benchmarks/strategies/tune_evolution.py [FOLDER]
+    python -m benchmarks.strategies.tune_evolution [FOLDER]
 
 Prints, for each setting, the mean over 50, 100 and 200 trials of the best reward, on each table of the folder.
 
@@ -14,17 +14,12 @@ Run once, on the small table and on a surrogate from the first 671 models of the
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("NNI_FRAMEWORK", "none")  # before NNI is imported, or it wants pytorch_lightning
-
 import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from tuning import tune
-
-from autoad_nni.bench.specs import Spec
+from benchmarks.strategies.specs import Spec
+from benchmarks.strategies.tuning import tune
 
 SEEDS = range(1000, 1030)  # the comparison reports 0 to 49
 POPULATIONS = ((10, 3), (10, 5), (25, 8), (25, 15), (50, 15))  # population and tournament

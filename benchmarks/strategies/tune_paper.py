@@ -1,6 +1,6 @@
 """What keeps the preset `paper` from learning, its learning rate or its prior, on seeds that no comparison reports.
 
-    python benchmarks/strategies/tune_paper.py [TABLES]
+    python -m benchmarks.strategies.tune_paper [TABLES]
 
 Prints, as tuning.py says, means over 10 seeds of the best reward, for both tables and apart.
 
@@ -13,15 +13,10 @@ Run once; mean, small, random:
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("NNI_FRAMEWORK", "none")  # before NNI is imported, or it wants pytorch_lightning
-
 from typing import Any
 
-from tuning import tune
-
-from autoad_nni.bench.specs import Spec
+from benchmarks.strategies.specs import Spec
+from benchmarks.strategies.tuning import tune
 
 SEEDS = range(1000, 1010)  # the comparison reports 0 to 49
 CHANGES: tuple[dict[str, Any], ...] = (

@@ -1,6 +1,6 @@
 """Chooses the arguments of NNI's policy-based RL for the comparison of strategies, on seeds that it does not report.
 
-    python benchmarks/strategies/tune_rl.py [FOLDER]
+    python -m benchmarks.strategies.tune_rl [FOLDER]
 
 Prints, for each setting, the mean over 50, 100 and 200 trials of the best reward, on each table of the folder. Needs
 tianshou 0.5.1 and gym 0.26.2 (README, Choices); a search of 200 trials takes half a minute.
@@ -20,15 +20,10 @@ the seeds that it reports:
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("NNI_FRAMEWORK", "none")  # before NNI is imported, or it wants pytorch_lightning
-
 from typing import Any
 
-from tuning import tune
-
-from autoad_nni.bench.specs import Spec
+from benchmarks.strategies.specs import Spec
+from benchmarks.strategies.tuning import tune
 
 SEEDS = range(1000, 1005)  # the comparison reports 0 to 49
 ONE_UPDATE: dict[str, Any] = {"batch_size": 32, "repeat": 2, "update_times": 1}  # NNI's: 5 updates of 5 passes

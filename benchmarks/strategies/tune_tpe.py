@@ -1,6 +1,6 @@
 """Chooses the arguments of NNI's TPE for the comparison of strategies, on seeds that it does not report.
 
-    python benchmarks/strategies/tune_tpe.py [FOLDER]
+    python -m benchmarks.strategies.tune_tpe [FOLDER]
 
 Prints, for each setting, the mean over 50, 100 and 200 trials of the best reward, on each table of the folder.
 
@@ -19,13 +19,8 @@ gamma 1.
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("NNI_FRAMEWORK", "none")  # before NNI is imported, or it wants pytorch_lightning
-
-from tuning import tune
-
-from autoad_nni.bench.specs import Spec
+from benchmarks.strategies.specs import Spec
+from benchmarks.strategies.tuning import tune
 
 SEEDS = range(1000, 1020)  # the comparison reports 0 to 49
 SETTINGS: tuple[dict[str, float], ...] = (

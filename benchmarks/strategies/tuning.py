@@ -1,4 +1,4 @@
-"""Plays settings of one strategy on recorded tables; what the tuning scripts here share."""
+"""Compares settings of one strategy on recorded tables: what the tuning scripts share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from autoad_nni.bench.answers import load_answers
-from autoad_nni.bench.report import best_so_far, curves_of
-from autoad_nni.bench.runs import play
-from autoad_nni.bench.specs import Spec
+from benchmarks.strategies.answers import load_answers
+from benchmarks.strategies.report import best_so_far, curves_of
+from benchmarks.strategies.runs import play
+from benchmarks.strategies.specs import Spec
 
 
 def tune(settings: Iterable[tuple[Any, Spec]], seeds: range) -> None:
-    """Prints, for each setting and its spec, the mean over 50, 100 and 200 trials of the best reward, on each table."""
+    """Print, for each setting and its spec, the mean over 50, 100 and 200 trials of the best reward, on each table."""
     tables = load_answers(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent))
     for setting, spec in settings:
         means = []

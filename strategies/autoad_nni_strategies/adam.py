@@ -1,4 +1,4 @@
-"""Adam, without what importing it costs."""
+"""Adam, without the cost of importing ``torch.optim``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Adam"]
 
 
 class Adam:
-    """Adam by torch's functional form: to the last bit what ``torch.optim.Adam`` computes.
+    """Adam by torch's functional form: bit for bit what ``torch.optim.Adam`` computes.
 
-    Making an object of that class imports torch._dynamo: 1.2 to 2.5 s, more than the strategy takes for all else in a
-    short search.
+    Creating an instance of that class imports torch._dynamo: 1.2 to 2.5 s, more than everything else that the strategy
+    does in a short search.
 
     Args:
         parameters: Leaves; each has a gradient at every step.
@@ -67,9 +67,9 @@ class Adam:
         )
 
     def state_dict(self) -> dict[str, list[Tensor]]:
-        """Return the moments and the numbers of steps, by parameter; empty before the first step."""
+        """Return the moments and the number of steps of each parameter; empty before the first step."""
         return {"means": list(self._means), "squares": list(self._squares), "steps": list(self._steps)}
 
     def load_state_dict(self, state: Mapping[str, list[Tensor]]) -> None:
-        """Take over a state."""
+        """Load a state."""
         self._means, self._squares, self._steps = ([*state[name]] for name in ("means", "squares", "steps"))

@@ -1,4 +1,4 @@
-"""AutoAD's search loop (Section IV, Algorithm 1), to be read from top to bottom."""
+"""AutoAD's search loop (Section IV, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ __all__ = ["AutoADStrategy"]
 
 _logger = logging.getLogger(__name__)
 
-# One call draws this many at the price of two or three: most of the time goes into the T steps of the LSTM.
+# Drawing this many in one call takes the time of two or three: most of it goes into the T steps of the LSTM.
 _DRAWS_PER_CALL = 16
 _MAX_CALLS = 16
 _MAX_INVALID_STEPS = 10_000
-# The squares of larger ones, summed, leave the range of 32 bits.
+# Sums of squares of larger ones overflow 32 bits.
 _LARGEST_METRIC = 1e15
-# With fewer results the predictor knows nothing; its time grows with their cube: 0.1 s a trial with 400.
+# With fewer results the predictor knows nothing; its time grows with their cube: 0.1 s per trial with 400.
 _LEAST_TO_PREDICT, _MOST_TO_PREDICT = 10, 400
 
 
 class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
-    r"""A controller that writes candidates, learns which are good, and imitates its own best (Algorithm 1).
+    r"""A recurrent controller that proposes samples, learns from their rewards, and imitates its best (Algorithm 1).
 
-    Each iteration draws M candidates from one policy, whose weights are drawn from the controller's distribution
-    (`posterior`), keeps the n of them that a predictor thinks best (`predictor`), submits these, waits for all their
-    rewards, and then
+    Each iteration draws the controller's weights from their distribution (`posterior`) and M candidates from the
+    policy, keeps the n candidates with the highest expected improvement (`predictor`), submits these, waits for all
+    their rewards, and then
 
-    1. adds to each reward the information gain of its architecture (`curiosity`, Eq. 7);
+    1. adds to each reward the information gain of its sample (`curiosity`, Eq. 7);
     2. takes one step of Adam along REINFORCE with a moving baseline of these sums (Eq. 5, 15, 16);
-    3. takes several steps of self-imitation on the best architectures so far (`replay`, Eq. 19), whose advantages
-       r - b are clipped at zero, b the moving baseline of the rewards alone;
-    4. moves both baselines.
+    3. takes several steps of self-imitation on the best samples so far (`replay`, Eq. 19), whose advantages r - b are
+       clipped at zero, where b is the moving baseline of the rewards alone;
+    4. updates both baselines.
 
-    The last iteration is smaller when the budget ends. All happens in the thread that calls ``run``; what is proposed
-    next depends on the seed, the space and the rewards in the order of submission, not on the order or the time of
-    their arrival. While a batch ends, workers may be idle: choose ``batch_size`` a multiple of the number of parallel
-    trials.
+    The last iteration is smaller if the budget ends in it. Everything runs in the thread that calls ``run``. What is
+    proposed next depends on the seed, the space and the rewards in order of submission, not on when or in which order
+    they arrive. At the end of a batch workers may be idle: choose ``batch_size`` as a multiple of the number of
+    parallel trials.
 
-    *No candidate is submitted twice, and none that the space rejects.* Constraints are met by resampling: up to 256
-    draws, then the first new and valid candidate after the last draw in lexicographic order. When there is none left
-    (for a constrained space: none within 10,000 invalid steps), the search is finished.
+    *No sample is submitted twice, and none that the space rejects.* Constraints are met by resampling: up to 256
+    draws, then the first new and valid candidate after the last draw in lexicographic order. If none is left (in a
+    constrained space: none within 10,000 invalid steps), the search ends.
 
-    *Failed trials.* A model without a metric, or with one that is not finite or beyond 10^15, is given the lowest
-    reward measured so far, that of its own batch included; before the first measured one 0.0, and that one's as soon as
-    it is known.
+    *Failed trials.* A model without a metric, or with one that is not finite or beyond 10^15, gets the lowest reward
+    measured so far, its own batch included. Before the first measured reward it gets 0.0, which is replaced by that
+    reward as soon as it is known.
 
     Args:
         seed: Seed of all randomness. Same seed, space and rewards: same samples, also in another process. Torch's
@@ -69,26 +69,26 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             ``trials`` (submitted so far), ``failed`` and ``reward`` (count and mean over this batch), ``best`` (NaN
             before the first measured reward), ``baseline``, ``intrinsic`` (mean scaled information gain),
             ``kl_prior``, ``kl_sharpening``, ``entropy`` (of the policy that drew the batch, in nats), ``imitated``
-            (architectures in the buffer), ``buffer_min``, ``buffer_mean`` and ``buffer_max`` (their rewards; NaN while
-            there are none); and with ``buffer``, these architectures themselves, best first, as a list of
+            (samples in the buffer), ``buffer_min``, ``buffer_mean`` and ``buffer_max`` (their rewards; NaN while
+            there are none); and with ``buffer``, these samples themselves, best first, as a list of
             ``{"reward": ..., "sample": {label: value}}``. May be set later, as an attribute.
-        changes: Any of `Settings`, in place of the preset's value.
+        batch_size: This and all that follow are described at `Settings`; None is the preset's value.
 
     Raises:
         ValueError: If an argument is out of its range. Later, ``initialize`` raises TypeError on a mutable that is not
-            categorical, ``run`` ValueError when the constraints leave nothing to submit that 256 draws and 10,000
-            steps from the last of them find.
-        TypeError: If there is no such setting.
+            categorical, and ``run`` raises ValueError if the constraints reject 256 draws and the 10,000 steps after
+            the last of them.
 
-    Differs from / not given by the paper: shared child weights (Eq. 3) are a matter of the trials, not of the
-    strategy; everything that `Settings` says is not given; candidates found by resampling or by the filter count as if
-    the policy had drawn them at once. Imitation learns from the whole buffer, not from a part of it (line 19), and each
-    of its steps is sharpened and held by the prior as REINFORCE's are. The baseline of REINFORCE is that of what it is
-    given, intrinsic rewards included. Fixed: the prior and sigma_0 (`posterior`), the step and the scale of the
-    intrinsic reward (`curiosity`).
+    Differs from / not given by the paper: shared child weights (Eq. 3) are up to the trials, not to the strategy;
+    everything that `Settings` says is not given; candidates found by resampling or by the filter count as if the
+    policy had drawn them at once. Imitation learns from the whole buffer, not from a part of it (line 19), and each of
+    its steps is sharpened and held by the prior as those of REINFORCE are. The baseline of REINFORCE is that of what
+    it is given, intrinsic rewards included. Outputs are not handed on (`controller`); the likelihood of L_explore is
+    weighted (`learner`). Fixed: the prior and sigma_0 (`posterior`), the step and the scale of the intrinsic reward
+    (`curiosity`).
 
-    Time: 25 to 30 ms a trial in a search of 200 trials over 20 decisions, more towards its end. The filter's predictor
-    learns from at most 400 results, half of them the best and half the newest.
+    Time: 25 to 30 ms per trial in a search of 200 trials over 20 decisions, more towards its end. The predictor is
+    fitted to at most 400 results, half of them the best and half the newest.
 
     Reference: "AutoAD", IEEE TNNLS 2022, Eq. 4 to 19, Algorithm 1, Section V-C; Williams 1992.
 
@@ -103,14 +103,44 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         seed: int = 0,
         preset: str = "default",
         on_iteration: Callable[[dict[str, Any]], None] | None = None,
-        **changes: Any,
+        batch_size: int | None = None,
+        candidates: int | None = None,
+        varied: int | None = None,
+        learning_rate: float | None = None,
+        baseline_decay: float | None = None,
+        normalize_advantage: bool | None = None,
+        eta: float | None = None,
+        buffer_size: int | None = None,
+        replay_updates: int | None = None,
+        bayesian: bool | None = None,
+        sharpening: bool | None = None,
+        sharpening_rate: float | None = None,
+        initial_sigma: float | None = None,
+        kl_weight: float | None = None,
     ) -> None:
         super().__init__()
-        self.settings = settings_from(preset, seed=seed, **changes)
+        self.settings = settings_from(
+            preset,
+            seed=seed,
+            batch_size=batch_size,
+            candidates=candidates,
+            varied=varied,
+            learning_rate=learning_rate,
+            baseline_decay=baseline_decay,
+            normalize_advantage=normalize_advantage,
+            eta=eta,
+            buffer_size=buffer_size,
+            replay_updates=replay_updates,
+            bayesian=bayesian,
+            sharpening=sharpening,
+            sharpening_rate=sharpening_rate,
+            initial_sigma=initial_sigma,
+            kl_weight=kl_weight,
+        )
         self.on_iteration = on_iteration
         self._generator = torch.Generator().manual_seed(self.settings.seed)
-        # Of what REINFORCE is given, curiosity included, and of the rewards alone for the replay, which is not curious.
-        # With one for both, curiosity would raise every advantage, and make likelier whatever was drawn.
+        # REINFORCE's baseline includes the intrinsic rewards, that of the replay does not: with one for both, curiosity
+        # would raise every advantage, and make likelier whatever was drawn.
         self._baseline, self._curious_baseline = (
             MovingBaseline(decay=self.settings.baseline_decay, normalize=self.settings.normalize_advantage)
             for _ in range(2)
@@ -119,7 +149,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         self._buffer = ReplayBuffer(self.settings.buffer_size)
         self._iteration = 0
         self._tried: dict[Action, float | None] = {}
-        """Every submitted architecture with its reward; None until it has one."""
+        """Every submitted sample with its reward; None until it has one."""
         self._lowest: float | None = None
         self._best: float | None = None
         # NNI's training-service engine keeps weak references only, so without these list_models() would forget them.
@@ -127,7 +157,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         self._state: dict[str, Any] | None = None
 
     def extra_repr(self) -> str:
-        """Returns the settings."""
+        """Return the settings."""
         return ", ".join(f"{name}={value!r}" for name, value in vars(self.settings).items())
 
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
@@ -151,11 +181,9 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             curious = [r + self.settings.eta * gain for r, gain in zip(rewards, intrinsic, strict=True)]
             self._learner.reinforce(actions, self._curious_baseline.advantages(curious))
             self._imitate(zip(actions, metrics, strict=True))
-            if self._lowest is not None:  # or rewards of another height would have to make up for zeros
+            if self._lowest is not None:  # or stand-ins of 0.0 would pull the baselines away from the rewards
                 self._baseline.update(rewards)
                 self._curious_baseline.update(curious)
-            best_first = sorted(range(len(batch)), key=lambda i: -rewards[i])
-            self._learner.hand_on([actions[i] for i in best_first[: self.settings.handed_on]])
             self._learner.draw_weights()
             self._finish_iteration(
                 {
@@ -167,7 +195,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             )
 
     def _submit_batch(self) -> list[tuple[Action, ExecutableModelSpace]]:
-        """Submits up to n new candidates; fewer if the budget or the space ends."""
+        """Submit up to n new candidates, fewer if the budget or the space ends."""
         batch: list[tuple[Action, ExecutableModelSpace]] = []
         proposals: list[Action] = []
         while len(batch) < self.settings.batch_size and self.wait_for_resource():
@@ -184,7 +212,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         return batch
 
     def _propose(self) -> list[Action]:
-        """Draws new, valid candidates and keeps up to n, best first; none if the space is used up."""
+        """Return up to n new and valid candidates, best first; none if the space is exhausted."""
         found: dict[Action, None] = {}
         wanted = self.settings.candidates
         for _ in range(max(_MAX_CALLS, -(-wanted // _DRAWS_PER_CALL))):
@@ -204,20 +232,20 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                 found[action] = None
         if not found and not self._tried:
             raise ValueError(
-                f"The model space rejects every sample drawn, and {_MAX_INVALID_STEPS:,} after the last. Expected "
-                "constraints that leave more: loosen them."
+                f"The model space rejects every sample drawn, and the {_MAX_INVALID_STEPS:,} after the last one. "
+                "Expected constraints that leave more: loosen them."
             )
         if not found and n_all <= n_steps:
-            _logger.info("No untried candidate is left after %d. The search is finished.", len(self._tried))
+            _logger.info("All %d valid samples of the space have been tried. The search ends.", len(self._tried))
         elif not found:
             _logger.warning(
-                "The search ends after %d candidates: the constraints rejected or had given before all that was drawn "
-                "and %d after the last. Loosen them to go on.", len(self._tried), n_steps,
+                "The search ends after %d candidates: all drawn, and the %d after the last one, were rejected by the "
+                "constraints or tried before. Loosen the constraints to go on.", len(self._tried), n_steps,
             )  # fmt: skip
         return self._filter(list(found))[: self.settings.batch_size]
 
     def _filter(self, candidates: list[Action]) -> list[Action]:
-        """Puts first those of which the predictor expects most improvement on the best so far."""
+        """Return the candidates and variations of the best samples, the highest expected improvement first."""
         known = [(action, reward) for action, reward in self._tried.items() if reward is not None]
         if len(candidates) <= self.settings.batch_size or len(known) < _LEAST_TO_PREDICT:
             return candidates
@@ -230,7 +258,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         return [candidates[i] for i in improvement.argsort(descending=True, stable=True).tolist()]
 
     def _variations(self, drawn: set[Action]) -> list[Action]:
-        """Lists the new and valid architectures that differ from a remembered one in one decision."""
+        """Return the new and valid candidates that differ from one of the best samples in one decision."""
         varied: dict[Action, None] = {}
         for action, _ in self._buffer.entries[: self.settings.varied]:
             for t, n_choices in enumerate(self._n_choices):
@@ -238,7 +266,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         return [action for action in varied if action not in drawn and self._is_new(action)]
 
     def _imitate(self, results: Iterable[tuple[Action, float | None]]) -> None:
-        """Takes the measured architectures into the buffer, and learns from it (lines 13 to 22 of Algorithm 1)."""
+        """Add the measured samples to the buffer, and learn from it (lines 13 to 22 of Algorithm 1)."""
         for action, reward in results:
             if reward is not None:
                 self._buffer.add(action, reward)
@@ -253,10 +281,10 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         return action not in self._tried and self.model_space.contains(to_sample(self._decisions, action))
 
     def _rewards_of(self, metrics: Sequence[float | None]) -> list[float]:
-        """Returns the metrics with the lowest one so far in place of those that are missing."""
+        """Return the metrics, with the lowest one so far in place of missing ones."""
         measured = [metric for metric in metrics if metric is not None]
         if measured:
-            if self._lowest is None:  # all before have failed
+            if self._lowest is None:  # all trials before failed
                 self._lowest = min(measured)
                 self._tried = {a: None if reward is None else self._lowest for a, reward in self._tried.items()}
             self._lowest = min(self._lowest, *measured)
@@ -290,10 +318,10 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the state at the end of the last iteration, in plain types and tensors.
+        """Return the state at the end of the last iteration, in plain types and tensors.
 
-        A strategy with the same arguments, initialised with the same space, that loads it goes on bit for bit. An
-        iteration under way is not in it: its candidates are proposed again.
+        A strategy with the same arguments, initialised with the same space, that loads it continues bit for bit. An
+        unfinished iteration is not included: its samples are proposed again.
 
         Raises:
             RuntimeError: Before ``initialize``.
@@ -305,15 +333,15 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         return copy.deepcopy(self._state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from a state; to be called between ``initialize`` and ``run``.
+        """Continue from a state; to be called between ``initialize`` and ``run``.
 
         Args:
             state_dict: What `state_dict` returned, also after ``torch.save`` and ``torch.load(weights_only=True)``.
 
         Raises:
             RuntimeError: Before ``initialize``.
-            ValueError: If it is no such state, or belongs to other settings (but for the seed) or another space: other
-                decisions, values (compared by their repr), or another order of them. Nothing is changed then.
+            ValueError: If it is no such state, or that of other settings (the seed aside) or of another space: other
+                decisions, other values (compared by their repr), or another order of them. Nothing is changed then.
         """
         if self._state is None:
             raise RuntimeError(
@@ -367,6 +395,6 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
 
 
 def _metric_of(model: ExecutableModelSpace) -> float | None:
-    """Returns the final metric if there is one that can be reckoned with."""
+    """Return the final metric, or None if it is missing, not finite or too large."""
     value = math.nan if model.metric is None else float(model.metric)
     return value if abs(value) <= _LARGEST_METRIC else None

@@ -1,4 +1,4 @@
-"""The moving baseline b of Eq. 5, and the scale of what is left of a reward after it."""
+"""The moving baseline b of Eq. 5, and the scale of the advantages."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class MovingBaseline:
         v \leftarrow \gamma v + (1 - \gamma) \overline{(r - b)^2}, \qquad
         A_k = \frac{r_k - b}{\sqrt v}
 
-    :math:`\bar r` is the mean over the batch. The squared deviation v already contains the batch whose advantages it
-    scales, so that no advantage exceeds :math:`\sqrt{n / (1 - \gamma)}`, whatever the rewards.
+    :math:`\bar r` is the mean over the batch. The variance v already includes the batch whose advantages it scales, so
+    that no advantage exceeds :math:`\sqrt{n / (1 - \gamma)}`, whatever the rewards.
 
     Args:
         decay: gamma, in [0, 1).
-        normalize: Whether to divide by the running deviation; otherwise the advantage is r - b.
+        normalize: Whether to divide by the running standard deviation; otherwise the advantage is r - b.
 
     Differs from / not given by the paper: how b moves is not given (ENAS uses decay 0.99, starts at 0 and moves b
     before it subtracts it). Here b starts at the mean of the first batch, so that the first advantages have both
-    signs, and moves after the update. Division by the deviation is ours.
+    signs, and moves after the update. Division by the standard deviation is ours.
 
     Reference: Williams 1992, "Simple statistical gradient-following algorithms"; Pham et al. 2018 (ENAS).
 
@@ -44,24 +44,24 @@ class MovingBaseline:
         """v; None before the first batch."""
 
     def advantages(self, rewards: Sequence[float]) -> list[float]:
-        """Returns the advantage of each reward; changes nothing."""
+        """Return the advantage of each reward; change nothing."""
         baseline, variance = self._centre(rewards), self._next_variance(rewards)
         # v = 0 only if every reward so far equals b, and then every advantage is 0.
         scale = math.sqrt(variance) if self.normalize and variance > 0 else 1.0
         return [(reward - baseline) / scale for reward in rewards]
 
     def update(self, rewards: Sequence[float]) -> None:
-        """Moves v and b towards a batch of rewards."""
+        """Move v and b towards a batch of rewards."""
         self.variance = self._next_variance(rewards)
         baseline = self._centre(rewards)
         self.value = self.decay * baseline + (1 - self.decay) * math.fsum(rewards) / len(rewards)
 
     def state_dict(self) -> dict[str, float | None]:
-        """Returns b and v."""
+        """Return b and v."""
         return {"value": self.value, "variance": self.variance}
 
     def load_state_dict(self, state: dict[str, float | None]) -> None:
-        """Takes over b and v."""
+        """Load b and v."""
         self.value, self.variance = state["value"], state["variance"]
 
     def _centre(self, rewards: Sequence[float]) -> float:

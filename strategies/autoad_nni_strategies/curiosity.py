@@ -1,4 +1,4 @@
-"""The intrinsic reward: how much an architecture changes the belief about the controller's weights."""
+"""The intrinsic reward: how much a sample changes the posterior of the controller's weights."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["InformationGain", "information_gain"]
 
 @torch.no_grad()
 def information_gain(posterior: GaussianPosterior, gradient: Tensor, noise: Tensor, *, step: float = 0.01) -> float:
-    r"""Return KL[belief after || belief before] one architecture (Eq. 6, 7), in nats.
+    r"""Return KL[posterior after || posterior before] one sample (Eq. 6, 7), in nats.
 
-    The belief after is one natural-gradient step of :math:`\log p(a | \theta)` on (mu, rho), as in VIME:
+    The posterior after it is one natural-gradient step of :math:`\log p(a | \theta)` on (mu, rho), as in VIME:
 
     .. math:: \mu' = \mu + s \sigma^2 g, \qquad \rho' = \rho + s \frac{\sigma^2}{2 \dot\sigma^2} g_\rho,
         \qquad g_\rho = g \epsilon \dot\sigma, \quad \dot\sigma = \partial \sigma / \partial \rho ,
@@ -26,35 +26,36 @@ def information_gain(posterior: GaussianPosterior, gradient: Tensor, noise: Tens
     with :math:`g = \nabla_\theta \log p(a | \theta)` at :math:`\theta = \mu + \sigma \epsilon`.
 
     Args:
-        posterior: The belief before.
+        posterior: Before the sample.
         gradient: g, a flat vector.
         noise: epsilon, a flat vector.
         step: s.
 
-    A repeated architecture surprises less only as far as learning has made it likelier: its advantages do that, not its
-    having been seen. With advantages of 0, or under a prior that outweighs them, its gain stays.
+    The gain of a repeated sample falls only as far as learning has made it likelier, and that is the work of its
+    advantages, not of its having been seen. With advantages of 0, or under a prior that outweighs them, it stays.
 
-    Differs from the paper: its belief after steps 1 ... t of an architecture is here that after the whole one; Eq. 7
-    sums over t. Reference: Houthooft et al. 2016, "VIME", whose step 0.01 and second-order metric these are.
+    Differs from the paper: one update for the whole sample; Eq. 7 sums over the updates after its tokens 1 ... t.
+
+    Reference: Houthooft et al. 2016, "VIME", whose step 0.01 and second-order metric these are.
 
     Example:
         >>> posterior = GaussianPosterior(torch.nn.Linear(1, 1), sigma=0.1)
         >>> information_gain(posterior, torch.zeros(2), torch.zeros(2))
         0.0
     """
-    # Gains are some 1e-7 nats over thousands of weights: in 32 bits half of that is rounding.
+    # Gains are some 1e-7 nats over thousands of weights: in 32 bits half of that would be rounding error.
     mu, rho, g, epsilon = (values.double() for values in (posterior.mu, posterior.rho, gradient, noise))
-    sigma, slope = F.softplus(rho), torch.sigmoid(rho)  # the slope is softplus's
+    sigma, slope = F.softplus(rho), torch.sigmoid(rho)  # the slope is that of softplus
     mu_after = mu + step * sigma.square() * g
     rho_after = rho + step * sigma.square() / (2 * slope.square()) * (g * epsilon * slope)
     return max(0.0, gaussian_divergence(mu_after, F.softplus(rho_after), mu, sigma).item())
 
 
 class InformationGain:
-    """Puts information gains on the scale of the rewards: divided by the median of the recent ones, and clipped.
+    """Scales information gains to rewards: divided by the median of the recent ones, and clipped.
 
     Args:
-        memory: How many gains the median is of.
+        memory: How many recent gains the median is taken over.
         ceiling: The largest gain after division.
 
     Not given by the paper: both. The division is VIME's.
@@ -70,7 +71,7 @@ class InformationGain:
         self._recent: deque[float] = deque(maxlen=memory)
 
     def scaled(self, gains: list[float]) -> list[float]:
-        """Take new gains in, and return them on the scale."""
+        """Add new gains to the recent ones, and return them scaled."""
         self._recent.extend(gains)
         median = statistics.median(self._recent)
         return [min(self.ceiling, gain / median) if median > 0 else 0.0 for gain in gains]
@@ -80,6 +81,6 @@ class InformationGain:
         return list(self._recent)
 
     def load_state_dict(self, state: list[float]) -> None:
-        """Take over the recent gains."""
+        """Load the recent gains."""
         self._recent.clear()
         self._recent.extend(state)

@@ -13,12 +13,12 @@ __all__ = ["GaussianPosterior", "ScaleMixture", "gaussian_divergence", "sharpen"
 
 
 class ScaleMixture:
-    r"""The prior over one weight: a wide and a narrow Gaussian around zero, mixed.
+    r"""The prior of one weight: a mixture of a wide and a narrow Gaussian around zero.
 
     .. math:: p(w) = \pi \mathcal{N}(w; 0, \sigma_1^2) + (1 - \pi) \mathcal{N}(w; 0, \sigma_2^2)
 
-    Not given by the paper: the prior, here that of Fortunato et al. 2017, "Bayesian recurrent neural networks",
-    mixed per weight.
+    Not given by the paper: the prior, here that of Fortunato et al. 2017, "Bayesian recurrent neural networks", with a
+    mixture per weight.
 
     Example:
         >>> at_zero = ScaleMixture().log_prob(torch.zeros(1)).item()
@@ -43,7 +43,7 @@ class GaussianPosterior(nn.Module):
     parameters; the network's own values are the initial means.
 
     Args:
-        network: Whose weights. It is not kept.
+        network: The network; no reference to it is kept.
         sigma: Initial standard deviation, above 0.
 
     Example:
@@ -61,7 +61,7 @@ class GaussianPosterior(nn.Module):
 
     @property
     def sigma(self) -> Tensor:
-        """The standard deviations, a flat vector."""
+        """Standard deviations, a flat vector."""
         return F.softplus(self.rho)
 
     def sample(self, noise: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class GaussianPosterior(nn.Module):
 
 
 def gaussian_log_prob(offsets: Tensor, sigma: Tensor | float) -> Tensor:
-    """The log density of offsets from the mean."""
+    """Return the log density of offsets from the mean."""
     log_sigma = sigma.log() if isinstance(sigma, Tensor) else math.log(sigma)
     return -0.5 * (offsets / sigma).square() - log_sigma - 0.5 * math.log(2 * math.pi)
 
@@ -97,7 +97,7 @@ def gaussian_divergence(mu: Tensor, sigma: Tensor, mu_0: Tensor, sigma_0: Tensor
 
 
 def sharpen(phi: Tensor, gradient: Tensor, *, rate: float, sigma_0: float, noise: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Move sampled weights towards the data, and tell what that costs (Eq. 14, 16).
+    r"""Move sampled weights towards the data, and return the divergence that this costs (Eq. 14, 16).
 
     .. math:: \theta = \phi - \eta \nabla_\phi(-\log p(D | \phi)) + \sigma_0 \epsilon, \qquad
         \mathrm{KL}[q(\theta | \phi, D) \| p(\theta | \phi)] = \frac{\|\eta \nabla_\phi\|^2}{2 \sigma_0^2}

@@ -1,4 +1,4 @@
-"""The memory of self-imitation: the best architectures so far (Section IV-C)."""
+"""The replay buffer of self-imitation: the best samples so far (Section IV-C)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["ReplayBuffer"]
 
 
 class ReplayBuffer:
-    """Keeps the best architectures with their rewards, none twice; of equally good ones, the earlier.
+    """Keeps the best samples with their rewards, none twice; of equally good ones, the earlier.
 
     Args:
         size: How many; 0 keeps none.
@@ -24,10 +24,10 @@ class ReplayBuffer:
     def __init__(self, size: int) -> None:
         self.size = size
         self.entries: list[tuple[Action, float]] = []
-        """(architecture, reward), best first."""
+        """(sample, reward), best first."""
 
     def add(self, action: Action, reward: float) -> None:
-        """Take an architecture in, if it is among the best."""
+        """Add a sample, if it is among the best."""
         if any(action == kept for kept, _ in self.entries):
             return
         self.entries.append((action, reward))
@@ -39,5 +39,5 @@ class ReplayBuffer:
         return [[list(action), reward] for action, reward in self.entries]
 
     def load_state_dict(self, state: list[list[list[int] | float]]) -> None:
-        """Take over the entries."""
+        """Load the entries."""
         self.entries = [(tuple(action), float(reward)) for action, reward in state]  # type: ignore[arg-type]

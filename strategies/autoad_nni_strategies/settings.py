@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = ["PRESETS", "Settings", "settings_from"]
@@ -11,50 +11,40 @@ __all__ = ["PRESETS", "Settings", "settings_from"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    r"""What the strategy can be told; the defaults are the preset ``default``.
+    r"""All settings of the strategy; the defaults are the preset ``default``.
 
     Attributes:
         seed: Seed of the strategy's own generator.
-        batch_size: Candidates that are trained per iteration (n of Eq. 5; K of Fig. 1). Not given by the paper.
+        batch_size: Samples that are trained per iteration (n of Eq. 5; K of Fig. 1). Not given by the paper.
         candidates: Candidates that are drawn per iteration (M of Fig. 1); the filter keeps ``batch_size`` of them.
             Equal to ``batch_size``: no filter. Not given by the paper.
-        varied: Of the remembered architectures, how many of the best join the candidates of the filter, each in every
-            variant with one other choice; 0: none. Not in the paper.
-        handed_on: Of the trained candidates, how many of the best hand the controller's output on to the next
-            iteration (Fig. 1); 0: none. Not given by the paper.
+        varied: How many of the best samples in the replay buffer join the filter's candidates, each in every variant
+            that differs in one choice; 0: none. Not in the paper.
         learning_rate: Adam's step size. The paper's 3.5e-4, meant for 500 epochs, moves the policy slowly within 100
             trials; under the ``kl_weight`` of ``paper`` not at all.
         baseline_decay: gamma of `MovingBaseline`. Not given by the paper; ENAS has 0.99.
-        normalize_advantage: Whether advantages are divided by their running deviation. Not in the paper.
+        normalize_advantage: Whether advantages are divided by their running standard deviation. Not in the paper.
         eta: Weight of the intrinsic reward (Eq. 7); 0: no curiosity.
-        buffer_size: Architectures that self-imitation keeps; 0: no self-imitation.
+        buffer_size: Samples in the replay buffer of self-imitation; 0: no self-imitation.
         replay_updates: Updates from the buffer per iteration (line 18 of Algorithm 1). Not given by the paper.
-        bayesian: Whether the controller's weights are a distribution (Eq. 8 to 12).
+        bayesian: Whether the controller's weights have a distribution (Eq. 8 to 12).
         sharpening: Whether that distribution is sharpened (Eq. 13 to 17).
         sharpening_rate: :math:`\eta` of Eq. 14, for advantages of about 1: with ``normalize_advantage`` false and
-            rewards in the thousands it throws the weights out of their range. Not given by the paper, where each weight
-            has its own and learns it through the divergence of Eq. 16; one fixed number here, so that this divergence
-            has no gradient.
-        explore_likelihood: The likelihood of L_explore (Eq. 14 to 16). ``advantage``: architectures count by their
-            advantages, so that REINFORCE (Eq. 5) is part of L_explore, one step does both, and sharpening moves weights
-            towards what is good. ``plain``, as printed: all count alike, in a step of its own before that of REINFORCE,
-            which is then neither sharpened nor held by the prior. Of a policy's own samples the plain likelihood has no
-            gradient on average; what it adds is to make likelier what the filter picked. It was no better
-            (benchmarks/strategies/tune_autoad.py). Without ``bayesian``: no L_explore, REINFORCE alone.
+            rewards in the thousands the weights overflow. Not given by the paper, where each weight has its own rate
+            and learns it through the divergence of Eq. 16; here one constant, so that this divergence has no gradient.
         initial_sigma: Standard deviation of the weights at the start. Not given by the paper; Fortunato et al. 2017
             have 0.046 to 0.092.
         kl_weight: Weight of the divergence from the prior, 1 / C of Eq. 16. Not given by the paper; the 1e-2 of
             ``paper`` is ours. The divergence is some 10^5 nats, so that its gradient is thousands of times that of the
-            rewards, and the belief, and with it curiosity, hardly moves by them (benchmarks/strategies/tune_paper.py).
-            The default's 0 leaves the prior out altogether: nothing holds the weights back, and ``kl_prior`` is told
-            as 0.
+            rewards, and they hardly move the posterior, nor with it curiosity (benchmarks/strategies/tune_paper.py).
+            The default's 0 leaves the prior out altogether: nothing holds the weights back, and ``kl_prior`` is
+            reported as 0.
     """
 
     seed: int = 0
     batch_size: int = 5
     candidates: int = 100
     varied: int = 10
-    handed_on: int = 0
     learning_rate: float = 2e-2
     baseline_decay: float = 0.9
     normalize_advantage: bool = True
@@ -64,7 +54,6 @@ class Settings:
     bayesian: bool = True
     sharpening: bool = True
     sharpening_rate: float = 1e-3
-    explore_likelihood: str = "advantage"
     initial_sigma: float = 0.05
     kl_weight: float = 0.0
 
@@ -90,7 +79,7 @@ def _require(name: str, value: object, fits: bool, expected: str) -> None:
 
 
 def _is_real(value: object) -> bool:
-    # Beyond _LARGEST the arithmetic of 32 bits fails in the middle of a search.
+    # Beyond _LARGEST, 32-bit arithmetic overflows in the middle of a search.
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
@@ -110,7 +99,6 @@ _RULES: dict[str, _Rule] = {
     "batch_size": _COUNT,
     "candidates": _COUNT,
     "varied": _COUNT_OR_NONE,
-    "handed_on": _COUNT_OR_NONE,
     "learning_rate": _POSITIVE,
     "baseline_decay": ("a number from 0 to below 1", lambda decay: _is_real(decay) and 0 <= decay < 1),
     "normalize_advantage": _SWITCH,
@@ -120,7 +108,6 @@ _RULES: dict[str, _Rule] = {
     "bayesian": _SWITCH,
     "sharpening": _SWITCH,
     "sharpening_rate": _POSITIVE,
-    "explore_likelihood": ("advantage or plain", lambda value: value in ("advantage", "plain")),
     "initial_sigma": ("a number above 0, up to 10", lambda value: _is_real(value) and 0 < value <= 10),
     "kl_weight": _NOT_NEGATIVE,
 }
@@ -130,7 +117,6 @@ PRESETS = {
     "paper": Settings(
         candidates=5,
         varied=0,
-        handed_on=2,
         learning_rate=3.5e-4,
         baseline_decay=0.99,
         normalize_advantage=False,
@@ -141,14 +127,13 @@ PRESETS = {
     ),
 }
 """``default``: for some 100 trials. ``paper``: the article's constants, and its sources' where it gives none; where
-these give none either (``batch_size``, ``handed_on``, ``replay_updates``, ``sharpening_rate``, ``kl_weight``) ours. Its
-likelihood is the advantage-weighted one, as the printed one, ``plain``, has no gradient on average."""
+these give none either (``batch_size``, ``replay_updates``, ``sharpening_rate``, ``kl_weight``) ours."""
 
 
 def settings_from(preset: str, **changes: Any) -> Settings:
-    """Returns a preset with every change that is not None.
+    """Return a preset with every change that is not None.
 
-    A smaller number of ``candidates`` than ``batch_size`` follows from a changed ``batch_size`` only; it is raised.
+    If ``batch_size`` is changed alone, ``candidates`` is raised to it where it is smaller.
 
     Raises:
         ValueError: If the preset is unknown, or a value is out of its range.
@@ -159,11 +144,6 @@ def settings_from(preset: str, **changes: Any) -> Settings:
         8
     """
     _require("preset", preset, isinstance(preset, str) and preset in PRESETS, "one of " + ", ".join(sorted(PRESETS)))
-    known = [field.name for field in fields(Settings)]
-    unknown = [name for name in changes if name not in known]
-    if unknown:
-        hint = " To share weights, give trialCommand --weight-sharing" if unknown[0] == "weight_sharing" else ""
-        raise TypeError(f"there is no setting {unknown[0]!r}. Expected one of {', '.join(known)}: correct it.{hint}")
     given = {name: value for name, value in changes.items() if value is not None}
     batch_size = given.get("batch_size")
     if batch_size is not None and _is_whole(batch_size, 1) and "candidates" not in given:

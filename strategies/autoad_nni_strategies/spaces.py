@@ -15,7 +15,7 @@ Action = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Decision:
-    """One token of the controller: a label and the values to choose from.
+    """One token of the controller: a label and its values.
 
     Attributes:
         label: The mutable's label, a plain str (NNI's own label type cannot be loaded with ``weights_only=True``).
@@ -27,9 +27,9 @@ class Decision:
 
 
 def decisions_of(space: Mutable) -> tuple[Decision, ...]:
-    """Lists the decisions of an NNI space, in the order in which the space declares them.
+    """List the decisions of an NNI space, in the order in which the space declares them.
 
-    Constraints and other annotations are no decisions; `AutoADStrategy` rejects the samples that break them.
+    Constraints and other annotations are not decisions; `AutoADStrategy` rejects the samples that break them.
     The prior ``weights`` of a Categorical are not used.
 
     Args:
@@ -37,7 +37,7 @@ def decisions_of(space: Mutable) -> tuple[Decision, ...]:
 
     Raises:
         TypeError: If a mutable is not categorical.
-        ValueError: If there is nothing to choose.
+        ValueError: If the space has no mutables.
 
     Example:
         >>> from nni.mutable import Categorical, MutableList
@@ -62,7 +62,7 @@ def decisions_of(space: Mutable) -> tuple[Decision, ...]:
 
 
 def to_sample(decisions: tuple[Decision, ...], action: Action) -> dict[str, Any]:
-    """Names the values that an action chooses, in the form that ``freeze`` takes.
+    """Return the sample of an action: the chosen value for each label, as ``freeze`` takes it.
 
     Example:
         >>> to_sample((Decision("width", (8, 16)), Decision("bias", (True, False))), (1, 0))
@@ -72,7 +72,7 @@ def to_sample(decisions: tuple[Decision, ...], action: Action) -> dict[str, Any]
 
 
 def size_of(decisions: tuple[Decision, ...]) -> int:
-    """Counts the actions, constraints aside.
+    """Return the number of actions, ignoring constraints.
 
     Example:
         >>> size_of((Decision("width", (8, 16)), Decision("depth", (1, 2, 3))))
@@ -85,7 +85,7 @@ def size_of(decisions: tuple[Decision, ...]) -> int:
 
 
 def successor(decisions: tuple[Decision, ...], action: Action) -> Action:
-    """Returns the next action in lexicographic order; the first one follows the last.
+    """Return the next action in lexicographic order; the first one follows the last.
 
     Example:
         >>> decisions = (Decision("width", (8, 16)), Decision("depth", (1, 2, 3)))

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoad_nni.bench.figures import draw
-from autoad_nni.bench.report import best_so_far, curves_of, markdown, per_window, top_so_far, trials_to_reach
-from autoad_nni.bench.runs import Run
-from autoad_nni.bench.statistics import estimate, rank_correlation
+from benchmarks.strategies.figures import draw
+from benchmarks.strategies.report import best_so_far, curves_of, markdown, per_window, top_so_far, trials_to_reach
+from benchmarks.strategies.runs import Run
+from benchmarks.strategies.stats import estimate, rank_correlation
 
 NAN = float("nan")
 

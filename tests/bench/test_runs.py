@@ -16,14 +16,14 @@ from nni.nas.space import ModelStatus
 from nni.nas.strategy import hpo
 from tiny_table import N_MODELS, exhaustive, reward, write
 
-from autoad_nni.bench.answers import Answers, exact
-from autoad_nni.bench.engine import SimulatedEngine
-from autoad_nni.bench.runs import ResultsFile, play
-from autoad_nni.bench.specs import PEERS, RANDOM, SPECS, Spec, missing, select
-from autoad_nni.bench.tables import read_table
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
 from autoad_nni.searches.spaces import SampleSpace
+from benchmarks.strategies.answers import Answers, exact
+from benchmarks.strategies.engine import SimulatedEngine
+from benchmarks.strategies.runs import ResultsFile, play
+from benchmarks.strategies.specs import PEERS, RANDOM, SPECS, Spec, missing, select
+from benchmarks.strategies.tables import read_table
 
 PLAYABLE = [name for name, spec in SPECS.items() if missing(spec) is None]
 
@@ -98,12 +98,12 @@ def results(path: Path) -> list[Mapping[str, Any]]:
 
 def test_runs_go_on_after_an_interruption(answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, spec = tmp_path / "results.jsonl", SPECS[RANDOM]
-    monkeypatch.setattr("autoad_nni.bench.runs.STRATEGIES", Counting(stop_at=3))
+    monkeypatch.setattr("benchmarks.strategies.runs.STRATEGIES", Counting(stop_at=3))
     with pytest.raises(KeyboardInterrupt):
         ResultsFile(path).play(RANDOM, spec, range(4), answers, 10)
     assert [line["seed"] for line in results(path)] == [0, 1]
     path.write_text(path.read_text() + '{"name": "ran')  # as a power cut leaves it
-    monkeypatch.setattr("autoad_nni.bench.runs.STRATEGIES", counting := Counting())
+    monkeypatch.setattr("benchmarks.strategies.runs.STRATEGIES", counting := Counting())
     runs = ResultsFile(path).play(RANDOM, spec, range(4), answers, 10)
     assert counting.built == 2
     assert [line["seed"] for line in results(path)] == [0, 1, 2, 3]
@@ -127,7 +127,9 @@ def test_a_recorded_run_is_used_where_the_question_is_the_same(answers: Answers,
 
 def test_a_wrong_line_of_results_is_named(tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_text('{"name": "random"}\n')
-    with pytest.raises(AutoADError, match=r"results.jsonl, line 1 is no run. Expected one per line. Remove the line"):
+    with pytest.raises(
+        AutoADError, match=r"results.jsonl, line 1 is not a search. Expected one per line. Remove the line"
+    ):
         ResultsFile(tmp_path / "results.jsonl")
 
 
@@ -136,10 +138,11 @@ def test_wrong_arguments_of_a_strategy_are_named(answers: Answers) -> None:
         play("mine", Spec("autoad", {"batch": 3}), 0, answers, 5)
 
 
-def test_strategies_are_chosen_by_name() -> None:
+def test_strategies_are_selected_by_name() -> None:
     assert select(None) == SPECS
     assert list(select("tpe,autoad paper")) == ["autoad paper", "tpe"]
-    with pytest.raises(AutoADError, match=r"--only names 'rl'. Expected some of: autoad, autoad paper, .*random"):
+    assert select("grid_search, random") == {"random": SPECS["random"], "grid_search": Spec("grid_search", {})}
+    with pytest.raises(AutoADError, match=r"^only names 'rl'. Expected some of: autoad, .*random, .*grid_search"):
         select("random,rl")
     assert set(PEERS) <= set(SPECS)
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from tiny_table import line, reward, uniform, write
 
-from autoad_nni.bench.forest import Forest
-from autoad_nni.bench.measures import MAX_MACS, measure
-from autoad_nni.bench.surrogate import Surrogate
-from autoad_nni.bench.tables import read_table
 from autoad_nni.errors import AutoADError
 from autoad_nni_search_spaces import AutoencoderSpace
+from benchmarks.strategies.forest import Forest
+from benchmarks.strategies.measures import MAX_MACS, measure
+from benchmarks.strategies.surrogate import Surrogate
+from benchmarks.strategies.tables import read_table
 
 LARGE = {
     **uniform(1)[0],

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import gzip
-import re
 from pathlib import Path
 
 import pytest
 from tiny_table import N_MODELS, VALUES, exhaustive, line, reward, write
 
-from autoad_nni.bench.answers import exact, load_answers
-from autoad_nni.bench.measures import MAX_MACS
-from autoad_nni.bench.tables import find_table, read_table
 from autoad_nni.errors import AutoADError
+from benchmarks.strategies.answers import exact, load_answers
+from benchmarks.strategies.tables import find_table, read_table
 
 SAMPLE = exhaustive()[0]
 
@@ -83,9 +81,3 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         read_table(tmp_path / "none.jsonl")
     with pytest.raises(AutoADError, match=r"has no table. Expected small.jsonl.gz or random.jsonl.gz"):
         load_answers(tmp_path)
-
-
-def test_the_limit_is_that_of_the_recorder() -> None:
-    recorder = Path(__file__).parents[2] / "benchmarks" / "strategies" / "record.py"
-    found = re.search(r"^MAX_MACS = ([\d_]+)$", recorder.read_text(), re.MULTILINE)
-    assert found is not None and int(found[1]) == MAX_MACS

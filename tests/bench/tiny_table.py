@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from autoad_nni.bench.measures import MAX_MACS, measure
 from autoad_nni_search_spaces import AutoencoderSpace
+from benchmarks.strategies.measures import MAX_MACS, measure
 
 Sample = dict[str, Any]
 

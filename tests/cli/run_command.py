@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +24,8 @@ class Ended(NamedTuple):
     err: str
 
 
-def command(*arguments: object) -> Ended:
-    """Runs the command in this process: the same code, without the seconds of importing torch."""
+def command(*arguments: object, main: Callable[[list[str]], None] = main) -> Ended:
+    """Run the command in this process: the same code, without the seconds of importing torch."""
     threads, level = torch.get_num_threads(), logging.getLogger("nni").level
     out, err, code = io.StringIO(), io.StringIO(), None
     try:

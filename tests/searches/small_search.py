@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +12,6 @@ from unittest.mock import patch
 import nni.nas.strategy.hpo
 from nni.mutable import Categorical
 from nni.nas.execution import ExecutionEngine, SequentialExecutionEngine
-from nni.nas.execution.event import TrainingEndEvent
-from nni.nas.space import ModelStatus
 
 from autoad_nni.registry import STRATEGIES
 from autoad_nni.searches.journal import Journal
@@ -40,45 +38,10 @@ def quality(sample: Sample) -> float:
 
 
 class Killed(KeyboardInterrupt):
-    """Stops a sitting in the middle of a trial, leaving the journal as a kill does."""
+    """Stops a session in the middle of a trial, leaving the journal as a kill does."""
 
 
-class LifoEngine(ExecutionEngine):
-    """Two trials at a time, the newest ends first: results come in another order than submissions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.running: list[SampleSpace] = []
-
-    def submit_models(self, *models: SampleSpace) -> None:
-        self.running += models
-
-    def idle_worker_available(self) -> bool:
-        while len(self.running) > 1:
-            self._end_one()
-        return True
-
-    def wait_models(self, *models: SampleSpace) -> None:
-        while self.running:
-            self._end_one()
-
-    def budget_available(self) -> bool:
-        return True
-
-    def list_models(self, status: ModelStatus | None = None) -> Iterable[SampleSpace]:
-        return []
-
-    def _end_one(self) -> None:
-        model = self.running.pop()
-        try:
-            model.execute()
-            status = ModelStatus.Trained
-        except RuntimeError:
-            status = ModelStatus.Failed
-        self.dispatch_model_event(TrainingEndEvent(model, status))
-
-
-class Sitting:
+class Session:
     """One process's part of a search: fresh strategy, space and engine on the journal that is there."""
 
     def __init__(

@@ -55,11 +55,17 @@ def test_arguments_that_a_strategy_does_not_take_are_named(
     message = str(caught.value)
     assert message.startswith(f"strategy '{strategy}' does not take strategy_args {arguments}: ")
     assert reason in message and "\n" not in message
-    assert message.endswith("Correct tuner.classArgs.")
+    assert message.endswith("). Correct tuner.classArgs.")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_tpe_maximises_and_can_be_told_otherwise() -> None:
+def test_an_unknown_argument_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(AutoADError, match=r"AutoADStrategy \(preset, batch_size, .*, kl_weight\)\. Correct") as caught:
+        search("autoad", weight_sharing=True)
+    assert str(caught.value).endswith("; to share weights, give trialCommand --weight-sharing.")
+
+
+def test_the_tpe_maximises_unless_it_is_set_to_minimise() -> None:
     """NNI's default looks for the worst model."""
     from nni.algorithms.hpo.tpe_tuner import OptimizeMode
 

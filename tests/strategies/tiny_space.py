@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("NNI_FRAMEWORK", "none")
 
 import nni
+from lifo_engine import LifoEngine
 from nni.mutable import Categorical, Mutable, MutableDict
 from nni.nas.evaluator import FunctionalEvaluator
 from nni.nas.execution import ExecutionEngine, SequentialExecutionEngine
-from nni.nas.execution.event import FinalMetricEvent, TrainingEndEvent
+from nni.nas.execution.event import FinalMetricEvent
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace, MutableDropout, MutableLinear
-from nni.nas.space import ExecutableModelSpace, ModelStatus, RawFormatModelSpace
+from nni.nas.space import ExecutableModelSpace, RawFormatModelSpace
 from torch import nn
 
 from autoad_nni_strategies import AutoADStrategy
@@ -72,49 +73,22 @@ def grid_space(*sizes: int, **more: Mutable) -> RawFormatModelSpace:
     return RawFormatModelSpace(MutableDict({**choices, **more}), None)
 
 
-class PlayedEngine(ExecutionEngine):  # type: ignore[misc]
-    """Answers from a function; a None is a failed trial. Trials end only when waited for, the newest first."""
+class PlayedEngine(LifoEngine):
+    """Answers from a function; None is a failed trial."""
 
     def __init__(self, answer: Callable[[Sample], float | None], trials: int, concurrency: int = 1) -> None:
-        super().__init__()
+        super().__init__(trials=trials, concurrency=concurrency)
         self.answer = answer
-        self.trials = trials
-        self.concurrency = concurrency
-        self.models: list[ExecutableModelSpace] = []
-        self.running: list[ExecutableModelSpace] = []
-        self.at_once = 0
 
     @property
     def samples(self) -> list[Sample]:
         return [model.sample for model in self.models]
 
-    def submit_models(self, *models: ExecutableModelSpace) -> None:
-        self.models.extend(models)
-        self.running.extend(models)
-        self.at_once = max(self.at_once, len(self.running))
-
-    def wait_models(self, *models: ExecutableModelSpace) -> None:
-        while self.running:
-            self._end_one()
-
-    def idle_worker_available(self) -> bool:
-        if len(self.running) == self.concurrency:
-            self._end_one()
-        return True
-
-    def budget_available(self) -> bool:
-        return len(self.models) < self.trials
-
-    def list_models(self, status: ModelStatus | None = None) -> Iterable[ExecutableModelSpace]:
-        return [model for model in self.models if status in (None, model.status)]
-
-    def _end_one(self) -> None:
-        model = self.running.pop()
+    def execute(self, model: ExecutableModelSpace) -> bool:
         metric = self.answer(model.sample)
         if metric is not None:
             self.dispatch_model_event(FinalMetricEvent(model, metric))
-        status = ModelStatus.Failed if metric is None else ModelStatus.Trained
-        self.dispatch_model_event(TrainingEndEvent(model, status))
+        return metric is not None
 
 
 def play(

@@ -1,4 +1,4 @@
-"""What stands in for training: the reward of any sample of a space, from a recorded table."""
+"""The reward of any sample of a space, from a recorded table instead of training."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoad_nni.bench.surrogate import Surrogate
-from autoad_nni.bench.tables import Table, find_table, key_of, read_table
 from autoad_nni.errors import AutoADError
+from benchmarks.strategies.surrogate import Surrogate
+from benchmarks.strategies.tables import Table, find_table, key_of, read_table
 
 __all__ = ["Answers", "exact", "load_answers", "surrogate"]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The rewards of a whole search space.
+    """The rewards of all samples of a search space.
 
     Attributes:
         name: Of the table.
         search_space: Values by label.
-        answer: Reward of a sample.
+        answer: Returns the reward of a sample.
         description: Where the rewards come from, in one line.
-        digest: Two with the same digest answer the same.
+        digest: Equal digests, equal rewards.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Answers:
 
 
 def exact(table: Table) -> Answers:
-    """Answers with what was recorded; the space has the values that the table has.
+    """Return the recorded rewards; the space has the values that the table has.
 
     Raises:
         AutoADError: If the table lacks a model of that space.
@@ -45,7 +45,7 @@ def exact(table: Table) -> Answers:
     if len(rewards) != expected:
         raise AutoADError(
             f"{table.path} has {len(rewards)} of {expected} models. Expected every combination of its values. "
-            "Record the rest with: python benchmarks/strategies/record.py"
+            "Record the rest with: python -m benchmarks.strategies.record"
         )
     rejected = sum(line.verdict != "ok" for line in table.lines)
     return Answers(
@@ -58,7 +58,7 @@ def exact(table: Table) -> Answers:
 
 
 def surrogate(table: Table) -> Answers:
-    """Answers with a regression over the whole space whose labels the table has; see `Surrogate`.
+    """Return the rewards of a regression over the whole space whose labels the table has; see `Surrogate`.
 
     Raises:
         AutoADError: If the table has too few lines, or a label or value that the space does not have.
@@ -80,7 +80,7 @@ _KINDS: Mapping[str, Callable[[Table], Answers]] = {"small": exact, "random": su
 
 
 def load_answers(folder: Path) -> list[Answers]:
-    """Reads the tables of a folder: ``small``, which is exhaustive, and ``random``, or one of them.
+    """Read the tables of a folder: ``small``, which is exhaustive, and ``random``, or one of them.
 
     Raises:
         AutoADError: If there is none, or one is faulty.
@@ -89,7 +89,7 @@ def load_answers(folder: Path) -> list[Answers]:
     if not paths:
         raise AutoADError(
             f"{folder} has no table. Expected small.jsonl.gz or random.jsonl.gz. "
-            "Give --tables with the folder benchmarks/strategies of a clone of the repository, or record one with: "
-            "python benchmarks/strategies/record.py"
+            "Give a folder that has one as [[tables]], or record one with: "
+            "python -m benchmarks.strategies.record"
         )
     return [_KINDS[name](read_table(path)) for name, path in paths.items()]

@@ -25,7 +25,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Returns mean and 95 % interval; of paired differences, this is the paired t interval.
+    """Return mean and 95 % interval; of paired differences, this is the paired t interval.
 
     Example:
         >>> mean, margin = estimate([0.1, 0.2, 0.3])
@@ -39,7 +39,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
-    """Returns Spearman's rank correlation; ties have their mean rank.
+    """Return Spearman's rank correlation; ties have their mean rank.
 
     Example:
         >>> rank_correlation([1, 2, 3], [10, 30, 20])

@@ -10,9 +10,9 @@ __all__ = ["Forest"]
 
 
 class Forest:
-    """scikit-learn's random forest; all trees are descended at once.
+    """scikit-learn's random forest, with all trees descended at once.
 
-    scikit-learn goes from tree to tree in Python, which takes some fifty times as long for a single row.
+    scikit-learn loops over the trees in Python, which takes some fifty times as long for a single row.
 
     Args:
         features: A row per model.
@@ -46,8 +46,8 @@ class Forest:
         self._depth = max(tree.max_depth for tree in trees)
 
     def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns a number per row."""
-        inputs = rows.astype(np.float32)  # as scikit-learn has it
+        """Return the prediction for each row."""
+        inputs = rows.astype(np.float32)  # as scikit-learn does
         numbers = np.arange(len(rows))[:, None]
         nodes = np.tile(self._roots, (len(rows), 1))
         for _ in range(self._depth):

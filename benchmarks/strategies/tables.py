@@ -1,4 +1,4 @@
-"""Reads the recorded tables: one line of JSON per child model that was trained."""
+"""Reads the recorded tables: one line of JSON per model that was trained."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from autoad_nni.errors import AutoADError
 __all__ = ["Key", "Line", "Table", "find_table", "key_of", "read_table"]
 
 Key = tuple[tuple[str, Any], ...]
-_RECORD = "Record it anew with: python benchmarks/strategies/record.py"
+_RECORD = "Record it anew with: python -m benchmarks.strategies.record"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One child model.
+    """One model.
 
     Attributes:
         sample: A value for every label.
-        reward: What a trial of it reported; 0 where it was rejected.
+        reward: Reward of its trial; 0 if it was rejected.
         verdict: ``ok``, or why it was rejected.
         macs: Multiply-adds for one image.
     """
@@ -40,11 +40,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """All lines of one file.
+    """The lines of one file.
 
     Attributes:
         path: The file.
-        lines: At least one; all have the same labels, and no sample is there twice.
+        lines: At least one; all have the same labels, and no sample occurs twice.
         digest: Of the text of the file, compressed or not.
     """
 
@@ -59,7 +59,7 @@ class Table:
 
     @cached_property
     def search_space(self) -> dict[str, tuple[Any, ...]]:
-        """The distinct values of each label, in an order that does not depend on that of the lines."""
+        """The distinct values of each label; their order does not depend on that of the lines."""
         labels = self.lines[0].sample
         return {label: tuple(sorted({line.sample[label] for line in self.lines}, key=_order)) for label in labels}
 
@@ -69,7 +69,7 @@ def _order(value: Any) -> tuple[bool, Any]:
 
 
 def key_of(sample: Mapping[str, Any]) -> Key:
-    """Returns a sample in a form that can be looked up, whatever the order of its labels.
+    """Return a hashable form of a sample that does not depend on the order of its labels.
 
     Example:
         >>> key_of({"kernel": 3, "distance": "l1"})
@@ -79,18 +79,18 @@ def key_of(sample: Mapping[str, Any]) -> Key:
 
 
 def find_table(folder: Path, name: str) -> Path | None:
-    """Returns the table of that name in a folder, the compressed one if there are two; None if there is none."""
+    """Return the path of a table in a folder, the compressed one if there are two; None if there is none."""
     return next((path for ending in ("jsonl.gz", "jsonl") if (path := folder / f"{name}.{ending}").is_file()), None)
 
 
 def read_table(path: Path) -> Table:
-    """Reads a table.
+    """Read a table.
 
     Args:
         path: A file of JSON lines, compressed if its name ends with ``.gz``.
 
     Raises:
-        AutoADError: If the file cannot be read, is empty, or has a line that is none of a table.
+        AutoADError: If the file cannot be read, is empty, or has a wrong line.
     """
     text = _text(path)
     lines: list[Line] = []

@@ -1,4 +1,4 @@
-"""What a sample costs and how far it compresses an image, without building the model."""
+"""The cost of a sample and the size of its code, without building the model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 __all__ = ["MAX_MACS", "Measures", "measure"]
 
 MAX_MACS: Final = 2_000_000
-"""For one image; with this limit ``benchmarks/strategies/record.py`` recorded the random table."""
+"""For one image. Half of the random models exceed it; without a limit, a few huge ones would take all the time."""
 
-_SIDE: Final = 28  # Fashion-MNIST, of which the tables were recorded: 28 x 28 pixels, one channel
+_SIDE: Final = 28  # the tables were recorded on Fashion-MNIST: 28 x 28 pixels, one channel
 
 
 class Measures(NamedTuple):
@@ -30,7 +30,7 @@ class Measures(NamedTuple):
 
 
 def measure(sample: Mapping[str, Any]) -> Measures:
-    """Computes the sizes from the sample alone, hundreds of times as fast as building the model.
+    """Compute the sizes from the sample alone, hundreds of times faster than by building the model.
 
     Args:
         sample: A value for every label of `AutoencoderSpace`.

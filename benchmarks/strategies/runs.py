@@ -1,4 +1,4 @@
-"""Plays strategies against recorded results, and keeps every run so that a long comparison can be continued."""
+"""Runs strategies on recorded results, and records every search, so that a long comparison can be continued."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import torch
 from nni.mutable import Categorical
 from nni.nas.strategy import hpo
 
-from autoad_nni.bench.answers import Answers
-from autoad_nni.bench.engine import SimulatedEngine
-from autoad_nni.bench.specs import Spec
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
 from autoad_nni.searches.spaces import SampleSpace
+from benchmarks.strategies.answers import Answers
+from benchmarks.strategies.engine import SimulatedEngine
+from benchmarks.strategies.specs import Spec
 
 __all__ = ["ResultsFile", "Run", "play"]
 
@@ -36,12 +36,12 @@ class Run:
     Attributes:
         name: Of the strategy in the comparison.
         strategy: Its name in the registry.
-        arguments: What it was told.
+        arguments: Its arguments.
         table: Name of the table.
-        digest: Of the table's answers; a run on other answers does not compare.
+        digest: Of the table's rewards; searches with other rewards do not compare.
         seed: The strategy's seed.
         trials: The budget.
-        rewards: In the order of submission, 6 digits; fewer than ``trials`` if the strategy ended before.
+        rewards: In the order of submission, 6 digits; fewer than ``trials`` if the strategy ended early.
         seconds: The strategy's own processor time per trial.
     """
 
@@ -57,18 +57,18 @@ class Run:
 
     @property
     def question(self) -> str:
-        """What was asked; equal questions have equal answers."""
+        """All that determines the rewards, the number of trials aside."""
         return json.dumps([self.strategy, self.arguments, self.table, self.digest, self.seed], sort_keys=True)
 
 
 def play(name: str, spec: Spec, seed: int, answers: Answers, trials: int) -> Run:
-    """Searches once.
+    """Run one search.
 
     Args:
         name: Of the strategy in the comparison.
         spec: The strategy.
         seed: Its seed.
-        answers: What the trials are answered from.
+        answers: Rewards of the trials.
         trials: The budget.
 
     Raises:
@@ -85,7 +85,8 @@ def play(name: str, spec: Spec, seed: int, answers: Answers, trials: int) -> Run
             reason = " ".join(str(error).split()).rstrip(".")
             raise AutoADError(
                 f"strategy {name!r} does not take {dict(spec.arguments)}: {reason}. "
-                f"Expected arguments of {factory.__module__}.{factory.__qualname__}. Correct autoad_nni/bench/specs.py."
+                f"Expected arguments of {factory.__module__}.{factory.__qualname__}. "
+                "Correct benchmarks/strategies/specs.py."
             ) from None
         strategy(space, engine)
         seconds = time.process_time() - started - engine.seconds
@@ -96,7 +97,7 @@ def play(name: str, spec: Spec, seed: int, answers: Answers, trials: int) -> Run
 
 @contextlib.contextmanager
 def _benchmarking(seed: int) -> Iterator[None]:
-    """Makes strategies repeatable, quick and quiet; all is undone."""
+    """Make strategies reproducible, fast and quiet; restore everything afterwards."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     threads, logger = torch.get_num_threads(), logging.getLogger("nni")
     level, clock = logger.level, hpo.time
@@ -122,13 +123,13 @@ def _benchmarking(seed: int) -> Iterator[None]:
 
 
 class ResultsFile:
-    """The runs on disk, one line of JSON each; a line that an interruption left half-written is dropped.
+    """The recorded searches, one line of JSON each; a line that an interruption left half-written is dropped.
 
     Args:
         path: The file; need not exist.
 
     Raises:
-        AutoADError: If a whole line is no run.
+        AutoADError: If a complete line is not a search.
     """
 
     def __init__(self, path: Path) -> None:
@@ -141,7 +142,9 @@ class ResultsFile:
                 fields = json.loads(row)
                 self._remember(Run(**{**fields, "rewards": tuple(fields["rewards"])}))
             except (ValueError, TypeError, KeyError):
-                raise AutoADError(f"{path}, line {number} is no run. Expected one per line. Remove the line.") from None
+                raise AutoADError(
+                    f"{path}, line {number} is not a search. Expected one per line. Remove the line."
+                ) from None
         if whole != content:
             path.write_bytes(whole)
 
@@ -151,7 +154,7 @@ class ResultsFile:
             self._runs[run.question] = run
 
     def get(self, name: str, spec: Spec, seed: int, answers: Answers, trials: int) -> Run | None:
-        """Returns the recorded run, cut to ``trials``; None if there is none that long on these answers."""
+        """Return the recorded search, cut to ``trials``; None if there is none that long with these rewards."""
         asked = Run(name, spec.strategy, spec.arguments, answers.name, answers.digest, seed, trials, (), 0.0)
         run = self._runs.get(asked.question)
         if run is None or run.trials < trials:
@@ -159,7 +162,7 @@ class ResultsFile:
         return Run(**{**asdict(run), "name": name, "trials": trials, "rewards": run.rewards[:trials]})
 
     def play(self, name: str, spec: Spec, seeds: Iterable[int], answers: Answers, trials: int) -> list[Run]:
-        """Returns a run per seed, playing and recording those that are not there."""
+        """Return a search per seed; run and record those that are missing."""
         runs = []
         for seed in seeds:
             run = self.get(name, spec, seed, answers, trials)

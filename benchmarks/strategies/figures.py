@@ -1,4 +1,4 @@
-"""The curves of a comparison as figures. Needs matplotlib: ``pip install 'autoad-nni[bench]'``."""
+"""The curves of a comparison as figures. Needs matplotlib: ``pip install '.[bench]'``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoad_nni.bench.report import Curves, best_so_far, per_window, top_so_far
-from autoad_nni.bench.statistics import estimate
 from autoad_nni.errors import AutoADError
+from benchmarks.strategies.report import Curves, best_so_far, per_window, top_so_far
+from benchmarks.strategies.stats import estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ _STYLES = ("-", "--", "-.", ":")  # beyond ten strategies the colours repeat
 
 
 def require_matplotlib() -> None:
-    """Checks before hours of runs that their figures can be drawn.
+    """Check, before hours of searches, that their figures can be drawn.
 
     Raises:
         AutoADError: If matplotlib is not installed.
@@ -32,12 +32,12 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise AutoADError(
-            "matplotlib is not installed. Expected it for the figures. Install it with: pip install 'autoad-nni[bench]'"
+            "matplotlib is not installed. Expected it for the figures. Install it with: pip install '.[bench]'"
         ) from None
 
 
 def draw(curves: Mapping[str, Curves], table: str, folder: Path) -> list[Path]:
-    """Draws ``best-TABLE`` and ``progress-TABLE``, each as PNG and SVG.
+    """Draw ``best-TABLE`` and ``progress-TABLE``, each as PNG and SVG.
 
     Args:
         curves: Rewards by name of the strategy.
@@ -78,7 +78,7 @@ def _lines(axes: Axes, curves: Mapping[str, Curves], values_of: Callable[[Curves
 
 
 def _band(values: Curves) -> tuple[Curves, Curves]:
-    """Returns mean and half 95 % interval per column, over the seeds that are still running there."""
+    """Return mean and half the 95 % interval per column, over the seeds that have not ended there."""
     columns = [column[~np.isnan(column)].tolist() for column in values.T]
     pairs = [estimate(column) if column else (np.nan, np.nan) for column in columns]
     result = np.array(pairs, dtype=float).reshape(-1, 2)

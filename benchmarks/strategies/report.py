@@ -1,4 +1,4 @@
-"""The figures of a comparison as numbers, and as a table in Markdown."""
+"""The results of a comparison as numbers, and as a table in Markdown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoad_nni.bench.runs import Run
-from autoad_nni.bench.specs import PEERS, RANDOM
-from autoad_nni.bench.statistics import Estimate, estimate
+from benchmarks.strategies.runs import Run
+from benchmarks.strategies.specs import PEERS, RANDOM
+from benchmarks.strategies.stats import Estimate, estimate
 
 __all__ = ["AT", "Curves", "best_so_far", "curves_of", "markdown", "per_window", "top_so_far", "trials_to_reach"]
 
@@ -23,7 +23,7 @@ _CHECKPOINTS: Final = (20, 50, 100, 200)
 
 
 def curves_of(runs: Sequence[Run]) -> Curves:
-    """Returns the rewards of the runs of one strategy, in the order of their seeds."""
+    """Return the rewards of the searches of one strategy, in the order of their seeds."""
     curves = np.full((len(runs), max(run.trials for run in runs)), np.nan)
     for row, run in zip(curves, sorted(runs, key=lambda run: run.seed), strict=True):
         row[: len(run.rewards)] = run.rewards
@@ -31,7 +31,7 @@ def curves_of(runs: Sequence[Run]) -> Curves:
 
 
 def best_so_far(curves: Curves) -> Curves:
-    """Returns the highest reward up to each trial.
+    """Return the highest reward up to each trial.
 
     Example:
         >>> best_so_far(np.array([[0.1, 0.5, 0.3, np.nan]])).tolist()
@@ -41,7 +41,7 @@ def best_so_far(curves: Curves) -> Curves:
 
 
 def top_so_far(curves: Curves, count: int = 5) -> Curves:
-    """Returns the mean of the highest rewards up to each trial, of fewer than ``count`` at the start.
+    """Return the mean of the ``count`` highest rewards up to each trial; of fewer at the start.
 
     Example:
         >>> top_so_far(np.array([[0.2, 0.6, 0.4]]), 2).round(2).tolist()
@@ -56,7 +56,7 @@ def top_so_far(curves: Curves, count: int = 5) -> Curves:
 
 
 def per_window(curves: Curves, length: int = 20) -> tuple[Curves, Curves]:
-    """Returns mean and standard deviation of the rewards in each full window of trials; a column per window.
+    """Return mean and standard deviation of the rewards in each full window of trials; a column per window.
 
     Example:
         >>> [values.tolist() for values in per_window(np.array([[0.0, 1.0, 0.5, 0.5, 0.9]]), 2)]
@@ -73,17 +73,17 @@ def per_window(curves: Curves, length: int = 20) -> tuple[Curves, Curves]:
 
 
 def trials_to_reach(curves: Curves, target: float) -> int | None:
-    """Returns the first trial, from 1, at which the mean of the best so far is ``target`` or more; None if never."""
+    """Return the first trial, from 1, at which the mean of the best so far is ``target`` or more; None if never."""
     reached = np.flatnonzero(best_so_far(curves).mean(axis=0) >= target - 1e-12)
     return int(reached[0]) + 1 if len(reached) else None
 
 
 def markdown(runs: Iterable[Run], descriptions: Mapping[str, str], notes: Sequence[str] = ()) -> str:
-    """Writes a table per recorded table.
+    """Return a table in Markdown for each recorded table.
 
     Args:
-        runs: Of all strategies on all tables, the same seeds and number of trials for each.
-        descriptions: What answered the trials, by name of the table, in the order of the report.
+        runs: Searches of all strategies on all tables, with the same seeds and number of trials for each.
+        descriptions: Where the rewards come from, by name of the table, in the order of the report.
         notes: Lines to add at the end.
     """
     runs = list(runs)

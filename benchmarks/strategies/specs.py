@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.registry import STRATEGIES
 
 __all__ = ["PEERS", "RANDOM", "SPECS", "Spec", "missing", "select"]
 
@@ -14,7 +15,7 @@ RANDOM: Final = "random"
 
 
 class Spec(NamedTuple):
-    """A registered strategy and what it is told.
+    """A registered strategy and its arguments.
 
     Attributes:
         strategy: Name in the registry.
@@ -36,42 +37,46 @@ SPECS: Final[dict[str, Spec]] = {
     "autoad not Bayesian": Spec("autoad", {"bayesian": False}),
     "autoad no sharpening": Spec("autoad", {"sharpening": False}),
     RANDOM: Spec("random", {}),
-    # Chosen by benchmarks/strategies/tune_evolution.py, where what was tried is written down.
+    # Chosen by tune_evolution.py, which lists what was tried.
     "regularized evolution": Spec(
         "regularized_evolution",
         {"population_size": 25, "sample_size": 15, "mutation_prob": 0.1, "crossover": True},
     ),
-    # Chosen by benchmarks/strategies/tune_tpe.py, where what was tried is written down.
+    # Chosen by tune_tpe.py, which lists what was tried.
     "tpe": Spec("tpe", {"tpe_args": {"n_startup_jobs": 10, "n_ei_candidates": 4}}),
-    # benchmarks/strategies/tune_rl.py found nothing better than NNI's settings.
+    # tune_rl.py found nothing better than NNI's settings.
     "policy-based RL": Spec("policy_based_rl", {}),
 }
 PEERS: Final = (RANDOM, "regularized evolution", "tpe", "policy-based RL")
-"""Against whose best a strategy is compared; an ablation is no peer."""
+"""Against the best of these a strategy is compared; an ablation is no peer."""
 
 _NEEDS: Final = {"policy_based_rl": ("tianshou", "gym")}
 
 
-def select(only: str | None, specs: Mapping[str, Spec] = SPECS) -> dict[str, Spec]:
-    """Returns the strategies that a comma-separated list names; all without one.
+def select(only: str | None) -> dict[str, Spec]:
+    """Return the strategies that a comma-separated list names; those of the report without one.
+
+    A registered name that is not in `SPECS` stands for that strategy with its default arguments, so that a third-party
+    strategy is compared as soon as it is installed.
 
     Raises:
         AutoADError: If a name is unknown.
 
     Example:
-        >>> list(select("tpe, random"))
-        ['random', 'tpe']
+        >>> list(select("tpe, grid_search, random"))
+        ['random', 'tpe', 'grid_search']
     """
     if only is None:
-        return dict(specs)
+        return dict(SPECS)
+    known = SPECS | {name: Spec(name, {}) for name in STRATEGIES.names() if name not in SPECS}
     names = {name.strip() for name in only.split(",")}
-    for name in sorted(names - specs.keys()):
-        raise AutoADError(f"--only names {name!r}. Expected some of: {', '.join(specs)}. Correct it.")
-    return {name: spec for name, spec in specs.items() if name in names}
+    for name in sorted(names - known.keys()):
+        raise AutoADError(f"[[only]] names {name!r}. Expected some of: {', '.join(known)}. Correct it.")
+    return {name: spec for name, spec in known.items() if name in names}
 
 
 def missing(spec: Spec) -> str | None:
-    """Returns why a strategy cannot be imported: what it needs beside the toolkit's own requirements; None if it can.
+    """Return why a strategy's extra requirements cannot be imported; None if they can.
 
     Example:
         >>> missing(SPECS["tpe"]) is None

@@ -14,15 +14,15 @@ __all__ = ["SimulatedEngine"]
 
 
 class SimulatedEngine(ExecutionEngine):  # type: ignore[misc]
-    """Ends each trial within ``submit_models``, with the same events as NNI's own engines.
+    """Ends each trial within ``submit_models``, with the events that NNI's own engines dispatch.
 
     Args:
-        answer: Reward of a sample.
+        answer: Returns the reward of a sample.
         trials: The budget.
 
     Attributes:
         rewards: In the order of submission.
-        seconds: Processor time that the answers took; the rest of a run is the strategy's own.
+        seconds: Processor time of the answers; the rest of a search is the strategy's own.
     """
 
     def __init__(self, answer: Callable[[Mapping[str, Any]], float], trials: int) -> None:
@@ -34,7 +34,7 @@ class SimulatedEngine(ExecutionEngine):  # type: ignore[misc]
         self.seconds = 0.0
 
     def submit_models(self, *models: ExecutableModelSpace) -> None:
-        """Answers each model.
+        """Give each model its reward.
 
         Raises:
             RuntimeError: If the strategy submits more than the budget.
@@ -52,16 +52,16 @@ class SimulatedEngine(ExecutionEngine):  # type: ignore[misc]
             self.dispatch_model_event(TrainingEndEvent(model, ModelStatus.Trained))
 
     def wait_models(self, *models: ExecutableModelSpace) -> None:
-        """Returns at once: every submitted model has ended."""
+        """Return at once: every submitted model has ended."""
 
     def idle_worker_available(self) -> bool:
-        """Returns true: no model runs longer than its submission."""
+        """Return true: no model runs longer than its submission."""
         return True
 
     def budget_available(self) -> bool:
-        """Returns whether another model may be submitted."""
+        """Return whether another model may be submitted."""
         return len(self._models) < self._trials
 
     def list_models(self, status: ModelStatus | None = None) -> Iterable[ExecutableModelSpace]:
-        """Lists the submitted models, or those with this status."""
+        """Return the submitted models, or those with this status."""
         return [model for model in self._models if status in (None, model.status)]

@@ -1,4 +1,4 @@
-"""Rewards of models that were not trained, from those that were: a regression over the whole space."""
+"""A regression over the whole space, from the models that were trained to those that were not."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 from threadpoolctl import threadpool_limits
 
-from autoad_nni.bench.forest import Forest
-from autoad_nni.bench.measures import MAX_MACS, measure
-from autoad_nni.bench.statistics import rank_correlation
-from autoad_nni.bench.tables import Key, Table, key_of
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import SEARCH_SPACES
+from benchmarks.strategies.forest import Forest
+from benchmarks.strategies.measures import MAX_MACS, measure
+from benchmarks.strategies.stats import rank_correlation
+from benchmarks.strategies.tables import Key, Table, key_of
 
 __all__ = ["Surrogate"]
 
@@ -34,13 +34,13 @@ _FOLDS: Final = 5
 
 
 class Surrogate:
-    """The reward of any sample: 0 above the limit of multiply-adds, exactly; a regression's prediction below it.
+    """The reward of any sample: 0 above the limit of multiply-adds, a regression's prediction below it.
 
-    The method is the one with the highest held-out rank correlation (5 folds) on this table. All is fitted anew at
-    each start from fixed seeds: nothing is stored that could be out of step with the table.
+    The method is the one with the highest held-out rank correlation (5 folds) on this table. It is fitted anew at each
+    start, from fixed seeds: nothing is stored that could be out of step with the table.
 
     Args:
-        table: What was trained.
+        table: The models that were trained.
 
     Attributes:
         method: Name of the chosen method.
@@ -58,7 +58,7 @@ class Surrogate:
         if len(samples) < 2 * _FOLDS:
             raise AutoADError(
                 f"{table.path} has {len(samples)} lines. Expected {2 * _FOLDS} or more, to hold out a fifth. "
-                "Record more with: python benchmarks/strategies/record.py"
+                "Record more with: python -m benchmarks.strategies.record"
             )
         features = np.stack([self._features(sample) for sample in samples])
         rewards = np.array([line.reward for line in table.lines])
@@ -71,7 +71,7 @@ class Surrogate:
         self._known: dict[Key, float] = {}
 
     def __call__(self, sample: Mapping[str, Any]) -> float:
-        """Returns the reward of a sample."""
+        """Return the reward of a sample."""
         key = key_of(sample)
         if key not in self._known:
             over = measure(sample).macs > MAX_MACS
@@ -79,7 +79,7 @@ class Surrogate:
         return self._known[key]
 
     def _features(self, sample: Mapping[str, Any]) -> Array:
-        """One-hot, the numbers as such, and what follows from several choices together."""
+        """Return the choices one-hot, the numbers' logarithms, and the sizes that follow from all choices."""
         one_hot = [float(sample[label] == value) for label, values in self.search_space.items() for value in values]
         numbers = [math.log2(value) for value in sample.values() if not isinstance(value, str)]
         sizes = measure(sample)
@@ -95,7 +95,7 @@ def _whole_space(table: Table) -> dict[str, tuple[Any, ...]]:
             if value not in whole[label]:
                 raise AutoADError(
                     f"{table.path} has {label}: {value!r}. Expected one of {', '.join(map(str, whole[label]))}. "
-                    "Record it anew with: python benchmarks/strategies/record.py"
+                    "Record it anew with: python -m benchmarks.strategies.record"
                 )
     return whole
 
@@ -105,7 +105,7 @@ def _forest(features: Array, targets: Array) -> Predictor:
 
 
 def _forest_and_vectors(features: Array, targets: Array) -> Predictor:
-    """The mean of both: steps from one, smoothness from the other."""
+    """Return the mean of both: steps from one, smoothness from the other."""
     forest = Forest(features, targets)
     vectors = make_pipeline(StandardScaler(), SVR(C=0.3, gamma=0.3 / features.shape[1], epsilon=0.02))
     vectors.fit(features, targets)
@@ -113,14 +113,14 @@ def _forest_and_vectors(features: Array, targets: Array) -> Predictor:
 
 
 def _in_one(fit: Fit) -> Method:
-    """Rejected models are rewards of 0 like others."""
+    """Treat rejected models as rewards of 0 like others."""
     return lambda features, rewards, rejected: fit(features, rewards)
 
 
 def _in_two(fit: Fit, *, expected: bool) -> Method:
-    """One regression of the rewards of accepted models, another of the probability that a model is rejected.
+    """Fit one regression to the rewards of accepted models, another to whether a model is rejected.
 
-    Either the expected reward is returned, or 0 where rejection is likelier than not.
+    Predictions are the expected reward, or the reward with 0 where rejection is more likely than not.
     """
 
     def fitted(features: Array, rewards: Array, rejected: NDArray[np.bool_]) -> Predictor:
@@ -144,7 +144,7 @@ _METHODS: Final[Mapping[str, Method]] = {
 
 
 def _choose(features: Array, rewards: Array, rejected: NDArray[np.bool_]) -> tuple[str, float]:
-    """Returns the method with the highest held-out rank correlation, and that."""
+    """Return the method with the highest held-out rank correlation, and that correlation."""
     folds = list(KFold(_FOLDS, shuffle=True, random_state=0).split(features))
     found: dict[str, float] = {}
     for name, fit in _METHODS.items():
