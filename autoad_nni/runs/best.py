@@ -19,7 +19,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector
 from autoad_nni.trial.run import make_scorer, score_test
 from autoad_nni.runs.pictures import write_pictures
-from autoad_nni.models.scoring import Scorer, ScoringSettings, map_images
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict
 from autoad_nni.storing import replace_file, storing
 from autoad_nni.verdicts import RejectedTrial
 
@@ -42,7 +42,7 @@ class BestModel:
 
     def score_map(self, images: Tensor) -> Tensor:
         """Returns the smoothed score per pixel: ``(n, *form)`` in [0, 1] to ``(n, 1, height, width)`` on the CPU."""
-        return map_images(self.scorer, images)[:, None]
+        return predict(self.scorer, images).anomaly_map
 
 
 def model_of(task: Task, request: TrialRequest) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.scoring import Scorer, ScoringSettings
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.training import TrainingSettings, fit
-from autoad_nni.models.windows import cut_patches
+from autoad_nni.models.windows import cut_windows
 from autoad_nni.trial.evaluate import MAP_METRICS, REWARDS, evaluate
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -241,7 +241,7 @@ def train_and_validate(
 
 def _training_images(task: Task, settings: TrialSettings) -> Tensor:
     side = settings.scoring.patch
-    return task.train if side is None else cut_patches(task.train, side, seed=settings.seed)
+    return task.train if side is None else cut_windows(task.train, side, seed=settings.seed)
 
 
 def _build(

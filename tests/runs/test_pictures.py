@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from autoad_nni.data import LabelledImages
 from autoad_nni.models.detector import Detector
-from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.models.distances.l1 import L1Distance
-from autoad_nni.runs.pictures import contact_sheet, drawable, heat, picture_files, shades, side_by_side, write_pictures
+from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.models.scoring import Scorer, ScoringSettings
+from autoad_nni.runs.pictures import contact_sheet, drawable, heat, picture_files, shades, side_by_side, write_pictures
 
 GREEN = (64, 255, 64)
 
