@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from autoad_nni.models.autoencoder import Reconstruction
 from autoad_nni.models.detector import Detector, count_macs
-from autoad_nni.models.scoring import score_images
+from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.registry import HYPOTHESES, LOSSES
 from autoad_nni.verdicts import RejectedTrial
@@ -156,7 +156,7 @@ def trial(sample: dict[str, Any], variant: Variant, seed: int, data: dict[str, T
     try:
         settings = TrainingSettings(epochs=epochs, learning_rate=variant.learning_rate)
         fit(detector, data["train"], settings=settings, seed=seed, on_epoch=lambda _, loss: result.update(loss=loss))
-        scores = {name: score_images(detector, data[name]) for name in ("normal", "digits", "photos")}
+        scores = {name: predict(Scorer(detector), data[name]).score for name in ("normal", "digits", "photos")}
     except RejectedTrial as rejected:
         return {**result, "failure": rejected.verdict.value, "digits": 0.5, "photos": 0.5}
     result["seconds"] = time.perf_counter() - started

@@ -30,7 +30,7 @@ from autoad_nni.metrics.image import auroc
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l2 import L2Distance
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import score_images
+from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial
 from autoad_nni_search_spaces import AutoencoderSpace
@@ -97,7 +97,7 @@ def main() -> None:
                 except RejectedTrial:
                     break
                 seconds = time.perf_counter() - started
-                scores = score_images(detector, task.validation.images).numpy()
+                scores = predict(Scorer(detector), task.validation.images).score.numpy()
                 if plain is None:
                     plain = seconds, scores
                 ratios[way].append(seconds / plain[0])

@@ -34,7 +34,7 @@ from autoad_nni.models.hypotheses.centroid import CentroidHypothesis
 from autoad_nni.models.hypotheses.cluster import ClusterHypothesis, target
 from autoad_nni.models.hypotheses.density import DensityHypothesis
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import score_images
+from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.registry import LOSSES
 from autoad_nni.verdicts import RejectedTrial
@@ -95,12 +95,13 @@ def measure(sample: dict[str, Any], hypothesis: Hypothesis, tasks: dict[str, Tas
     for name, task in tasks.items():
         labels = task.validation.labels.numpy()
         with torch.no_grad():
-            distances, codes = detector.terms(task.validation.images)
+            terms = detector(task.validation.images)
+            none = torch.zeros(len(labels))
             values = {
-                "score": score_images(detector, task.validation.images),
-                "distance": distances,
-                "term": hypothesis.score(codes),
-                "KL": divergence(hypothesis, codes) if isinstance(hypothesis, ClusterHypothesis) else 0 * distances,
+                "score": predict(Scorer(detector), task.validation.images).score,
+                "distance": terms.distance,
+                "term": hypothesis.score(terms.code),
+                "KL": divergence(hypothesis, terms.code) if isinstance(hypothesis, ClusterHypothesis) else none,
             }
         result |= {f"{name} {term}": auroc(labels, value.numpy()) for term, value in values.items()}
     return result

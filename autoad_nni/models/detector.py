@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,25 +11,52 @@ from torch import Tensor, nn
 from autoad_nni.models.distances.base import Distance
 from autoad_nni.models.hypotheses.base import Hypothesis
 
-__all__ = ["Detector", "count_macs"]
+__all__ = ["Detector", "Terms", "count_macs"]
+
+
+class Terms:
+    """What a detector makes of a batch in one pass of its autoencoder.
+
+    The distance is computed when it is asked for: training needs no map, two-sided windows neither.
+
+    Attributes:
+        reconstruction: ``(batch, channels, height, width)``.
+        code: What the hypothesis sees, ``(batch, d)``.
+    """
+
+    def __init__(self, distance: Distance, images: Tensor, reconstruction: Tensor, code: Tensor) -> None:
+        self._measure = distance
+        self._images = images
+        self.reconstruction = reconstruction
+        self.code = code
+
+    @cached_property
+    def distance(self) -> Tensor:
+        """Distance per image, ``(batch,)``, in the distance's own form: the mean of the map, but for rounding."""
+        distance: Tensor = self._measure(self.reconstruction, self._images)
+        return distance
+
+    @cached_property
+    def distance_map(self) -> Tensor:
+        """Distance per pixel, ``(batch, 1, height, width)``."""
+        return self._measure.map(self.reconstruction, self._images)
 
 
 class Detector(nn.Module):
-    r"""Scores images by how badly they are reconstructed and how badly their codes fit the hypothesis.
+    r"""An autoencoder, a hypothesis and a distance: what is trained, and what a score is made of.
 
-    .. math:: s(x) = \frac{\mathrm{DIST}(\hat{x}, x)}{\sigma_D} + \frac{\mathrm{DEFINEREG}(z)}{\sigma_H},
+    The training loss of a batch is
+
+    .. math:: \mathrm{mean}\, \mathrm{DIST}(\hat{x}, x) + \mathrm{DEFINEREG}(z),
         \qquad (\hat{x}, z) = g(f(x)), f(x)
 
-    (Eq. 2 of the paper). :math:`\sigma_D` and :math:`\sigma_H` are the standard deviations of the two terms over the
-    training images, set by :meth:`calibrate` when training ends and 1 before: the terms' own scales differ by orders
-    of magnitude, and with the size of the code, so that one of them alone would decide. A hypothesis that needs no
-    codes adds nothing, and the score is the distance as it is. In evaluation mode the score of an image does not depend
-    on the others in its batch.
+    (Eq. 2 of the paper). :class:`autoad_nni.models.scoring.Scorer` scores images. In evaluation mode the terms of an
+    image do not depend on the others in its batch.
 
     A hypothesis sees codes of at most ``max_code_size`` numbers: longer ones are averaged down, neighbouring numbers
     of one channel together, so that its statistics fit into memory whatever the architecture.
 
-    Differs from the paper, which adds the terms as they are and leaves the size of the code open.
+    Differs from the paper, which leaves the size of the code open.
 
     Args:
         autoencoder: Maps images ``(batch, channels, height, width)`` to a pair: the reconstruction, of the same
@@ -37,7 +66,7 @@ class Detector(nn.Module):
 
     Shape:
         - images: ``(batch, channels, height, width)``, values in [0, 1]
-        - score: ``(batch,)``; score map: ``(batch, 1, height, width)``; both higher where more anomalous
+        - output: :class:`Terms`
 
     Example:
         >>> from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
@@ -46,7 +75,7 @@ class Detector(nn.Module):
         ...     def forward(self, images):
         ...         return torch.zeros_like(images), images.flatten(1)
         >>> detector = Detector(Blank(), ReconstructionHypothesis(), L1Distance())
-        >>> detector.score(torch.tensor([0.25, 1.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8))
+        >>> detector(torch.tensor([0.25, 1.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8)).distance
         tensor([0.2500, 1.0000])
     """
 
@@ -61,72 +90,30 @@ class Detector(nn.Module):
         self.register_buffer("hypothesis_centre", torch.zeros(()))
 
     distance_scale: Tensor
+    """Standard deviation of the distance over the training images; 1 before :meth:`calibrate`."""
     hypothesis_scale: Tensor
+    """Standard deviation of the hypothesis's score over the training images; 1 before :meth:`calibrate`."""
     distance_centre: Tensor
+    """Mean distance of the training images; 0 before :meth:`calibrate`."""
     hypothesis_centre: Tensor
+    """Mean score of the hypothesis on the training images; 0 before :meth:`calibrate`."""
+
+    def forward(self, images: Tensor) -> Terms:
+        """Return the terms of a batch, from one pass of the autoencoder."""
+        reconstruction, code = self.autoencoder(images)
+        if self.hypothesis.needs_codes and code.shape[1] > self.hypothesis.max_code_size:
+            code = F.adaptive_avg_pool1d(code[:, None], self.hypothesis.max_code_size)[:, 0]
+        return Terms(self.distance, images, reconstruction, code)
 
     def loss(self, images: Tensor) -> Tensor:
         """Return the training loss of a batch: mean distance plus the hypothesis's regularizer, a scalar."""
-        distances, codes = self.terms(images)
-        loss: Tensor = distances.mean() + self.hypothesis.regularizer(codes)
+        terms: Terms = self(images)
+        loss: Tensor = terms.distance.mean() + self.hypothesis.regularizer(terms.code)
         return loss
-
-    def score(self, images: Tensor) -> Tensor:
-        """Return the anomaly score per image, ``(batch,)``."""
-        distances, codes = self.terms(images)
-        score: Tensor = distances / self.distance_scale + self.hypothesis.score(codes) / self.hypothesis_scale
-        return score
-
-    def deviation(self, images: Tensor) -> Tensor:
-        r"""Return how far both terms are from those of the training images, either way, ``(batch,)``.
-
-        .. math:: |\mathrm{DIST} - \mu_D| / \sigma_D + |\mathrm{DEFINEREG} - \mu_H| / \sigma_H
-
-        An image that is reconstructed better than normal ones, or is more probable than they are, is not normal
-        either: smooth spots in a rough texture are both. The means are set by :meth:`calibrate`, and 0 before.
-
-        Differs from the paper, whose score takes less than normal for normal. Reference for probabilities: Nalisnick et
-        al., "Detecting Out-of-Distribution Inputs to Deep Generative Models Using Typicality", 2019.
-        """
-        distances, codes = self.terms(images)
-        score: Tensor = (distances - self.distance_centre).abs() / self.distance_scale
-        return score + (self.hypothesis.score(codes) - self.hypothesis_centre).abs() / self.hypothesis_scale
-
-    def score_map(self, images: Tensor) -> Tensor:
-        """Return the distance's part of the score per pixel, ``(batch, 1, height, width)``.
-
-        A hypothesis knows no pixels: it adds one number to an image's score. Added to the map it would say nothing of
-        where the anomaly is, and as it varies more between images than a distance within one, it would drown that.
-        """
-        return self._map_and_codes(images)[0]
-
-    def lifted_map(self, images: Tensor) -> Tensor:
-        """Return `score_map` lifted by the hypothesis, so that its mean over an image is the image's score.
-
-        For windows of a larger image, which the hypothesis does tell apart.
-        """
-        distances, codes = self._map_and_codes(images)
-        lift = self.hypothesis.score(codes) / self.hypothesis_scale
-        return distances + lift[:, None, None, None]
-
-    def _map_and_codes(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        reconstruction, codes = self._reconstruct(images)
-        return self.distance.map(reconstruction, images) / self.distance_scale, codes
-
-    def terms(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return distance per image, ``(batch,)``, and the codes that the hypothesis sees, ``(batch, d)``."""
-        reconstruction, codes = self._reconstruct(images)
-        return self.distance(reconstruction, images), codes
-
-    def _reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        reconstruction, codes = self.autoencoder(images)
-        if self.hypothesis.needs_codes and codes.shape[1] > self.hypothesis.max_code_size:
-            codes = F.adaptive_avg_pool1d(codes[:, None], self.hypothesis.max_code_size)[:, 0]
-        return reconstruction, codes
 
     @torch.no_grad()
     def calibrate(self, distances: Tensor, codes: Tensor) -> None:
-        """Set the scales of both terms of the score, and their means.
+        """Set the scales and centres of both terms.
 
         Args:
             distances: Distance of each training image, ``(n,)``.
@@ -138,18 +125,18 @@ class Detector(nn.Module):
 
 
 def _deviation(values: Tensor) -> Tensor:
-    """The standard deviation; 1 where there is none, or none that float32 can hold."""
+    """The standard deviation; 1 if it is 0 or too large for float32."""
     deviation = values.double().std(correction=0).float()
     return torch.where((deviation > 0) & torch.isfinite(deviation), deviation, torch.ones_like(deviation))
 
 
 def count_macs(autoencoder: nn.Module, channels: int, height: int, width: int) -> int:
-    """Count the multiply-adds of one image's way through the autoencoder, without computing or allocating anything.
+    """Return the multiply-adds of a forward pass of one image; nothing is computed or allocated.
 
     Convolutions and matrix products count; pooling, normalization and activations, which are small beside them, do
-    not. A module that knows its own number says so by a method ``macs(height, width) -> int``. For any other, the
-    forward pass runs on torch's meta device, which knows shapes only; that takes a second or two the first time,
-    because torch then imports its compiler.
+    not. A module that knows its own number has a method ``macs(height, width) -> int``. For any other, the forward
+    pass runs on torch's meta device, which knows shapes only; that takes a second or two the first time, because torch
+    then imports its compiler.
 
     Args:
         autoencoder: Any module that maps images to a reconstruction; on any device, the meta device included. To

@@ -13,11 +13,11 @@ __all__ = ["bytes_per_image"]
 
 
 def bytes_per_image(detector: Detector, image: Tensor) -> int:
-    """Measures what torch keeps of one image for the way back: nearly all that a training step takes.
+    """Return the bytes that torch saves for backward of one image: nearly all that a training step takes.
 
-    One forward pass in evaluation mode; every tensor that autograd saves is counted once. Gradients and the
-    intermediate results of single operations come on top, but not all is kept at once: a training step took 0.4 to 1.6
-    times this for each image.
+    Measured in one forward pass in evaluation mode; every tensor that autograd saves is counted once. Gradients and
+    the intermediate results of single operations come on top, but not all is held at once: a training step took 0.4
+    to 1.6 times this for each image.
 
     Args:
         detector: On any device.
@@ -45,16 +45,15 @@ def bytes_per_image(detector: Detector, image: Tensor) -> int:
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    def give_back(tensor: Any) -> Any:
+    def unpack(tensor: Any) -> Any:
         return tensor
 
     was_training = detector.training
     detector.eval()  # statistics of normalizations stay as they are
     try:
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, give_back):
-            # A copy: the image may be a view of all training images, whose storage would count as its own.
-            distances, _ = detector.terms(image[None].to(device, copy=True))
-            total = distances.sum()
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, unpack):
+            # A copy: the image may be a view of all training images, whose storage would count as the image's.
+            total = detector(image[None].to(device, copy=True)).distance.sum()
     finally:
         detector.train(was_training)
     del total

@@ -1,4 +1,4 @@
-"""Scores images with a trained detector, and says where in them the score comes from."""
+"""Scores images with a trained detector and maps where in them the anomalies are."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.detector import Detector
+from autoad_nni.models.detector import Detector, Terms
 from autoad_nni.models.stopwatch import Stopwatch
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["Scorer", "ScoringSettings", "map_images", "reconstruct_images", "score_images", "smooth"]
+__all__ = ["Prediction", "Scorer", "ScoringSettings", "predict", "reconstruct", "smooth"]
 
-# Of the longer side: 4 pixels at 224, what the field uses there.
+# Of the longer side: 4 pixels at 224, as is usual in the field.
 _DEFAULT_SMOOTHING = 1 / 56
 # No image is larger.
 _MOST_SMOOTHING = 224
@@ -30,15 +30,20 @@ class ScoringSettings:
     """How a detector is used on images.
 
     Args:
-        patch: Side of the square windows in pixels, for a detector that was trained on patches of that side; None for
+        patch: Side of the square windows in pixels, for a detector that was trained on windows of that side; None for
             one that was trained on whole images.
-        two_sided: Score a window by how far both terms are from those of normal ones, either way
-            (`autoad_nni.models.detector.Detector.deviation`); with ``patch`` only.
+        two_sided: Score a window by how far both terms are from those of normal windows, in either direction; with
+            ``patch`` only.
         smoothing: Standard deviation in pixels of the Gaussian that maps are smoothed with; 0 for none; None for 1/56
             of the longer side (4 at 224 pixels).
 
     Raises:
-        AutoADError: ``smoothing`` is out of its range, or ``two_sided`` without ``patch``.
+        AutoADError: ``smoothing`` is out of range, or ``two_sided`` is given without ``patch``.
+
+    Example:
+        >>> ScoringSettings(smoothing=300)
+        Traceback (most recent call last):
+        autoad_nni.errors.AutoADError: smoothing is 300. Expected 0 to 224 pixels. Give smoothing=4, or 0 for none.
     """
 
     patch: int | None = option(None, help="Train and score in windows of N x N pixels: textures, small defects.")
@@ -47,45 +52,77 @@ class ScoringSettings:
 
     def __post_init__(self) -> None:
         if self.two_sided and self.patch is None:
-            raise AutoADError("--two-sided without --patch. Expected windows to score. Give for instance --patch 16.")
+            raise AutoADError(
+                "[[two_sided=True]] without [[patch]]. Expected windows to score. Give for instance [[patch=16]]."
+            )
         if self.smoothing is not None and not 0 <= self.smoothing <= _MOST_SMOOTHING:
             raise AutoADError(
-                f"--smoothing is {self.smoothing}. Expected 0 to {_MOST_SMOOTHING} pixels. Give --smoothing 4, or "
+                f"[[smoothing]] is {self.smoothing}. Expected 0 to {_MOST_SMOOTHING} pixels. Give [[smoothing=4]], or "
                 "0 for none."
             )
 
 
 class Prediction(NamedTuple):
-    """Scores and maps."""
+    """What a model predicts for a batch of images; higher is more anomalous.
+
+    Args:
+        score: One number per image, ``(batch,)``.
+        anomaly_map: One number per pixel, ``(batch, 1, height, width)``.
+    """
 
     score: Tensor
     anomaly_map: Tensor
 
 
-def predict(scorer: Scorer, images: Tensor) -> Prediction:
-    """Score images."""
-    return Prediction(score_images(scorer, images), map_images(scorer, images)[:, None])
-
-
 class Scorer(nn.Module):
     r"""A trained detector as it is used: on whole images or in windows, with smoothed maps.
 
-    *Whole images.* Score and map are the detector's: the hypothesis counts in the score only.
+    *Whole images.* With the standard deviations :math:`\sigma` of both terms over the training images (1 for a
+    hypothesis that needs no codes), the score is
 
-    *Windows.* Windows of the patch's side overlap by half, the last ones reach to the border. In a window, the map is
-    the detector's, lifted by the hypothesis; where windows overlap, it is their mean, weighted by a pyramid that falls
-    off towards a window's border, so that windows leave no seams. So a hypothesis, which tells one number for a code,
-    says where an anomaly is, to half a window. With ``two_sided`` a window's map is one number, its deviation. The
-    image's score is the highest value of its smoothed map: a defect is smaller than an image.
+    .. math:: s(x) = \frac{\mathrm{DIST}(\hat{x}, x)}{\sigma_D} + \frac{\mathrm{DEFINEREG}(z)}{\sigma_H}
+
+    (Eq. 2 of the paper). The map is that of the distance, divided by :math:`\sigma_D`: a hypothesis gives one number
+    per image, which varies more between images than the distance within one and would drown it.
+
+    *Windows.* Windows overlap by half; the last ones end at the border. In a window, the map is that of the distance
+    plus the hypothesis's term, so that its mean is the window's :math:`s`. Where windows overlap, the map is their
+    mean, weighted by a pyramid that falls off towards a window's border and leaves no seams. So a hypothesis locates
+    an anomaly to within half a window. The image's score is the highest value of its smoothed map: a defect is smaller
+    than an image.
+
+    *Two-sided windows.* The map of a window is one number, how far both terms are from their means :math:`\mu` over
+    the training windows, in either direction:
+
+    .. math:: \frac{|\mathrm{DIST} - \mu_D|}{\sigma_D} + \frac{|\mathrm{DEFINEREG} - \mu_H|}{\sigma_H}
+
+    A smooth spot in a rough texture is reconstructed better than normal windows, and is more probable, but it is not
+    normal.
+
+    Differs from the paper, which adds the terms without dividing them: their scales differ by orders of magnitude, and
+    with the size of the code, so that one term alone would decide. It has no windows, and a term below normal lowers
+    its score. Reference for two-sided scores of probabilities: Nalisnick et al., "Detecting Out-of-Distribution Inputs
+    to Deep Generative Models Using Typicality", 2019.
 
     Args:
-        detector: Trained on images, or on patches, of the form that it will see.
+        detector: Trained on images of the same size, or on windows of side ``patch``.
         settings: Windows and smoothing.
-        batch_size: Images, or windows, that the detector sees at a time; does not change the scores.
+        batch_size: The most images or windows that the detector sees at a time; does not change the scores.
 
     Shape:
-        - images: ``(batch, channels, height, width)``, sides not below the patch's
-        - score: ``(batch,)``; map: ``(batch, 1, height, width)``; both higher where more anomalous
+        - images: ``(batch, channels, height, width)``, sides not below the windows'
+        - output: :class:`Prediction`
+
+    Example:
+        >>> from autoad_nni.models.distances.l1 import L1Distance
+        >>> from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
+        >>> class Blank(nn.Module):
+        ...     def forward(self, images):
+        ...         return torch.zeros_like(images), images.flatten(1)
+        >>> scorer = Scorer(Detector(Blank(), ReconstructionHypothesis(), L1Distance()))
+        >>> score, anomaly_map = scorer(torch.full((2, 1, 8, 8), 0.25))
+        >>> score, anomaly_map.shape
+        (tensor([0.2500, 0.2500]), torch.Size([2, 1, 8, 8]))
     """
 
     def __init__(self, detector: Detector, settings: ScoringSettings | None = None, *, batch_size: int = 256) -> None:
@@ -94,54 +131,72 @@ class Scorer(nn.Module):
         self.settings = settings or ScoringSettings()
         self.batch_size = batch_size
 
-    def score(self, images: Tensor) -> Tensor:
-        """Return the anomaly score per image, ``(batch,)``."""
-        return self.detector.score(images) if self.settings.patch is None else self.score_map(images).amax((1, 2, 3))
+    def forward(self, images: Tensor) -> Prediction:
+        """Return score and map of a batch, from one pass of the autoencoder over the images or their windows."""
+        if self.settings.patch is None:
+            terms: Terms = self.detector(images)
+            score = terms.distance / self.detector.distance_scale + self._hypothesis_term(terms)
+            return Prediction(score, self._smooth(self._distance_map(terms)))
+        anomaly_map = self._smooth(self._in_windows(images, self.settings.patch, self._window_map))
+        return Prediction(anomaly_map.amax((1, 2, 3)), anomaly_map)
 
-    def score_map(self, images: Tensor) -> Tensor:
-        """Return the smoothed map, ``(batch, 1, height, width)``."""
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Return the reconstructions, ``(batch, channels, height, width)``; those of windows joined like the maps."""
         side = self.settings.patch
-        maps = self.detector.score_map(images) if side is None else self._in_windows(images, side, self._map_of_windows)
-        smoothing = self.settings.smoothing
-        return smooth(maps, max(images.shape[-2:]) * _DEFAULT_SMOOTHING if smoothing is None else smoothing)
+        if side is None:
+            return self._reconstruction(images)
+        return self._in_windows(images, side, self._reconstruction)
 
-    def _map_of_windows(self, windows: Tensor) -> Tensor:
-        if not self.settings.two_sided:
-            return self.detector.lifted_map(windows)
-        return self.detector.deviation(windows)[:, None, None, None].expand(-1, 1, *windows.shape[-2:])
-
-    def images_at_a_time(self, height: int, width: int) -> int:
-        """Return how many images of a size fit into a batch: all windows of one are scored together."""
+    def images_per_batch(self, height: int, width: int) -> int:
+        """Return how many images of a size make a batch: the windows of an image are scored together."""
         side = self.settings.patch
         if side is None:
             return self.batch_size
         return max(1, self.batch_size // (len(_starts(height, side)) * len(_starts(width, side))))
 
-    def reconstruction(self, images: Tensor) -> Tensor:
-        """Return what the autoencoder makes of images, ``(batch, channels, height, width)``; windows as in the map."""
-        side = self.settings.patch
-        autoencoder = self.detector.autoencoder
-        if side is None:
-            whole: Tensor = autoencoder(images)[0]
-            return whole
-        return self._in_windows(images, side, lambda windows: autoencoder(windows)[0])
+    def _reconstruction(self, images: Tensor) -> Tensor:
+        reconstruction: Tensor = self.detector.autoencoder(images)[0]
+        return reconstruction
+
+    def _distance_map(self, terms: Terms) -> Tensor:
+        return terms.distance_map / self.detector.distance_scale
+
+    def _hypothesis_term(self, terms: Terms) -> Tensor:
+        return self.detector.hypothesis.score(terms.code) / self.detector.hypothesis_scale
+
+    def _window_map(self, windows: Tensor) -> Tensor:
+        terms: Terms = self.detector(windows)
+        if self.settings.two_sided:
+            return self._deviation(terms)[:, None, None, None].expand(-1, 1, *windows.shape[-2:])
+        return self._distance_map(terms) + self._hypothesis_term(terms)[:, None, None, None]
+
+    def _deviation(self, terms: Terms) -> Tensor:
+        """The two-sided score of windows, ``(batch,)``."""
+        detector = self.detector
+        distance = (terms.distance - detector.distance_centre).abs() / detector.distance_scale
+        score = detector.hypothesis.score(terms.code)
+        return distance + (score - detector.hypothesis_centre).abs() / detector.hypothesis_scale
 
     def _in_windows(self, images: Tensor, side: int, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Applies a function to all windows, and joins what it makes of them."""
+        """Apply a function to all windows and join the results."""
         n, _, height, width = images.shape
         corners = [(top, left) for top in _starts(height, side) for left in _starts(width, side)]
         windows = torch.cat([images[:, :, top : top + side, left : left + side] for top, left in corners])
-        made = torch.cat([function(batch) for batch in torch.split(windows, self.batch_size)])
-        weight = _pyramid(side, made)
-        total, weights = made.new_zeros(n, made.shape[1], height, width), made.new_zeros(height, width)
-        for (top, left), part in zip(corners, torch.split(made, n), strict=True):
+        results = torch.cat([function(batch) for batch in torch.split(windows, self.batch_size)])
+        weight = _pyramid(side, results)
+        total, weights = results.new_zeros(n, results.shape[1], height, width), results.new_zeros(height, width)
+        for (top, left), part in zip(corners, torch.split(results, n), strict=True):
             total[:, :, top : top + side, left : left + side] += weight * part
             weights[top : top + side, left : left + side] += weight
         return total / weights
 
+    def _smooth(self, maps: Tensor) -> Tensor:
+        smoothing = self.settings.smoothing
+        return smooth(maps, max(maps.shape[-2:]) * _DEFAULT_SMOOTHING if smoothing is None else smoothing)
+
 
 def smooth(maps: Tensor, deviation: float) -> Tensor:
-    """Smooths maps with a Gaussian, cut off at three standard deviations; the border is mirrored, edge pixel included.
+    """Smooth maps with a Gaussian, cut off at three standard deviations; the border is mirrored, edge pixel included.
 
     Args:
         maps: ``(batch, 1, height, width)``.
@@ -164,81 +219,64 @@ def smooth(maps: Tensor, deviation: float) -> Tensor:
     return maps
 
 
-def score_images(
-    scorer: Detector | Scorer, images: Tensor, *, batch_size: int = 256, max_seconds: float | None = None
-) -> Tensor:
-    """Score images in evaluation mode, batch by batch; the mode is left as it was.
+def predict(scorer: Scorer, images: Tensor, *, max_seconds: float | None = None) -> Prediction:
+    """Predict scores and maps of images in evaluation mode, batch by batch; the mode is left as it was.
 
     Args:
-        scorer: Scores on the device of its parameters.
+        scorer: Runs on the device of its parameters.
         images: On any device.
-        batch_size: Images at a time; does not change the scores.
         max_seconds: Scoring is stopped when it takes longer, as in :func:`autoad_nni.models.training.fit`.
 
-    Shape:
-        - images: ``(n, channels, height, width)``; scores: ``(n,)``, float32 on the CPU, higher is more anomalous
-
-    Raises:
-        RejectedTrial: ``OVER_TIME``, or ``NON_FINITE`` for an infinite or undefined score.
-    """
-    return _finite(_in_batches(scorer, scorer.score, images, batch_size, max_seconds), "scores")
-
-
-def map_images(
-    scorer: Detector | Scorer, images: Tensor, *, batch_size: int = 256, max_seconds: float | None = None
-) -> Tensor:
-    """Map images as :func:`score_images` scores them.
-
-    Shape:
-        - images: ``(n, channels, height, width)``; maps: ``(n, height, width)``, float32 on the CPU
+    Returns:
+        Scores ``(n,)`` and maps ``(n, 1, height, width)``, float32 on the CPU.
 
     Raises:
         RejectedTrial: ``OVER_TIME``, or ``NON_FINITE`` for an infinite or undefined value.
+
+    Shape:
+        - images: ``(n, channels, height, width)``
     """
-    return _finite(_in_batches(scorer, scorer.score_map, images, batch_size, max_seconds)[:, 0], "maps")
+    score, anomaly_map = _in_batches(scorer, scorer, images, max_seconds)
+    _check_finite(score, "scores")
+    _check_finite(anomaly_map, "maps")
+    return Prediction(score, anomaly_map)
 
 
-def reconstruct_images(scorer: Scorer, images: Tensor, *, batch_size: int = 256) -> Tensor:
-    """Reconstruct images as :func:`score_images` scores them, ``(n, channels, height, width)``, on the CPU."""
-    return _in_batches(scorer, scorer.reconstruction, images, batch_size, None)
+def reconstruct(scorer: Scorer, images: Tensor) -> Tensor:
+    """Reconstruct images as :func:`predict` predicts them, ``(n, channels, height, width)``, float32 on the CPU."""
+    (reconstructions,) = _in_batches(scorer, lambda batch: (scorer.reconstruct(batch),), images, None)
+    return reconstructions
 
 
 def _in_batches(
-    scorer: Detector | Scorer,
-    function: Callable[[Tensor], Tensor],
-    images: Tensor,
-    batch_size: int,
-    max_seconds: float | None,
-) -> Tensor:
+    scorer: Scorer, function: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor, max_seconds: float | None
+) -> tuple[Tensor, ...]:
     watch = Stopwatch(max_seconds)
-    device = next((parameter.device for parameter in scorer.parameters()), torch.device("cpu"))
-    if isinstance(scorer, Scorer):
-        batch_size = min(batch_size, scorer.images_at_a_time(*images.shape[-2:]))
-    batches = torch.split(images, batch_size)
+    # The scorer's own mode means nothing: its detector is in training between two evaluations.
+    detector = scorer.detector
+    device = next((parameter.device for parameter in detector.parameters()), torch.device("cpu"))
+    batches = torch.split(images, scorer.images_per_batch(*images.shape[-2:]))
     parts = []
-    # A Scorer has no mode of its own: it wraps a detector that is trained meanwhile.
-    detector = scorer.detector if isinstance(scorer, Scorer) else scorer
     was_training = detector.training
     detector.eval()
     try:
         with torch.inference_mode():
             for i, batch in enumerate(batches):
-                parts.append(function(batch.to(device)).float().cpu())
+                parts.append([values.float().cpu() for values in function(batch.to(device))])
                 watch.check(i + 1, len(batches))
     finally:
         detector.train(was_training)
-    return torch.cat(parts)
+    return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
 
-def _finite(values: Tensor, what: str) -> Tensor:
-    n_wrong = int((~torch.isfinite(values)).flatten(1).any(1).sum() if values.ndim > 1 else (~values.isfinite()).sum())
+def _check_finite(values: Tensor, what: str) -> None:
+    n_wrong = int((~values.isfinite())[:, None].flatten(1).any(1).sum())
     if n_wrong:
         raise RejectedTrial(Verdict.NON_FINITE, f"{n_wrong} of {len(values)} {what} are infinite or undefined.")
-    return values
 
 
 def _starts(size: int, side: int) -> list[int]:
-    """Where windows begin along a side: every half window, the last one at the border."""
+    """Where windows begin along a side: every half window, the last one ending at the border."""
     return [*range(0, size - side, max(1, side // 2)), size - side]
 
 

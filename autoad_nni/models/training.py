@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.detector import Detector
+from autoad_nni.models.detector import Detector, Terms
 from autoad_nni.models.stopwatch import Stopwatch
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
@@ -250,7 +250,8 @@ def _terms(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch
     starts = _batch_starts(len(images), batch_size) if detector.training else range(0, len(images), batch_size)
     parts = []
     for start in starts:
-        parts.append(detector.terms(images[start : start + batch_size].to(device)))
+        terms: Terms = detector(images[start : start + batch_size].to(device))
+        parts.append((terms.distance, terms.code))
         watch.check_limit(f", codes of {start} of {len(images)} training images computed")
     distances, codes = (torch.cat(part) for part in zip(*parts, strict=True))
     if not (torch.isfinite(distances).all() and torch.isfinite(codes).all()):

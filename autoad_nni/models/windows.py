@@ -1,26 +1,26 @@
-"""Patches of training images, for textures: what is normal there fits into a small window."""
+"""Random windows of training images, for textures: what is normal there fits into a small window."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["cut_patches"]
+__all__ = ["cut_windows"]
 
 
-def cut_patches(images: Tensor, side: int, *, seed: int) -> Tensor:
-    """Cuts square patches at random places, from each image as many as fit into it side by side.
+def cut_windows(images: Tensor, side: int, *, seed: int) -> Tensor:
+    """Cut square windows at random places, from each image as many as fit into it side by side.
 
     Args:
         images: ``(n, channels, height, width)``, sides not below ``side``.
-        side: Of a patch, in pixels.
+        side: Of a window, in pixels.
         seed: Of the places.
 
     Returns:
-        The patches, ``(n k, channels, side, side)``, those of an image one after the other.
+        The windows, ``(n k, channels, side, side)``, those of an image one after the other.
 
     Example:
-        >>> cut_patches(torch.zeros(2, 1, 20, 33), 8, seed=0).shape  # 2 x 4 of each
+        >>> cut_windows(torch.zeros(2, 1, 20, 33), 8, seed=0).shape  # 2 x 4 of each
         torch.Size([16, 1, 8, 8])
     """
     height, width = images.shape[-2:]

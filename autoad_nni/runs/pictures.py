@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from autoad_nni.data import LabelledImages
-from autoad_nni.models.scoring import Scorer, map_images, reconstruct_images
+from autoad_nni.models.scoring import Scorer, predict, reconstruct
 from autoad_nni.storing import replace_file, storing
 
 __all__ = ["contact_sheet", "drawable", "heat", "picture_files", "shades", "side_by_side", "write_pictures"]
@@ -46,8 +46,8 @@ def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, titl
     Raises:
         StorageError: If the disk refuses.
     """
-    maps = map_images(scorer, images.images).numpy()
-    reconstructions = reconstruct_images(scorer, images.images)
+    maps = predict(scorer, images.images).anomaly_map[:, 0].numpy()
+    reconstructions = reconstruct(scorer, images.images)
     shaded = shades(maps, normal=maps[images.labels.numpy() == 0])
     high = max(float(np.quantile(shaded.max((1, 2)), 0.995)), 1e-12)
     names = images.names or tuple(f"{i:06d}" for i in range(len(maps)))

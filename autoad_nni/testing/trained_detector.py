@@ -15,7 +15,7 @@ from autoad_nni.data.sources.digits import Digits
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.base import Distance
 from autoad_nni.models.hypotheses.base import Hypothesis
-from autoad_nni.models.scoring import score_images
+from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.testing.checking import expect
 
@@ -43,7 +43,7 @@ def expect_training(hypothesis: Hypothesis, distance: Distance) -> None:
     fit(detector, images, settings=TrainingSettings(epochs=2), seed=0)
     moved = any(not torch.equal(old, new) for old, new in zip(before, detector.autoencoder.parameters(), strict=True))
     expect(moved, "not one weight of the autoencoder moved: no gradient reaches it")
-    scores = score_images(detector, images)
+    scores = predict(Scorer(detector), images).score
     n_different = len(set(scores.tolist()))
     expect(n_different > len(scores) // 2, f"{n_different} different scores for {len(scores)} images")
 

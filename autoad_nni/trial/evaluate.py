@@ -1,4 +1,4 @@
-"""Scores labelled images and says how well: every metric that a trial can be rewarded with."""
+"""Evaluates a model on labelled images: every metric that can be the reward of a trial."""
 
 from __future__ import annotations
 
@@ -11,56 +11,50 @@ from torch import Tensor
 from autoad_nni.data import LabelledImages
 from autoad_nni.metrics.image import aupr_in, aupr_out, auroc
 from autoad_nni.metrics.pixel import aupro, normal_threshold, pixel_auroc, rpro
-from autoad_nni.models.detector import Detector
-from autoad_nni.models.scoring import Scorer, map_images, score_images
+from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["IMAGE_METRICS", "MAP_METRICS", "REWARDS", "evaluate", "threshold_of"]
 
 IMAGE_METRICS: Final = {"auroc": auroc, "aupr_in": aupr_in, "aupr_out": aupr_out}
 MAP_METRICS: Final = ("pixel_auroc", "aupro", "rpro", "image_auroc")
-"""What is known of sets with masks only; ``image_auroc`` scores an image by the highest value of its map."""
+"""The metrics of maps, for sets with masks only; ``image_auroc`` is that of the highest value of each map."""
 REWARDS: Final = (*IMAGE_METRICS, *MAP_METRICS)
-"""The metrics that can be the reward; all lie in [0, 1], higher is better."""
+"""The metrics that can be the reward; all lie in [0, 1], and higher is better."""
 
-# A region of less than this share of an image is no defect, when the threshold of RPRO is set on normal images.
+# Of an image; a smaller region above the threshold of RPRO is no defect when it is set on normal images.
 _LEAST_REGION = 1 / 2000
 
 
 def evaluate(
-    scorer: Detector | Scorer,
+    scorer: Scorer,
     images: LabelledImages,
     *,
     normal: Tensor | None = None,
     max_seconds: float | None = None,
 ) -> dict[str, float]:
-    """Scores labelled images and returns every metric: with masks also those of the maps.
+    """Return every metric of labelled images, in one pass of the model over them.
 
     Args:
-        scorer: A detector, or how it is used.
-        images: What to score.
+        scorer: The model.
+        images: With masks, the metrics of maps are returned too.
         normal: Normal images that set the threshold of RPRO; None for those among ``images``.
-        max_seconds: Limit of each pass over the images.
+        max_seconds: Limit on scoring ``images``.
 
     Raises:
-        RejectedTrial: If scores are not finite or all equal, or scoring takes longer than ``max_seconds``.
+        RejectedTrial: Scores or maps are not finite, all scores are equal, or scoring takes longer than
+            ``max_seconds``.
+        AutoADError: ``images`` are all normal or all anomalous.
     """
-    labels = images.labels.numpy()
-    in_windows = isinstance(scorer, Scorer) and scorer.settings.patch is not None
-    maps = None
-    if images.masks is not None or in_windows:
-        maps = map_images(scorer, images.images, max_seconds=max_seconds).numpy()
-    if maps is not None and in_windows:
-        scores = maps.max((1, 2))  # what `Scorer.score` is then, without mapping twice
-    else:
-        scores = score_images(scorer, images.images, max_seconds=max_seconds).numpy()
+    labels, prediction = images.labels.numpy(), predict(scorer, images.images, max_seconds=max_seconds)
+    scores = prediction.score.numpy()
     if scores.min() == scores.max():
         raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(scores)} images score {scores[0]:.6g}")
     figures = {name: metric(labels, scores) for name, metric in IMAGE_METRICS.items()}
-    if images.masks is None or maps is None:
+    if images.masks is None:
         return figures
-    masks = images.masks.numpy()
-    maps_of_normal = maps[labels == 0] if normal is None else map_images(scorer, normal).numpy()
+    masks, maps = images.masks.numpy(), _pixels(prediction.anomaly_map)
+    maps_of_normal = maps[labels == 0] if normal is None else _pixels(predict(scorer, normal).anomaly_map)
     return {
         **figures,
         "pixel_auroc": pixel_auroc(masks, maps),
@@ -71,14 +65,19 @@ def evaluate(
 
 
 def threshold_of(maps: npt.NDArray[np.float32]) -> float:
-    """Sets the threshold on maps of normal images, ``(n, height, width)``.
+    """Return the threshold of RPRO from maps of normal images, ``(n, height, width)``.
 
-    It is the lowest one at which no region of 1/2000 of an image (25 pixels at 224 x 224) or more lies above it.
+    It is the lowest value above which no region of 1/2000 of an image or more (25 pixels at 224 x 224) lies.
 
-    Differs from the source: there the least region is set for each category by hand.
+    Differs from the source: there the minimum defect area is set by hand for each category.
 
     Reference:
         Bergmann et al., "MVTec AD - A Comprehensive Real-World Dataset for Unsupervised Anomaly Detection", CVPR 2019.
     """
     _, height, width = maps.shape
     return normal_threshold(maps, min_area=max(1, round(height * width * _LEAST_REGION)))
+
+
+def _pixels(anomaly_map: Tensor) -> npt.NDArray[np.float32]:
+    pixels: npt.NDArray[np.float32] = anomaly_map[:, 0].numpy()
+    return pixels

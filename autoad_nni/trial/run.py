@@ -22,7 +22,7 @@ from autoad_nni.models.scoring import Scorer, ScoringSettings
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.threads import torch_threads
 from autoad_nni.models.training import fit
-from autoad_nni.models.windows import cut_patches
+from autoad_nni.models.windows import cut_windows
 from autoad_nni.trial.evaluate import MAP_METRICS, evaluate
 from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import FAILED_REWARD, TrialRecord
@@ -238,7 +238,7 @@ def evaluate_on_test(detector: Detector, task: Task, settings: TrialSettings) ->
 
 def _training_images(task: Task, settings: TrialSettings) -> Tensor:
     side = settings.scoring.patch
-    return task.train if side is None else cut_patches(task.train, side, seed=settings.seed)
+    return task.train if side is None else cut_windows(task.train, side, seed=settings.seed)
 
 
 def _build(

@@ -78,7 +78,7 @@ class Study:
     @torch.no_grad()
     def refinements(self, image: Tensor) -> dict[str, Refinement]:
         """By name, the refinement of an image ``(1, 3, 300, 451)``."""
-        score_map = self.detector.score_map(to_image_shape(image, FORM))
+        score_map = self.detector(to_image_shape(image, FORM)).distance_map
         cam = grad_cam(self.classifier, image, target=self.target, size=FORM[1:])
         active = to_image_shape(activation_mask(self.classifier, image), ImageShape(1, *FORM[1:]))
         none, whole = torch.zeros_like(cam), torch.ones_like(cam)

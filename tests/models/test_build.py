@@ -60,7 +60,8 @@ def test_an_unknown_space_is_refused() -> None:
 def test_building_and_scoring_imports_no_nni() -> None:
     code = (
         "import sys, torch; from autoad_nni.models.build import build_detector; from autoad_nni.runs import best; "
-        f"build_detector({SAMPLE!r}, channels=1).eval().score(torch.rand(2, 1, 8, 8)); print('nni' in sys.modules)"
+        "from autoad_nni.models.scoring import Scorer; "
+        f"Scorer(build_detector({SAMPLE!r}, channels=1).eval())(torch.rand(2, 1, 8, 8)); print('nni' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -44,22 +44,42 @@ class SmallAutoencoder(nn.Module):
 IMAGES = torch.tensor([0.25, 1.0]).view(2, 1, 1, 1).expand(2, 1, 4, 6)
 
 
-def test_loss_and_score_add_distance_and_hypothesis() -> None:
+def test_the_loss_adds_mean_distance_and_regularizer() -> None:
     detector = Detector(Halving(), Brightness(), L1Distance())
     # Distances: 0.125 and 0.5. Codes: mean 0.25 and 1.
     assert detector.loss(IMAGES).item() == pytest.approx((0.125 + 0.5) / 2 + 10 * 0.625)
-    assert detector.score(IMAGES).tolist() == pytest.approx([25.125, 100.5])
 
 
-def test_map_is_the_distances_and_lifted_the_score_s_and_codes_the_autoencoders() -> None:
-    detector = Detector(Halving(), Brightness(), L2Distance())
-    assert detector.score_map(IMAGES).shape == detector.lifted_map(IMAGES).shape == (2, 1, 4, 6)
-    assert detector.score_map(IMAGES).mean((1, 2, 3)).tolist() == pytest.approx([0.125**2, 0.25], abs=1e-5)
-    lift = detector.lifted_map(IMAGES) - detector.score_map(IMAGES)
-    expected = detector.hypothesis.score(IMAGES.flatten(1))
-    torch.testing.assert_close(lift, expected.view(2, 1, 1, 1).expand(2, 1, 4, 6))
-    assert detector.lifted_map(IMAGES).mean((1, 2, 3)).tolist() == pytest.approx(detector.score(IMAGES).tolist())
-    assert torch.equal(detector.terms(IMAGES)[1], IMAGES.flatten(1))
+def test_terms_are_the_distances_and_the_autoencoders() -> None:
+    terms = Detector(Halving(), Brightness(), L2Distance())(IMAGES)
+    assert terms.distance.tolist() == pytest.approx([0.125**2, 0.25])
+    assert torch.equal(terms.distance_map, (IMAGES / 2).square())
+    assert torch.equal(terms.reconstruction, IMAGES / 2)
+    assert torch.equal(terms.code, IMAGES.flatten(1))
+
+
+class OwnForm(L1Distance):
+    """A better conditioned form of the mean: exactly representable, so that it can be told from the map's."""
+
+    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        return 3 * torch.ones(len(images))
+
+
+def test_the_distance_is_in_its_own_form_not_the_mean_of_the_map() -> None:
+    terms = Detector(Halving(), Brightness(), OwnForm())(IMAGES)
+    assert terms.distance.tolist() == [3, 3] and terms.distance_map.max() == 0.5
+
+
+class NoMap(L1Distance):
+    def map(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        raise AssertionError("a map was computed")
+
+    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        return (reconstruction - images).abs().mean((1, 2, 3))
+
+
+def test_training_computes_no_map() -> None:
+    assert Detector(Halving(), Brightness(), NoMap()).loss(IMAGES).isfinite()
 
 
 @pytest.mark.parametrize("distance", [L1Distance(), L2Distance(), L21Distance()])
@@ -67,9 +87,10 @@ def test_evaluation_is_deterministic_and_ignores_the_rest_of_the_batch(distance:
     torch.manual_seed(0)
     detector = Detector(SmallAutoencoder(), ReconstructionHypothesis(), distance).eval()
     images = torch.rand(7, 1, 12, 10)
-    together = detector.score(images)
-    assert torch.equal(together, detector.score(images))
-    torch.testing.assert_close(together, torch.cat([detector.score(image[None]) for image in images]))
+    for name in ("distance", "distance_map", "reconstruction", "code"):
+        together = getattr(detector(images), name)
+        assert torch.equal(together, getattr(detector(images), name))
+        torch.testing.assert_close(together, torch.cat([getattr(detector(image[None]), name) for image in images]))
 
 
 def test_macs_of_known_layers() -> None:

@@ -125,7 +125,7 @@ def test_a_training_step_takes_about_as_much_as_was_measured(changes: dict[str, 
     detector = make_detector(AutoencoderSpace(2, channels=1).freeze(sample(**changes)))
     images = torch.rand(16, 1, 48, 48)
     with torch.no_grad():
-        detector.hypothesis.fit(detector.terms(images)[1])
+        detector.hypothesis.fit(detector(images).code)
     assert 0.7 < peak_bytes(detector, images) / (16 * bytes_per_image(detector, images[0])) < 2
 
 

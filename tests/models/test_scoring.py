@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import Scorer, ScoringSettings, map_images, score_images, smooth
+from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predict, reconstruct, smooth
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.registry import HYPOTHESES, LOSSES
 from autoad_nni.verdicts import RejectedTrial
@@ -46,7 +45,7 @@ class Blank(nn.Module):
 
 
 class Brightness(Hypothesis):
-    """Tells one number for a code: its mean."""
+    """Scores a code by its mean."""
 
     def regularizer(self, codes: Tensor) -> Tensor:
         return codes.mean()
@@ -64,6 +63,14 @@ def trained(hypothesis: str, distance: str, images: Tensor) -> Detector:
     detector = Detector(Autoencoder(images.shape[1]), HYPOTHESES.load(hypothesis)(), LOSSES.load(distance)())
     fit(detector, images, settings=TrainingSettings(epochs=1, batch_size=16), seed=0)
     return detector
+
+
+def scores_of(scorer: Scorer, images: Tensor) -> Tensor:
+    return predict(scorer, images).score
+
+
+def maps_of(scorer: Scorer, images: Tensor) -> Tensor:
+    return predict(scorer, images).anomaly_map
 
 
 def noise(n: int, height: int, width: int, channels: int = 1) -> Tensor:
@@ -100,15 +107,16 @@ def test_smoothing_keeps_the_mean_and_the_place() -> None:
 @pytest.mark.parametrize(("size", "deviation"), [((56, 28), 1.0), ((28, 56), 1.0), ((8, 8), 1 / 7), ((112, 112), 2.0)])
 def test_the_smoothing_by_default_is_1_56_of_the_longer_side(size: tuple[int, int], deviation: float) -> None:
     images = noise(2, *size)
-    torch.testing.assert_close(Scorer(blank()).score_map(images), smooth(images, deviation))
-    own = Scorer(blank(), ScoringSettings(smoothing=0.8)).score_map(images)
-    torch.testing.assert_close(own, smooth(images, 0.8))
+    torch.testing.assert_close(Scorer(blank())(images).anomaly_map, smooth(images, deviation))
+    own = Scorer(blank(), ScoringSettings(smoothing=0.8))(images)
+    torch.testing.assert_close(own.anomaly_map, smooth(images, 0.8))
 
 
 @pytest.mark.parametrize("smoothing", [-1.0, math.nan, math.inf, -0.001])
 def test_a_smoothing_out_of_range(smoothing: float) -> None:
-    with pytest.raises(AutoADError, match=r"^--smoothing is .*\. Expected 0 to 224 pixels\. Give --smoothing 4"):
+    with pytest.raises(AutoADError, match=r"^smoothing is .*\. Expected 0 to 224 pixels\. Give smoothing=4") as caught:
         ScoringSettings(smoothing=smoothing)
+    assert caught.value.on_command_line().endswith("Give --smoothing 4, or 0 for none.")
 
 
 @pytest.mark.parametrize("distance", sorted(LOSSES.names()))
@@ -120,18 +128,40 @@ def test_a_map_of_a_whole_image_is_the_distances_and_the_score_has_the_hypothesi
     images = noise(40, 12, 16, channels=3)
     detector = trained(hypothesis, distance, images)
     assert hypothesis == "reconstruction" or detector.distance_scale != 1, "or scales would not matter"
-    scorer = Scorer(detector)
-    scores, maps = score_images(scorer, images), map_images(scorer, images)
-    assert maps.shape == (40, 12, 16)
+    scores, maps = predict(Scorer(detector, unsmoothed()), images)
+    assert scores.shape == (40,) and maps.shape == (40, 1, 12, 16)
     with torch.no_grad():
-        distances, codes = detector.eval().terms(images)
-        lift = detector.hypothesis.score(codes) / detector.hypothesis_scale
-        torch.testing.assert_close(detector.lifted_map(images).mean((1, 2, 3)), scores, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(maps.mean((1, 2)), distances / detector.distance_scale, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(maps.mean((1, 2)) + lift, scores, rtol=1e-4, atol=1e-5)
+        terms = detector.eval()(images)
+        lift = detector.hypothesis.score(terms.code) / detector.hypothesis_scale
+    torch.testing.assert_close(maps, terms.distance_map / detector.distance_scale)
+    torch.testing.assert_close(scores, terms.distance / detector.distance_scale + lift)
+    torch.testing.assert_close(maps.mean((1, 2, 3)) + lift, scores, rtol=1e-4, atol=1e-5)
     assert (hypothesis == "reconstruction") == (lift.std() == 0)
-    torch.testing.assert_close(scores, score_images(detector, images))
+    smoothed = predict(Scorer(detector), images)
+    assert torch.equal(smoothed.score, scores) and not torch.equal(smoothed.anomaly_map, maps)
     assert maps.flatten(1).std(1).min() > 0 and scores.std() > 0
+
+
+class OwnForm(L1Distance):
+    """A form of its own for the distance of an image, easily told from the mean of the map."""
+
+    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        return images.new_full((len(images),), 3.0)
+
+
+def test_the_score_of_a_whole_image_takes_the_distances_own_form() -> None:
+    score, anomaly_map = Scorer(Detector(Blank(), ReconstructionHypothesis(), OwnForm()))(noise(2, 8, 8))
+    assert score.tolist() == [3, 3] and anomaly_map.max() < 1
+
+
+def test_the_forward_pass_of_a_scorer_is_what_predict_gives_for_a_batch() -> None:
+    images = noise(5, 12, 12)
+    scorer = Scorer(trained("density", "l2", noise(40, SIDE, SIDE)), ScoringSettings(patch=SIDE)).eval()
+    predicted, direct = predict(scorer, images), scorer(images)
+    assert isinstance(predicted, Prediction) and isinstance(direct, Prediction)
+    for one, other in zip(predicted, direct, strict=True):
+        assert torch.equal(one, other.detach())
+        assert one.dtype == torch.float32 and not one.requires_grad
 
 
 def windows_by_hand(detector: Detector, image: Tensor, side: int) -> Tensor:
@@ -143,7 +173,9 @@ def windows_by_hand(detector: Detector, image: Tensor, side: int) -> Tensor:
     total, weights = np.zeros((height, width)), np.zeros((height, width))
     for top in tops:
         for left in lefts:
-            part = detector.lifted_map(image[None, :, top : top + side, left : left + side])[0, 0]
+            terms = detector(image[None, :, top : top + side, left : left + side])
+            lift = detector.hypothesis.score(terms.code) / detector.hypothesis_scale
+            part = (terms.distance_map / detector.distance_scale + lift)[0, 0]
             for y in range(side):
                 for x in range(side):
                     weight = min(y + 1, side - y) * min(x + 1, side - x)
@@ -165,7 +197,7 @@ def windows_by_hand(detector: Detector, image: Tensor, side: int) -> Tensor:
 def test_maps_in_windows_are_those_by_hand(side: int, size: tuple[int, int]) -> None:
     detector = trained("density", "l2", noise(40, side, side))
     images = noise(3, *size)
-    maps = map_images(Scorer(detector, unsmoothed(side)), images)
+    maps = maps_of(Scorer(detector, unsmoothed(side)), images)[:, 0]
     with torch.no_grad():
         expected = torch.stack([windows_by_hand(detector, image, side) for image in images])
     torch.testing.assert_close(maps, expected, rtol=1e-4, atol=1e-4)
@@ -175,28 +207,28 @@ def test_maps_in_windows_are_those_by_hand(side: int, size: tuple[int, int]) -> 
 def test_one_window_is_the_whole_image_but_for_what_the_hypothesis_adds(hypothesis: str) -> None:
     images = noise(20, SIDE, SIDE)
     detector = trained(hypothesis, "ssim", images)
-    added = map_images(Scorer(detector, unsmoothed(SIDE)), images) - map_images(Scorer(detector, unsmoothed()), images)
-    torch.testing.assert_close(added, added[:, :1, :1].expand_as(added), rtol=1e-3, atol=1e-3)
-    assert (added.abs().amax((1, 2)) > 0.1).all() or hypothesis == "reconstruction"
+    added = maps_of(Scorer(detector, unsmoothed(SIDE)), images) - maps_of(Scorer(detector, unsmoothed()), images)
+    torch.testing.assert_close(added, added[:, :, :1, :1].expand_as(added), rtol=1e-3, atol=1e-3)
+    assert (added.abs().amax((1, 2, 3)) > 0.1).all() or hypothesis == "reconstruction"
 
 
 @pytest.mark.parametrize("size", [(8, 8), (13, 8), (33, 27), (64, 60)])
 @pytest.mark.parametrize("settings", [unsmoothed(SIDE), ScoringSettings(patch=SIDE, smoothing=3)])
 def test_windows_leave_no_seams(size: tuple[int, int], settings: ScoringSettings) -> None:
     for value in (0.0, 0.3, 1.0):
-        maps = map_images(Scorer(blank(Brightness()), settings), torch.full((2, 1, *size), value))
+        maps = maps_of(Scorer(blank(Brightness()), settings), torch.full((2, 1, *size), value))
         torch.testing.assert_close(maps, torch.full_like(maps, 2 * value))
 
 
 def test_the_map_of_a_pixel_wise_distance_does_not_depend_on_windows() -> None:
     images = noise(3, 37, 29)
-    torch.testing.assert_close(map_images(Scorer(blank(), unsmoothed(SIDE)), images), images[:, 0])
+    torch.testing.assert_close(maps_of(Scorer(blank(), unsmoothed(SIDE)), images), images)
 
 
 def test_a_hypothesis_says_where_to_half_a_window() -> None:
     images = torch.zeros(1, 1, 64, 64)
     images[:, :, 40:44, 12:16] = 1
-    maps = map_images(Scorer(blank(Brightness()), unsmoothed(SIDE)), images)[0]
+    maps = maps_of(Scorer(blank(Brightness()), unsmoothed(SIDE)), images)[0, 0]
     far = torch.ones(64, 64, dtype=torch.bool)
     far[40 - SIDE : 44 + SIDE, 12 - SIDE : 16 + SIDE] = False
     assert maps[far].max() == 0 and maps[40:44, 12:16].min() > 1
@@ -209,7 +241,8 @@ def test_a_hypothesis_says_where_to_half_a_window() -> None:
 def test_in_windows_the_score_is_the_highest_value_of_the_map(smoothing: float | None) -> None:
     images = noise(30, 21, 18)
     scorer = Scorer(trained("density", "l1", noise(40, SIDE, SIDE)), ScoringSettings(patch=SIDE, smoothing=smoothing))
-    assert torch.equal(score_images(scorer, images), map_images(scorer, images).amax((1, 2)))
+    scores, maps = predict(scorer, images)
+    assert torch.equal(scores, maps.amax((1, 2, 3)))
 
 
 @pytest.mark.parametrize("patch", [None, SIDE])
@@ -217,14 +250,15 @@ def test_neither_the_batch_nor_the_other_images_change_a_result(patch: int | Non
     images = noise(11, 21, 18)
     detector = trained("cluster", "l21", noise(40, SIDE, SIDE) if patch else images)
     settings = ScoringSettings(patch=patch, smoothing=1.5)
-    maps, scores = map_images(Scorer(detector, settings), images), score_images(Scorer(detector, settings), images)
-    for n_windows, n_images in ((1, 256), (7, 3), (256, 1), (40, 4), (10_000, 256)):
-        scorer = Scorer(detector, settings, batch_size=n_windows)
-        torch.testing.assert_close(map_images(scorer, images, batch_size=n_images), maps)
-        torch.testing.assert_close(score_images(scorer, images, batch_size=n_images), scores)
+    scores, maps = predict(Scorer(detector, settings), images)
+    for batch_size in (1, 3, 7, 40, 256, 10_000):
+        again = predict(Scorer(detector, settings, batch_size=batch_size), images)
+        torch.testing.assert_close(again.anomaly_map, maps)
+        torch.testing.assert_close(again.score, scores)
     alone = Scorer(detector, settings)
-    torch.testing.assert_close(torch.cat([map_images(alone, image[None]) for image in images]), maps)
-    torch.testing.assert_close(map_images(alone, images.flip(0)).flip(0), maps)
+    torch.testing.assert_close(torch.cat([maps_of(alone, image[None]) for image in images]), maps)
+    torch.testing.assert_close(torch.cat([scores_of(alone, image[None]) for image in images]), scores)
+    torch.testing.assert_close(maps_of(alone, images.flip(0)).flip(0), maps)
 
 
 class Counting(Blank):
@@ -243,23 +277,22 @@ class Counting(Blank):
 def test_no_more_windows_than_a_batch_are_seen_at_a_time(patch: int | None, batch: int) -> None:
     child = Counting()
     detector = Detector(child, ReconstructionHypothesis(), L1Distance())
-    map_images(Scorer(detector, unsmoothed(patch), batch_size=batch), noise(12, 24, 16))
+    predict(Scorer(detector, unsmoothed(patch), batch_size=batch), noise(12, 24, 16))
     n_windows = 12 if patch is None else 12 * 5 * 3
     assert sum(child.seen) == n_windows and max(child.seen) <= batch
     assert len(child.seen) <= 2 * math.ceil(n_windows / batch), "and not many fewer"
 
 
 @pytest.mark.parametrize("was_training", [False, True])
-@pytest.mark.parametrize("use", [lambda detector: detector, Scorer])
-def test_scoring_is_in_evaluation_mode_and_leaves_the_mode_as_it_was(use: Any, was_training: bool) -> None:
+def test_predicting_is_in_evaluation_mode_and_leaves_the_mode_as_it_was(was_training: bool) -> None:
     images = noise(20, 12, 12)
     detector = trained("density", "l1", images)
     state = {name: value.clone() for name, value in detector.state_dict().items()}
-    expected = score_images(detector.eval(), images)
-    scorer = use(detector)
+    scorer = Scorer(detector)
+    expected = scores_of(scorer, images)
     detector.train(was_training)
-    assert torch.equal(score_images(scorer, images), expected)
-    assert map_images(scorer, images).shape == (20, 12, 12)
+    assert torch.equal(scores_of(scorer, images), expected)
+    assert reconstruct(scorer, images).shape == images.shape
     assert detector.training == detector.autoencoder.training == was_training
     assert all(torch.equal(value, state[name]) for name, value in detector.state_dict().items())
 
@@ -284,19 +317,39 @@ def test_what_is_not_finite_is_rejected(value: float, patch: int | None, was_tra
     detector = Detector(Spoilt(value), ReconstructionHypothesis(), L1Distance()).train(was_training)
     scorer, images = Scorer(detector, ScoringSettings(patch=patch, smoothing=1)), noise(7, SIDE, SIDE)
     with pytest.raises(RejectedTrial, match=r"^non_finite: 3 of 7 scores are infinite or undefined"):
-        score_images(scorer, images)
-    with pytest.raises(RejectedTrial, match=r"^non_finite: 3 of 7 maps are infinite or undefined"):
-        map_images(scorer, images)
+        predict(scorer, images)
     assert detector.training == was_training
 
 
+def test_a_map_that_is_not_finite_is_rejected_where_the_score_is() -> None:
+    class Overflowing(OwnForm):
+        def map(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+            return torch.where(images < 0.01, math.inf, images)
+
+    images = torch.full((7, 1, SIDE, SIDE), 0.5)
+    images[2, 0, 3, 3] = images[4, 0, 0, 0] = images[4, 0, 1, 1] = 0
+    scorer = Scorer(Detector(Blank(), ReconstructionHypothesis(), Overflowing()))
+    with pytest.raises(RejectedTrial, match=r"^non_finite: 2 of 7 maps are infinite or undefined"):
+        predict(scorer, images)
+
+
 @pytest.mark.parametrize("patch", [None, SIDE])
-def test_scoring_and_mapping_stop_at_the_limit(patch: int | None) -> None:
+def test_predicting_stops_at_the_limit(patch: int | None) -> None:
     scorer, images = Scorer(blank(), ScoringSettings(patch=patch)), noise(7, 16, 16)
-    for use in (score_images, map_images):
-        with pytest.raises(RejectedTrial, match="over_time"):
-            use(scorer, images, max_seconds=1e-9)
-        assert len(use(scorer, images, max_seconds=60)) == 7
+    with pytest.raises(RejectedTrial, match="over_time"):
+        predict(scorer, images, max_seconds=1e-9)
+    assert len(predict(scorer, images, max_seconds=60).score) == 7
+
+
+@pytest.mark.parametrize("patch", [None, SIDE])
+def test_reconstructions_are_the_autoencoders_in_windows_too(patch: int | None) -> None:
+    class Halving(nn.Module):
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return images / 2, images.flatten(1)
+
+    images = noise(5, 19, 13, channels=3)
+    scorer = Scorer(Detector(Halving(), ReconstructionHypothesis(), L1Distance()), unsmoothed(patch), batch_size=4)
+    torch.testing.assert_close(reconstruct(scorer, images), images / 2)
 
 
 def test_two_sided_windows_score_how_far_both_terms_are_from_normal_ones() -> None:
@@ -307,7 +360,9 @@ def test_two_sided_windows_score_how_far_both_terms_are_from_normal_ones() -> No
     images = levels[:, None, None, None].expand(-1, 1, SIDE, SIDE)
     scorer = Scorer(detector, ScoringSettings(patch=SIDE, two_sided=True))
     # |level - 0.4| / 0.1 + |level - 0.3| / 0.2
-    assert scorer.score(images).tolist() == pytest.approx([4 + 1.5, 0 + 0.5, 6 + 3.5])
+    score, anomaly_map = scorer(images)
+    assert score.tolist() == pytest.approx([4 + 1.5, 0 + 0.5, 6 + 3.5])
+    torch.testing.assert_close(anomaly_map, score[:, None, None, None].expand_as(images))
 
 
 @pytest.mark.parametrize("hypothesis", ["reconstruction", "density"])
@@ -321,7 +376,7 @@ def test_a_smooth_spot_in_a_rough_texture_is_found_by_two_sided_windows_only(hyp
     spot, rest = torch.zeros(32, 32, dtype=torch.bool), torch.ones(32, 32, dtype=torch.bool)
     spot[12:20, 12:20], rest[4:28, 4:28] = True, False
     one, two = (
-        map_images(Scorer(detector, ScoringSettings(patch=SIDE, two_sided=two_sided, smoothing=2)), image)[0]
+        maps_of(Scorer(detector, ScoringSettings(patch=SIDE, two_sided=two_sided, smoothing=2)), image)[0, 0]
         for two_sided in (False, True)
     )
     assert one[spot].mean() < one[rest].mean(), "or the test proves nothing"
@@ -336,11 +391,12 @@ def test_statistics_of_a_distance_alone_are_set_on_request() -> None:
     assert (detector.distance_scale.item(), detector.distance_centre.item()) == (1.0, 0.0)
     fit(detector, images, settings=TrainingSettings(epochs=1), seed=0, calibrate=True)
     with torch.no_grad():
-        distances, _ = detector.terms(images)
+        distances = detector(images).distance
     assert detector.distance_centre.item() == pytest.approx(distances.mean().item(), rel=1e-5)
     assert detector.distance_scale.item() == pytest.approx(distances.std(correction=0).item(), rel=1e-4)
 
 
 def test_two_sided_needs_windows() -> None:
-    with pytest.raises(AutoADError, match=r"--two-sided without --patch\. Expected"):
+    with pytest.raises(AutoADError, match=r"^two_sided=True without patch\. Expected") as caught:
         ScoringSettings(two_sided=True)
+    assert caught.value.on_command_line().startswith("--two-sided without --patch.")

@@ -13,7 +13,7 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l2 import L2Distance
 from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import score_images
+from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -140,7 +140,7 @@ def test_the_global_random_state_is_neither_read_nor_changed() -> None:
         before = torch.get_rng_state()
         model = detector()
         fit(model, IMAGES, settings=TrainingSettings(epochs=1), seed=1)
-        results.append(score_images(model, IMAGES))
+        results.append(predict(Scorer(model), IMAGES).score)
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(*results)
 
@@ -205,7 +205,7 @@ def test_a_score_that_is_not_a_number_is_a_verdict() -> None:
     images = IMAGES.clone()
     images[7] = math.inf
     with pytest.raises(RejectedTrial, match=r"1 of 40 scores") as raised:
-        score_images(detector(), images)
+        predict(Scorer(detector()), images)
     assert raised.value.verdict is Verdict.NON_FINITE
 
 
@@ -259,20 +259,20 @@ def test_a_run_within_the_limit_ends_and_a_slow_first_step_is_no_pace() -> None:
 
 def test_scoring_is_limited_too() -> None:
     with pytest.raises(RejectedTrial) as raised:
-        score_images(detector(seconds=0.02), IMAGES, batch_size=1, max_seconds=0.1)
+        predict(Scorer(detector(seconds=0.02), batch_size=1), IMAGES, max_seconds=0.1)
     assert raised.value.verdict is Verdict.OVER_TIME
 
 
 def test_scores_do_not_depend_on_the_batch_size_and_the_mode_is_restored() -> None:
     model = detector().train()
-    whole = score_images(model, IMAGES, batch_size=40)
+    whole = predict(Scorer(model, batch_size=40), IMAGES).score
     assert model.training
     assert whole.shape == (40,)
     assert whole.dtype == torch.float32
     assert not whole.requires_grad
     for batch_size in (1, 7, 39, 256):
-        torch.testing.assert_close(score_images(model, IMAGES, batch_size=batch_size), whole)
-    torch.testing.assert_close(whole, model.eval().score(IMAGES).detach())
+        torch.testing.assert_close(predict(Scorer(model, batch_size=batch_size), IMAGES).score, whole)
+    torch.testing.assert_close(whole, model.eval()(IMAGES).distance.detach())
 
 
 def test_no_training_images_is_an_error() -> None:

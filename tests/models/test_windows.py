@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from autoad_nni.models.windows import cut_patches
+from autoad_nni.models.windows import cut_windows
 
 
 def located(n: int, height: int, width: int) -> Tensor:
@@ -17,7 +17,7 @@ def located(n: int, height: int, width: int) -> Tensor:
     ("side", "size", "per_image"), [(8, (8, 8), 1), (8, (15, 23), 2), (9, (27, 20), 6), (16, (64, 48), 12)]
 )
 def test_patches_are_squares_of_their_image_as_many_as_fit(side: int, size: tuple[int, int], per_image: int) -> None:
-    patches = cut_patches(located(5, *size), side, seed=0)
+    patches = cut_windows(located(5, *size), side, seed=0)
     assert patches.shape == (5 * per_image, 3, side, side)
     assert patches[:, 0, 0, 0].tolist() == [i for i in range(5) for _ in range(per_image)]
     offsets = torch.arange(side)
@@ -31,12 +31,12 @@ def test_patches_are_squares_of_their_image_as_many_as_fit(side: int, size: tupl
 
 def test_a_patch_as_large_as_the_image_is_the_image() -> None:
     images = torch.rand(7, 3, 8, 8)
-    assert torch.equal(cut_patches(images, 8, seed=3), images)
+    assert torch.equal(cut_windows(images, 8, seed=3), images)
 
 
 def test_patches_lie_everywhere_the_corners_included() -> None:
-    patches = cut_patches(located(40, 12, 20), 8, seed=0)
-    corners = {tuple(patch[1:, 0, 0].int().tolist()) for patch in cut_patches(located(400, 12, 20), 8, seed=0)}
+    patches = cut_windows(located(40, 12, 20), 8, seed=0)
+    corners = {tuple(patch[1:, 0, 0].int().tolist()) for patch in cut_windows(located(400, 12, 20), 8, seed=0)}
     assert corners == {(top, left) for top in range(5) for left in range(13)}
     # Each image has places of its own, and within an image patches differ.
     assert len({tuple(patch[1:, 0, 0].int().tolist()) for patch in patches}) > 30
@@ -45,8 +45,8 @@ def test_patches_lie_everywhere_the_corners_included() -> None:
 def test_the_seed_alone_decides_and_the_global_state_is_left_alone() -> None:
     images = torch.rand(6, 1, 20, 20)
     before = torch.get_rng_state()
-    first = cut_patches(images, 8, seed=0)
+    first = cut_windows(images, 8, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(3)
-    assert torch.equal(cut_patches(images, 8, seed=0), first)
-    assert not torch.equal(cut_patches(images, 8, seed=1), first)
+    assert torch.equal(cut_windows(images, 8, seed=0), first)
+    assert not torch.equal(cut_windows(images, 8, seed=1), first)

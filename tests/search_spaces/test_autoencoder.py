@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.autoencoder import Autoencoder, Reconstruction
 from autoad_nni.models.detector import Detector, count_macs
-from autoad_nni.models.scoring import score_images
+from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.registry import HYPOTHESES, LOSSES
 from autoad_nni_search_spaces import AutoencoderSpace
@@ -54,7 +54,7 @@ def build_train_and_score(space: AutoencoderSpace, sample: dict[str, Any], image
     assert math.isfinite(loss.item())
     gradients = [parameter.grad for parameter in child.parameters()]
     assert all(gradient is None or bool(torch.isfinite(gradient).all()) for gradient in gradients)
-    scores = score_images(detector, images)
+    scores = predict(Scorer(detector), images).score
     assert scores.shape == (len(images),)
     assert child(images).image.shape == images.shape
 

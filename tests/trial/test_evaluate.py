@@ -15,7 +15,7 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import Scorer, ScoringSettings, map_images, smooth
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, smooth
 from autoad_nni.trial.evaluate import IMAGE_METRICS, MAP_METRICS, REWARDS, evaluate, threshold_of
 from autoad_nni.verdicts import RejectedTrial
 
@@ -62,9 +62,29 @@ def test_without_masks_there_are_those_of_scores_and_they_are_the_same() -> None
     assert figures == {name: whole[name] for name in IMAGE_METRICS}
 
 
-def test_a_plain_detector_is_judged_on_whole_images_with_smoothed_maps() -> None:
-    images = labelled()
-    assert evaluate(scorer().detector, without_masks(images)) == evaluate(scorer(), without_masks(images))
+class Counting(Blank):
+    """Notes what it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        self.seen.append(images)
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("with_masks", [False, True])
+@pytest.mark.parametrize("patch", [None, SIDE])
+def test_the_network_sees_every_image_once(patch: int | None, with_masks: bool) -> None:
+    """With windows as large as the images, one window is one image."""
+    images, child = labelled(), Counting()
+    use = Scorer(Detector(child, ReconstructionHypothesis(), L1Distance()), ScoringSettings(patch=patch), batch_size=10)
+    evaluate(use, images if with_masks else without_masks(images))
+    assert [len(batch) for batch in child.seen] == [10, 10, 4]
+    assert torch.equal(torch.cat(child.seen), images.images)
+    evaluate(use, images, normal=images.normal)
+    assert sum(map(len, child.seen)) == 24 + 24 + 14, "other normal images once too"
 
 
 @pytest.mark.parametrize("smoothing", [0, 1.0])
@@ -82,7 +102,7 @@ def test_every_metric_is_that_of_the_scores_or_the_maps(smoothing: float) -> Non
     assert all(0 <= value < 1 for value in figures.values())
 
 
-class Stranger(Hypothesis):
+class FirstNumber(Hypothesis):
     """Scores a code by its first number, a thousandfold: far more than any distance."""
 
     needs_codes = True
@@ -98,7 +118,7 @@ def test_what_a_hypothesis_says_of_a_whole_image_does_not_drown_where_in_it_the_
     """Lifted maps would tell images apart, not pixels, and no threshold from normal images would fit."""
     images = labelled(contrast=0.5)
     distance_alone = evaluate(scorer(), images)
-    detector = Detector(Blank(), Stranger(), L1Distance())
+    detector = Detector(Blank(), FirstNumber(), L1Distance())
     lifted = evaluate(Scorer(detector, ScoringSettings(smoothing=0)), images)
     assert {name: lifted[name] for name in MAP_METRICS} == {name: distance_alone[name] for name in MAP_METRICS}
     assert lifted["auroc"] == pytest.approx(roc_auc_score(images.labels, images.images[:, 0, 0, 0]))
@@ -147,8 +167,8 @@ def test_the_given_normal_images_are_mapped_as_the_others() -> None:
     images, normal = labelled(contrast=0.4), torch.full((2, 1, SIDE, SIDE), 0.2)
     normal[0, 0, 5, 5] = 1
     use = scorer(patch=8, smoothing=1)
-    maps, masks = map_images(use, images.images).numpy(), images.masks.numpy()  # type: ignore[union-attr]
-    limit = float(map_images(use, normal).max())
+    maps, masks = predict(use, images.images).anomaly_map[:, 0].numpy(), images.masks.numpy()  # type: ignore[union-attr]
+    limit = float(predict(use, normal).anomaly_map.max())
     assert 0.2 < limit < 0.5
     assert evaluate(use, images, normal=normal)["rpro"] == pytest.approx(rpro(masks, maps, threshold=limit))
 
@@ -165,7 +185,7 @@ def test_a_region_of_less_than_1_2000_of_the_image_sets_no_threshold(size: tuple
 
 
 @pytest.mark.parametrize("patch", [None, 8])
-def test_what_cannot_be_judged_is_rejected(patch: int | None) -> None:
+def test_what_cannot_be_evaluated_is_rejected(patch: int | None) -> None:
     images = labelled()
     grey = LabelledImages(torch.full_like(images.images, 0.5), images.labels, images.masks)
     with pytest.raises(RejectedTrial, match=r"constant_score: all 24 images score 0\.5"):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
+from autoad_nni.models.scoring import Scorer
 from autoad_nni.models.training import TrainingSettings
 from autoad_nni.trial.evaluate import IMAGE_METRICS, REWARDS, evaluate
 from autoad_nni.trial.run import TrialSettings, pick_device
@@ -136,7 +137,7 @@ def test_a_good_trial_has_all_metrics_a_trained_detector_and_no_detail(task: Tas
     assert result.metrics["macs"] == 64 * (4 * 9 + 4)
     assert isinstance(result.metrics["seconds"], float) and result.metrics["seconds"] >= 0
     assert result.detector is not None and not result.detector.training
-    again = evaluate(result.detector, task.validation)
+    again = evaluate(Scorer(result.detector), task.validation)
     assert again == {name: result.metrics[name] for name in IMAGE_METRICS}
     assert 0.6 < again["auroc"] < 1, "bright images are hard to reconstruct for who saw dark ones only"
 
@@ -261,11 +262,11 @@ def test_labels_of_one_class_are_the_users_fault(task: Task) -> None:
 
 def test_evaluate_tells_apart_what_it_rejects(task: Task) -> None:
     with pytest.raises(RejectedTrial, match="constant_score: all 24 images score 0"):
-        evaluate(make_detector(Scaled()), task.validation)
+        evaluate(Scorer(make_detector(Scaled())), task.validation)
     with pytest.raises(RejectedTrial, match="non_finite"):
-        evaluate(make_detector(Scaled(float("nan"))), task.validation)
+        evaluate(Scorer(make_detector(Scaled(float("nan")))), task.validation)
     with pytest.raises(RejectedTrial, match="over_time"):
-        evaluate(make_detector(Conv()), task.validation, max_seconds=1e-9)
+        evaluate(Scorer(make_detector(Conv())), task.validation, max_seconds=1e-9)
 
 
 def test_a_detector_is_made_of_what_the_autoencoder_names() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.scoring import Scorer, ScoringSettings, map_images, score_images
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.trial.evaluate import IMAGE_METRICS, MAP_METRICS, REWARDS, evaluate
 from autoad_nni.trial.run import TrialSettings, check_task, score_test
@@ -141,6 +141,29 @@ def test_the_same_seed_gives_the_same_trial_heard_or_not(task: Task, settings: T
     assert len(epochs) == 2 and all(list(figures) == list(REWARDS) for figures in epochs)
     assert epochs[-1] == {name: alone[name] for name in REWARDS} != epochs[0]
     assert without_seconds(run_model(Conv, task, replace(settings, seed=1)).metrics) != without_seconds(alone)
+
+
+class Counting(Conv):
+    """Counts the images or windows that it sees in evaluation mode."""
+
+    n_evaluated = 0
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.training:
+            self.n_evaluated += len(images)
+        return super().forward(images)
+
+
+@MODES
+def test_an_evaluation_between_epochs_is_one_pass_over_the_validation_images(
+    task: Task, settings: TrialSettings
+) -> None:
+    settings, heard, alone = replace(settings, training=replace(settings.training, epochs=3)), Counting(), Counting()
+    run_model(lambda: heard, task, settings, on_epoch=lambda *figures: None)
+    run_model(lambda: alone, task, settings)
+    n_windows = 1 if settings.scoring.patch is None else 3 * 3
+    n_passes, rest = divmod(heard.n_evaluated - alone.n_evaluated, n_windows * len(task.validation.labels))
+    assert (n_passes, rest) == (2, 0), "after the first and the second epoch; after the last one either way"
 
 
 @MODES
@@ -305,11 +328,10 @@ def test_random_models_train_and_map_at_224_pixels(large: Task) -> None:
         seen |= set(drawn.values())
         detector = make_detector(space.freeze(drawn))
         fit(detector, images, settings=TrainingSettings(epochs=1, batch_size=2), seed=0)
-        maps = map_images(Scorer(detector), images)
-        assert maps.shape == (2, 224, 224), drawn
-        sharp = map_images(Scorer(detector, ScoringSettings(smoothing=0)), images)
+        assert predict(Scorer(detector), images).anomaly_map.shape == (2, 1, 224, 224), drawn
+        sharp = predict(Scorer(detector, ScoringSettings(smoothing=0)), images)
         with torch.inference_mode():
-            distances = detector.eval().terms(images)[0] / detector.distance_scale
-        torch.testing.assert_close(sharp.mean((1, 2)), distances, rtol=1e-3, atol=1e-4)
-        assert score_images(detector, images).isfinite().all()
+            distances = detector.eval()(images).distance / detector.distance_scale
+        torch.testing.assert_close(sharp.anomaly_map.mean((1, 2, 3)), distances, rtol=1e-3, atol=1e-4)
+        assert sharp.score.isfinite().all()
     assert {"density", "cluster", "centroid", "reconstruction", "l1", "l2", "l21", "ssim"} < seen

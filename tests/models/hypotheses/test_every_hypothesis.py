@@ -16,7 +16,7 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.models.hypotheses.cluster import ClusterHypothesis
 from autoad_nni.models.hypotheses.density import DensityHypothesis
-from autoad_nni.models.scoring import score_images
+from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.registry import HYPOTHESES, LOSSES
 from autoad_nni_search_spaces import AutoencoderSpace
@@ -54,9 +54,13 @@ def trained(name: str) -> Detector:
     return detector
 
 
+def scores_of(detector: Detector, images: Tensor) -> Tensor:
+    return predict(Scorer(detector), images).score
+
+
 def test_they_rank_images_differently() -> None:
     """Otherwise a search could not tell them apart."""
-    scores = {name: score_images(trained(name), images()[1]).numpy() for name in NAMES}
+    scores = {name: scores_of(trained(name), images()[1]).numpy() for name in NAMES}
     for i, one in enumerate(NAMES):
         for other in NAMES[i + 1 :]:
             assert spearmanr(scores[one], scores[other]).statistic < 0.98, (one, other)
@@ -65,19 +69,19 @@ def test_they_rank_images_differently() -> None:
 def test_reconstruction_scores_the_distance_as_it_is() -> None:
     detector = trained("reconstruction")
     with torch.no_grad():
-        distances = detector.terms(images()[1])[0]
-    torch.testing.assert_close(score_images(detector, images()[1]), distances)
+        distances = detector(images()[1]).distance
+    torch.testing.assert_close(scores_of(detector, images()[1]), distances)
 
 
 @pytest.mark.parametrize("name", WITH_CODES)
 def test_both_terms_have_deviation_one_on_the_training_images(name: str) -> None:
     detector = trained(name)
     with torch.no_grad():
-        distances, codes = detector.terms(images()[0])
-        terms = distances / detector.distance_scale, detector.hypothesis.score(codes) / detector.hypothesis_scale
+        raw = detector(images()[0])
+        terms = raw.distance / detector.distance_scale, detector.hypothesis.score(raw.code) / detector.hypothesis_scale
     for term in terms:
         assert term.std(correction=0).item() == pytest.approx(1, rel=0.01)
-    torch.testing.assert_close(score_images(detector, images()[0]), sum(terms, torch.zeros(())), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(scores_of(detector, images()[0]), sum(terms, torch.zeros(())), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,21 +90,21 @@ def test_a_saved_model_scores_the_same_in_a_fresh_object(name: str, tmp_path: Pa
     save_file({key: value.contiguous() for key, value in detector.state_dict().items()}, tmp_path / "model.safetensors")
     loaded = fresh(name)
     loaded.load_state_dict(load_file(tmp_path / "model.safetensors"))
-    assert torch.equal(score_images(loaded, images()[1]), score_images(detector, images()[1]))
+    assert torch.equal(scores_of(loaded, images()[1]), scores_of(detector, images()[1]))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_model(name: str) -> None:
     again = fresh(name)
     fit(again, images()[0], settings=TrainingSettings(epochs=3), seed=0)
-    assert torch.equal(score_images(again, images()[1]), score_images(trained(name), images()[1]))
+    assert torch.equal(scores_of(again, images()[1]), scores_of(trained(name), images()[1]))
 
 
 @pytest.mark.parametrize("name", WITH_CODES)
 def test_the_statistics_are_those_of_the_trained_encoder_on_all_images(name: str) -> None:
     hypothesis = trained(name).hypothesis
     with torch.no_grad():
-        codes = trained(name).terms(images()[0])[1]
+        codes = trained(name)(images()[0]).code
     if isinstance(hypothesis, DensityHypothesis):
         mean = hypothesis.weights @ hypothesis.means * hypothesis.scale
         torch.testing.assert_close(mean, codes.double().mean(0), atol=1e-4, rtol=1e-4)
@@ -129,7 +133,7 @@ def test_scores_do_not_depend_on_the_scale_of_the_codes(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_long_codes_are_averaged_down(name: str) -> None:
     detector = fresh(name, pooling_kernel=1)
-    codes = detector.terms(images()[0][:5])[1]
+    codes = detector(images()[0][:5]).code
     raw = detector.autoencoder(images()[0][:5])[1]
     assert raw.shape == (5, 8 * 64)
     if name == "reconstruction":
