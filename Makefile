@@ -1,5 +1,7 @@
 # `make demo` and `make test` do all the set-up. VENV=DIR puts the environment elsewhere.
 VENV ?= .venv
+# Processes that run tests side by side; 0 is this one alone.
+WORKERS ?= 2
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
 BIN := $(VENV)/bin
 
@@ -16,7 +18,7 @@ demo: $(VENV)/.installed
 	$(BIN)/autoad-nni launch experiments/quickstart.yml
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-try:
-    import pytest as _pytest  # noqa: F401
-except ModuleNotFoundError as _error:
-    raise ModuleNotFoundError(
-        "autoad_nni.testing needs pytest, which is not installed. Install it: pip install pytest", name="pytest"
-    ) from _error
+from typing import TYPE_CHECKING, Any
 
-from autoad_nni.testing.contracts import DistanceContract, HypothesisContract
+if TYPE_CHECKING:
+    from autoad_nni.testing.contracts import DistanceContract, HypothesisContract
 
 __all__ = ["DistanceContract", "HypothesisContract"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the classes when they are asked for: the checks themselves need no pytest."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from autoad_nni.testing import contracts
+    except ModuleNotFoundError as error:
+        if error.name != "pytest":
+            raise
+        raise ModuleNotFoundError(
+            f"autoad_nni.testing.{name} needs pytest, which is not installed. Install it: pip install pytest",
+            name="pytest",
+        ) from error
+    return getattr(contracts, name)

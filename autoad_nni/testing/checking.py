@@ -53,7 +53,7 @@ def check(function: Check[P]) -> Check[P]:
             torch.set_num_threads(1)
             try:
                 function(plugin)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a plugin may raise anything
                 own = isinstance(error, _Missed)
                 got = " ".join((str(error) if own else f"{type(error).__name__}: {error}").split()).rstrip(".")
                 raise AssertionError(f"Expected: {expected} Got: {got}.") from (None if own else error)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from run_command import command, run
+from installed import install, seen
+from run_command import command
 
 from autoad_nni import __version__
 
@@ -38,15 +40,13 @@ digits = plugins_of_a_test:Good
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an installed distribution; its 'l1' is taken, and 'digits' is a data set's name too."""
     folder = tmp_path_factory.mktemp("site")
-    (folder / "plugins_of_a_test.py").write_text(MODULE)
-    # What lies around where the command runs must not matter.
-    (folder / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
-    (folder / "conftest.py").write_text("raise RuntimeError('not yours')\n")
-    info = folder / "plugins_of_a_test-3.4.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugins-of-a-test\nVersion: 3.4\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    return folder
+    return install(folder, "plugins-of-a-test", "3.4", ENTRY_POINTS, plugins_of_a_test=MODULE)
+
+
+@pytest.fixture
+def installed(site: Path) -> Iterator[None]:
+    with seen(site):
+        yield
 
 
 def test_show_tells_where_a_plugin_comes_from_and_what_it_is() -> None:
@@ -61,21 +61,21 @@ def test_show_tells_where_a_plugin_comes_from_and_what_it_is() -> None:
     )
 
 
-def test_show_takes_the_first_line_of_the_plugins_own_words(site: Path) -> None:
-    assert "  description:  Mean square.\n" in run("plugins", "show", "good", python_path=site).out
-    assert "  description:  none; it has no docstring\n" in run("plugins", "show", "signed", python_path=site).out
+def test_show_takes_the_first_line_of_the_plugins_own_words(installed: None) -> None:
+    assert "  description:  Mean square.\n" in command("plugins", "show", "good").out
+    assert "  description:  none; it has no docstring\n" in command("plugins", "show", "signed").out
 
 
-def test_show_names_the_problem_of_one_that_is_broken(site: Path) -> None:
-    ended = run("plugins", "show", "absent", python_path=site)
+def test_show_names_the_problem_of_one_that_is_broken(installed: None) -> None:
+    ended = command("plugins", "show", "absent")
     assert (ended.code, ended.err) == (0, "")
     assert "  problem:      The distance 'absent' of plugins-of-a-test is broken" in ended.out
-    ended = run("plugins", "show", "l1", python_path=site)
+    ended = command("plugins", "show", "l1")
     assert "  problem:      The distance 'l1' is registered by autoad-nni and by plugins-of-a-test." in ended.out
 
 
-def test_show_shows_a_name_of_two_kinds_twice(site: Path) -> None:
-    heads = [line for line in run("plugins", "show", "digits", python_path=site).out.splitlines() if line[0] != " "]
+def test_show_shows_a_name_of_two_kinds_twice(installed: None) -> None:
+    heads = [line for line in command("plugins", "show", "digits").out.splitlines() if line[0] != " "]
     assert heads == ["distance digits", "data set digits"]
 
 
@@ -92,28 +92,26 @@ def test_an_unknown_name_gets_the_nearest_of_all_kinds(verb: str) -> None:
     assert len(ended.err.splitlines()) == 1
 
 
-def test_check_prints_a_line_per_check_and_ends_with_0(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(site)
-    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
-    ended = run("plugins", "check", "good", python_path=site)
+def test_check_prints_a_line_per_check_and_ends_with_0(installed: None) -> None:
+    ended = command("plugins", "check", "good")
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
     assert lines[0] == "distance good, plugins-of-a-test 3.4"
-    assert lines[-1] == "  11 checks, all passed."
-    assert len(lines) == 14
+    assert lines[-1] == "  12 checks, all passed."
+    assert len(lines) == 1 + 12 + 1
     assert all(line.startswith("  ok    ") for line in lines[1:-1])
 
 
-def test_check_names_what_fails_and_ends_with_1(site: Path) -> None:
-    ended = run("plugins", "check", "signed", python_path=site)
+def test_check_names_what_fails_and_ends_with_1(installed: None) -> None:
+    ended = command("plugins", "check", "signed")
     assert (ended.code, ended.err) == (1, "")
     failed = [line for line in ended.out.splitlines() if "FAIL" in line]
     assert failed[0].startswith("  FAIL  it is never negative. Expected: Neither map nor score is ever negative")
-    assert ended.out.splitlines()[-1] == f"  11 checks, {len(failed)} failed."
+    assert ended.out.splitlines()[-1] == f"  12 checks, {len(failed)} failed."
 
 
-def test_check_refuses_one_that_is_broken(site: Path) -> None:
-    ended = run("plugins", "check", "absent", python_path=site)
+def test_check_refuses_one_that_is_broken(installed: None) -> None:
+    ended = command("plugins", "check", "absent")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("autoad-nni: The distance 'absent' of plugins-of-a-test is broken")
     assert len(ended.err.splitlines()) == 1
@@ -128,5 +126,5 @@ def test_check_loads_a_plugin_of_a_kind_that_has_no_contract(name: str, kind: st
     assert ended.out.splitlines() == [
         f"{kind} {name}, autoad-nni {__version__}",
         "  ok    it can be loaded",
-        f"  There are no contract tests for a {kind}.",
+        f"  There are no contract checks for a {kind}.",
     ]

@@ -44,7 +44,7 @@ def test_show_finds_it(installed: Installed, tmp_path: Path) -> None:
 def test_it_keeps_the_contract(installed: Installed, tmp_path: Path) -> None:
     ended = run(installed, "autoad_nni", "plugins", "check", "knn", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines()[-1] == "  11 checks, all passed."
+    assert ended.stdout.splitlines()[-1] == "  12 checks, all passed."
 
 
 def test_its_own_tests_pass(installed: Installed) -> None:

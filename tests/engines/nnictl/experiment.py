@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from urllib.request import urlopen
 
 import psutil
 import yaml
+from filelock import FileLock, Timeout
 
 from autoad_nni.engines.nnictl.launch import free_port, loopback_environment
 
@@ -54,6 +56,27 @@ def write_experiment(folder: Path, *, name: str = "experiment.yml", **changes: A
     return path
 
 
+def claim_port() -> int:
+    """Return a port that is free and that no other test process on this machine gets before this one has ended.
+
+    A server listens seconds after it was told its port, so a port without a listener may be someone's already.
+    """
+    port = 18080
+    while True:
+        port = free_port(port, 19999)
+        lock = FileLock(Path(tempfile.gettempdir(), f"autoad-nni-test-port-{port}"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            port += 1
+            continue
+        _claimed.append(lock)
+        return port
+
+
+_claimed: list[FileLock] = []
+
+
 class Experiment:
     """One experiment from its creation to the end of its last process."""
 
@@ -76,7 +99,7 @@ class Experiment:
         return output
 
     def __enter__(self) -> Experiment:
-        self.port = free_port(18080 + os.getpid() % 500, 19999)
+        self.port = claim_port()
         output = self.nnictl("create", "--config", str(self.file), "--port", str(self.port))
         found = re.search(r"Experiment ID: (?:\x1b\[\d+m)?(\w+)", output)
         assert found, output
