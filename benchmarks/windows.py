@@ -24,7 +24,8 @@ from autoad_nni.models.scoring import Scorer, ScoringSettings
 from autoad_nni.models.training import TrainingSettings
 from autoad_nni.searches.spaces import declare, to_search_space
 from autoad_nni.trial.evaluate import evaluate
-from autoad_nni.trial.run import TrialSettings, run_trial
+from autoad_nni.trial.run import run_trial
+from autoad_nni.trial.settings import TrialSettings
 from autoad_nni_search_spaces import AutoencoderSpace
 
 WINDOWS = (None, 32, 16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -12,7 +12,8 @@ from autoad_nni.data import Task
 from autoad_nni.models.build import place
 from autoad_nni.models.detector import Detector
 from autoad_nni.registry import HYPOTHESES, LOSSES
-from autoad_nni.trial.run import TrialResult, TrialSettings, train_and_validate
+from autoad_nni.trial.run import train_and_validate
+from autoad_nni.trial.settings import TrialSettings
 
 
 def make_detector(autoencoder: Any) -> Detector:
@@ -22,6 +23,17 @@ def make_detector(autoencoder: Any) -> Detector:
     return place(Detector(autoencoder, hypothesis, distance), torch.device("cpu"))
 
 
-def run_model(build: Callable[[], nn.Module], task: Task, settings: TrialSettings, **options: Any) -> TrialResult:
+class Ran(NamedTuple):
+    """A trial of `run_model`, its figures in one flat mapping."""
+
+    metrics: dict[str, Any]
+    detail: str
+    detector: Detector | None
+
+
+def run_model(build: Callable[[], nn.Module], task: Task, settings: TrialSettings, **options: Any) -> Ran:
     """A trial of an autoencoder that no search space has."""
-    return train_and_validate(lambda: make_detector(build()), task, settings, **options)
+    result = train_and_validate(lambda: make_detector(build()), task, settings, **options)
+    figures: dict[str, Any] = result.record.to_report()
+    assert figures.pop("plugins") == "", "it has none that are registered"
+    return Ran(figures, figures.pop("detail"), result.detector)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ from autoad_nni.trial.record import FAILED_REWARD, TrialRecord
 from autoad_nni.trial.settings import TrialSettings, pick_device
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["Outcome", "TrialResult", "check_task", "evaluate_on_test", "make_scorer", "run_trial", "train_and_validate"]
+__all__ = ["TrialResult", "check_task", "evaluate_on_test", "make_scorer", "run_trial", "train_and_validate"]
 
 EpochListener = Callable[[int, float, dict[str, float]], None]
 """Called with (epoch from 1, training loss, validation metrics)."""
@@ -37,29 +37,6 @@ EpochListener = Callable[[int, float, dict[str, float]], None]
 # Batch normalization and the statistics of hypotheses want more than a few images at a time.
 _LEAST_BATCH = 8
 _SCORING_BATCH = 256
-
-
-@dataclass
-class Outcome:
-    """What training and validation came to.
-
-    Attributes:
-        verdict: How it ended.
-        detail: One sentence on a verdict other than ok.
-        validation: Every metric on validation, by name; empty unless the verdict is ok.
-        macs: Multiply-adds of one image, or of one window; None if they were not counted.
-        parameters: Number of parameters of the autoencoder; None if they were not counted.
-        seconds: How long it took.
-        detector: The trained detector; None unless the verdict is ok.
-    """
-
-    verdict: Verdict = Verdict.OK
-    detail: str = ""
-    validation: dict[str, float] = field(default_factory=dict)
-    macs: int | None = None
-    parameters: int | None = None
-    seconds: float = 0.0
-    detector: Detector | None = None
 
 
 @dataclass(frozen=True)
@@ -119,20 +96,9 @@ def run_trial(
     def build() -> Detector:
         return build_detector(sample, channels=task.channels, space=settings.space)
 
-    outcome = train_and_validate(build, task, settings, on_epoch=on_epoch, shared=shared)
-    record = TrialRecord(
-        number=number,
-        sample=dict(sample),
-        verdict=outcome.verdict,
-        reward=outcome.validation[settings.reward] if outcome.verdict is Verdict.OK else FAILED_REWARD,
-        validation=outcome.validation,
-        macs=outcome.macs,
-        parameters=outcome.parameters,
-        seconds=outcome.seconds,
-        plugins=plugins,
-        detail=outcome.detail,
-    )
-    return TrialResult(record, outcome.detector)
+    result = train_and_validate(build, task, settings, on_epoch=on_epoch, shared=shared)
+    record = replace(result.record, number=number, sample=dict(sample), plugins=plugins)
+    return TrialResult(record, result.detector)
 
 
 def train_and_validate(
@@ -142,8 +108,10 @@ def train_and_validate(
     *,
     on_epoch: EpochListener | None = None,
     shared: SharedWeights | None = None,
-) -> Outcome:
+) -> TrialResult:
     """Train and validate a model that need not be in a search space; otherwise as `run_trial`.
+
+    The record has no sample and no plugins.
 
     Args:
         build: Makes the detector with fresh weights.
@@ -154,7 +122,8 @@ def train_and_validate(
     """
     started = time.monotonic()
     device = pick_device(settings.device)
-    outcome = Outcome()
+    costs: dict[str, int] = {}
+    detector, validation, verdict, detail = None, dict[str, float](), Verdict.OK, ""
 
     def seconds_left() -> float | None:
         if settings.max_seconds is None:
@@ -169,17 +138,27 @@ def train_and_validate(
         with torch_threads(settings.threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(settings.seed)
             images = _training_images(task, settings)
-            detector = _build(build, images, settings, outcome, device)
+            model = _build(build, images, settings, costs, device)
             if shared is not None:
-                shared.load_into(detector.autoencoder)
-            outcome.validation = _fit_and_validate(detector, images, task, settings, seconds_left, on_epoch)
+                shared.load_into(model.autoencoder)
+            validation = _fit_and_validate(model, images, task, settings, seconds_left, on_epoch)
         if shared is not None:
-            shared.store(detector.autoencoder)
-        outcome.detector = detector
+            shared.store(model.autoencoder)
+        detector = model
     except RejectedTrial as rejection:
-        outcome.verdict, outcome.detail = rejection.verdict, rejection.detail
-    outcome.seconds = round(time.monotonic() - started, 3)
-    return outcome
+        verdict, detail = rejection.verdict, rejection.detail
+    record = TrialRecord(
+        number=0,
+        sample={},
+        verdict=verdict,
+        reward=validation[settings.reward] if detector is not None else FAILED_REWARD,
+        validation=validation,
+        macs=costs.get("macs"),
+        parameters=costs.get("parameters"),
+        seconds=round(time.monotonic() - started, 3),
+        detail=detail,
+    )
+    return TrialResult(record, detector)
 
 
 def check_task(task: Task, settings: TrialSettings) -> None:
@@ -245,13 +224,13 @@ def _build(
     build: Callable[[], Detector],
     images: Tensor,
     settings: TrialSettings,
-    outcome: Outcome,
+    costs: dict[str, int],
     device: torch.device,
 ) -> Detector:
     detector = build()
     macs = count_macs(detector.autoencoder, *images.shape[1:])
-    outcome.macs = macs
-    outcome.parameters = sum(parameter.numel() for parameter in detector.autoencoder.parameters())
+    costs["macs"] = macs
+    costs["parameters"] = sum(parameter.numel() for parameter in detector.autoencoder.parameters())
     if settings.max_macs is not None and macs > settings.max_macs:
         raise RejectedTrial(
             Verdict.OVER_MACS, f"{macs:,} multiply-adds for one image, the limit is {settings.max_macs:,}."

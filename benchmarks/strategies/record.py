@@ -23,7 +23,8 @@ from typing import Any
 
 from autoad_nni.data import TaskOptions, load_task
 from autoad_nni.models.training import TrainingSettings
-from autoad_nni.trial.run import TrialSettings, run_trial
+from autoad_nni.trial.run import run_trial
+from autoad_nni.trial.settings import TrialSettings
 from autoad_nni_search_spaces import AutoencoderSpace
 from benchmarks.strategies.measures import MAX_MACS, measure
 
@@ -79,8 +80,8 @@ def main() -> None:
     settings = TrialSettings(training=TRAINING, device="cpu", threads=1, max_seconds=MAX_SECONDS)
     with given.file.open("a") as file:
         for sample in itertools.islice(samples, done, given.count or (None if given.table == "small" else 1500)):
-            metrics = run_trial(sample, task, settings).metrics
-            kept = {name: metrics[name] for name in ("default", "verdict", "seconds", "macs")}
+            report = run_trial(sample, task, settings).record.to_report()
+            kept = {name: report[name] for name in ("default", "verdict", "seconds", "macs")}
             file.write(json.dumps({"sample": sample, **kept}) + "\n")
             file.flush()
 

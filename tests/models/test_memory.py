@@ -17,7 +17,7 @@ from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.scoring import ScoringSettings
 from autoad_nni.models.training import TrainingSettings
-from autoad_nni.trial.run import TrialSettings
+from autoad_nni.trial.settings import TrialSettings
 from autoad_nni_search_spaces import AutoencoderSpace
 
 FLOAT = 4

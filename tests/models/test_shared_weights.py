@@ -18,7 +18,7 @@ from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.training import TrainingSettings
-from autoad_nni.trial.run import TrialSettings
+from autoad_nni.trial.settings import TrialSettings
 from autoad_nni_search_spaces import AutoencoderSpace
 
 SAMPLE: dict[str, Any] = {"hypothesis": "reconstruction", "distance": "l2"} | {

@@ -17,7 +17,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.scoring import Scorer
 from autoad_nni.models.training import TrainingSettings
 from autoad_nni.trial.evaluate import IMAGE_METRICS, REWARDS, evaluate
-from autoad_nni.trial.run import TrialSettings, pick_device
+from autoad_nni.trial.settings import TrialSettings, pick_device
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 EPOCHS = 3

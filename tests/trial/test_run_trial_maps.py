@@ -17,7 +17,8 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.trial.evaluate import IMAGE_METRICS, MAP_METRICS, REWARDS, evaluate
-from autoad_nni.trial.run import TrialSettings, check_task, score_test
+from autoad_nni.trial.run import check_task
+from autoad_nni.trial.settings import TrialSettings
 from autoad_nni_search_spaces import AutoencoderSpace
 
 SIDE, PATCH = 32, 16
@@ -174,7 +175,8 @@ def test_the_test_set_is_scored_as_the_validation_set_with_its_threshold(setting
     task.validation.images[normal] = 0.4 + (task.validation.images[normal] - 0.4) / 4
     detector = run_model(Conv, task, settings).detector
     assert detector is not None
-    figures = score_test(detector, task, settings)
+    figures, reason = evaluate_on_test(detector, task, settings)
+    assert reason == ""
     scorer = Scorer(detector, settings.scoring)
     assert figures == evaluate(scorer, task.test, normal=task.validation.normal)
     assert figures != evaluate(scorer, task.validation)
