@@ -7,7 +7,7 @@ import re
 __all__ = ["AutoADError"]
 
 # [[name]] or [[name=value]] in a message: an argument, which is an option on the command line.
-_ARGUMENT = re.compile(r"\[\[(\w+)(?:=([^\[\]]*))?\]\]")
+_ARGUMENT = re.compile(r"\[\[(\w+)(?:=(.*?))?\]\](?!\])")
 
 
 class AutoADError(Exception):

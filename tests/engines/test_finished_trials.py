@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from autoad_nni.engines.nnictl.launch import FinishedTrial, finished_trials
+from autoad_nni.engines.nnictl.launch import finished_trials
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.verdicts import Verdict
 
 JOBS = [  # job, parameter id, its events, its final result
-    ("aa", 0, ["WAITING", "RUNNING", "SUCCEEDED"], {"default": 0.5, "verdict": "ok"}),
+    ("aa", 0, ["WAITING", "RUNNING", "SUCCEEDED"], {"default": 0.5, "auroc": 0.5, "verdict": "ok"}),
     ("bb", 1, ["WAITING", "RUNNING", "FAILED"], None),
     ("cc", 2, ["WAITING", "RUNNING", "SUCCEEDED"], None),
     ("dd", 3, ["WAITING", "RUNNING", "SUCCEEDED"], 0.75),
@@ -49,10 +51,11 @@ def experiment(tmp_path: Path) -> Path:
 
 
 def test_crashed_trials_count_and_lost_ones_do_not(experiment: Path) -> None:
+    crashed = "It ended without a result."
     assert finished_trials(experiment) == [
-        FinishedTrial(3, {"a": 3}, {"default": 0.75}),
-        FinishedTrial(0, {"a": 0}, {"default": 0.5, "verdict": "ok"}),
-        FinishedTrial(5, {"a": 4}, {"default": 0.25}),
-        FinishedTrial(1, {"a": 1}, None),
-        FinishedTrial(2, {"a": 2}, None),
+        TrialRecord(number=0, sample={"a": 0}, verdict=Verdict.OK, reward=0.5, validation={"auroc": 0.5}),
+        TrialRecord.crashed(1, {"a": 1}, crashed),
+        TrialRecord.crashed(2, {"a": 2}, crashed),
+        TrialRecord(number=3, sample={"a": 3}, verdict=Verdict.OK, reward=0.75),
+        TrialRecord(number=5, sample={"a": 4}, verdict=Verdict.OK, reward=0.25),
     ]

@@ -192,7 +192,7 @@ def test_a_model_of_which_not_even_8_images_fit_is_refused(task: Task) -> None:
     metrics, detail, seen = trial(task, max_memory=4)
     assert (metrics["verdict"], metrics["default"]) == ("over_memory", 0.0)
     needed = math.ceil(8 * MEGABYTES)
-    assert detail == f"{needed} MB for 8 images, --max-memory is 4 MB"
+    assert detail == f"{needed} MB for 8 images, the limit is 4 MB."
     assert trial(task, max_memory=needed)[0]["verdict"] == "ok", "what the message names is enough"
     assert seen == [], "nothing was trained"
     assert "auroc" not in metrics
@@ -203,4 +203,4 @@ def test_batches_below_8_are_let_through_where_they_were_asked_for(task: Task) -
     metrics, _, seen = trial(task, max_memory=4, training=small)
     assert metrics["verdict"] == "ok" and seen[:32] == [4] * 32
     _, detail, _ = trial(task, max_memory=1, training=small)
-    assert detail == f"{math.ceil(4 * MEGABYTES)} MB for 4 images, --max-memory is 1 MB"
+    assert detail == f"{math.ceil(4 * MEGABYTES)} MB for 4 images, the limit is 1 MB."

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,22 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.runs.folder import RunFolder
+from autoad_nni.runs.records import BestRecord, read_history
+from autoad_nni.runs.start import RunStart
 from autoad_nni.searches.journal import Journal
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.trial.request import TrialRequest
+from autoad_nni.verdicts import Verdict
+from autoad_nni.version import __version__
 
-PLUGINS = {"hypothesis knn": "autoad-nni-knn 0.1.0"}
+START = RunStart(
+    request=TrialRequest.from_options(data="digits", abnormal="photos"),
+    images="a1",
+    image_shape=(1, 8, 8),
+    plugins={"data set digits": f"autoad-nni {__version__}"},
+    metadata={"experiment": "small.yml", "strategy": "autoad", "seed": 0},
+)
+CRASHED = TrialRecord.crashed(1, {"a": 2}, "RuntimeError: boom", plugins={"hypothesis knn": "autoad-nni-knn 0.1.0"})
 
 
 def detector(weight: float) -> Detector:
@@ -31,76 +45,76 @@ def weight_in(folder: RunFolder) -> float:
     return loaded.autoencoder.get_parameter("weight").item()
 
 
-def ok(reward: float) -> dict[str, object]:
-    return {"default": reward, "verdict": "ok"}
+def trial(number: int, reward: float, verdict: Verdict = Verdict.OK) -> TrialRecord:
+    return TrialRecord(
+        number=number, sample={"a": number}, verdict=verdict, reward=reward, validation={"auroc": reward}, seconds=1.5
+    )
+
+
+def opened(path: Path, *, resume: bool = True, start: RunStart = START) -> RunFolder:
+    folder = RunFolder(path, start, resume=resume)
+    folder.begin()
+    return folder
 
 
 @pytest.fixture
 def begun(tmp_path: Path) -> Path:
     """A run folder with a trial of reward 0.5 and weight 1, and one of reward 0.7 that was killed on its way in."""
     path = tmp_path / "run"
-    folder = RunFolder(path, resume=False)
+    folder = opened(path, resume=False)
     Journal(folder.journal, {})
     folder.save_weights(0, detector(1.0))
-    folder.add_trial(0, {"a": 1}, ok(0.5), plugins={})
+    folder.add_trial(trial(0, 0.5))
     folder.save_weights(1, detector(2.0))
     return path
 
 
 def test_weights_become_the_best_only_when_the_trial_is_added(begun: Path) -> None:
-    folder = RunFolder(begun, resume=True)
-    folder.add_trial(0, {"a": 1}, ok(0.5), plugins={})
+    folder = opened(begun)
+    folder.add_trial(trial(0, 0.5))
     assert weight_in(folder) == 1.0
-    folder.add_trial(1, {"a": 2}, ok(0.7), plugins={})
+    folder.add_trial(trial(1, 0.7))
     assert weight_in(folder) == 2.0
-    assert folder.best is not None and folder.best["trial"] == 1
+    assert folder.best is not None and folder.best.number == 1
 
 
 def test_a_trial_that_runs_into_its_time_limit_when_repeated_leaves_the_best_weights_alone(begun: Path) -> None:
-    folder = RunFolder(begun, resume=True)
-    folder.add_trial(0, {"a": 1}, ok(0.5), plugins={})
-    folder.add_trial(1, {"a": 2}, {"default": 0.0, "verdict": "over_time"}, plugins={}, detail="too slow")
+    folder = opened(begun)
+    folder.add_trial(trial(0, 0.5))
+    folder.add_trial(trial(1, 0.0, Verdict.OVER_TIME))
     assert weight_in(folder) == 1.0
     assert folder.summary.verdicts == {"ok": 1, "over_time": 1}
 
 
 def test_a_trial_is_written_once_however_often_it_is_added(begun: Path) -> None:
-    folder = RunFolder(begun, resume=True)
-    folder.add_trial(0, {"a": 1}, ok(0.5), plugins={})
-    folder.add_trial(1, {"a": 2}, None, plugins=PLUGINS, detail="RuntimeError: boom")
-    assert [json.loads(line) for line in (begun / "history.jsonl").read_text().splitlines()] == [
-        {"trial": 0, "sample": {"a": 1}, "plugins": {}, "metrics": ok(0.5)},
-        {
-            "trial": 1,
-            "sample": {"a": 2},
-            "plugins": PLUGINS,
-            "metrics": {"verdict": "crashed"},
-            "detail": "RuntimeError: boom",
-        },
-    ]
+    folder = opened(begun)
+    folder.add_trial(trial(0, 0.5))
+    folder.add_trial(CRASHED)
+    assert read_history(begun) == [trial(0, 0.5), CRASHED]
+    assert [json.loads(line) for line in (begun / "history.jsonl").read_text().splitlines()][1]["verdict"] == "crashed"
 
 
 def test_the_first_of_equally_good_trials_stays_the_best(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run", resume=False)
+    folder = opened(tmp_path / "run", resume=False)
     assert folder.improves(0.0)
-    for trial, reward in enumerate([0.5, 0.7, 0.7, 0.6]):
-        folder.add_trial(trial, {"a": trial}, ok(reward), plugins={})
-    assert folder.best == {"trial": 1, "reward": 0.7, "sample": {"a": 1}, "plugins": {}, "validation": ok(0.7)}
+    for number, reward in enumerate([0.5, 0.7, 0.7, 0.6]):
+        folder.add_trial(trial(number, reward))
+    assert folder.best == trial(1, 0.7)
     assert not folder.improves(0.7) and folder.improves(0.71)
 
 
 def test_a_rejected_trial_is_never_the_best(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run", resume=False)
-    folder.add_trial(0, {"a": 0}, {"default": 0.0, "verdict": "over_macs"}, plugins={})
-    folder.write_best({"test": None}, {})
+    folder = opened(tmp_path / "run", resume=False)
+    folder.add_trial(trial(0, 0.0, Verdict.OVER_MACS))
+    assert folder.write_best() is None
     assert folder.best is None and not (tmp_path / "run" / "best.json").exists()
 
 
 def test_weights_survive_as_they_are(begun: Path) -> None:
-    folder = RunFolder(begun, resume=True)
+    folder = opened(begun)
     exact = detector(0.1)
     folder.save_weights(5, exact)
-    folder.add_trial(5, {}, ok(0.9), plugins={})
+    folder.add_trial(trial(5, 0.9))
     loaded = detector(0.0)
     folder.load_weights(loaded)
     for name, tensor in exact.state_dict().items():
@@ -110,23 +124,23 @@ def test_weights_survive_as_they_are(begun: Path) -> None:
 def test_a_history_changed_by_hand_is_named(begun: Path) -> None:
     (begun / "history.jsonl").write_text("notes\n")
     with pytest.raises(AutoADError, match=r"history.jsonl, line 1 is no JSON object"):
-        RunFolder(begun, resume=True)
+        opened(begun)
 
 
 def test_two_searches_are_not_in_one_folder_at_once(begun: Path) -> None:
-    first = RunFolder(begun, resume=True)
+    first = opened(begun)
     with pytest.raises(AutoADError, match=rf"^another search runs in {begun}\. Expected none"):
-        RunFolder(begun, resume=True)
+        opened(begun)
     first.close()
-    RunFolder(begun, resume=True)
+    opened(begun)
 
 
 def test_a_process_that_is_gone_holds_no_folder(begun: Path) -> None:
-    code = "import os, sys, pathlib; from autoad_nni.runs.lock import RunLock; "
-    code += "lock = RunLock(pathlib.Path('run'), pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    code = "import os, sys, pathlib; from autoad_nni.runs.lock import lock_run; "
+    code += "lock = lock_run(pathlib.Path('run'), pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(begun / "state" / "lock")])
     assert done.returncode == -9
-    RunFolder(begun, resume=True)
+    opened(begun)
 
 
 def test_what_a_kill_left_half_written_is_removed_at_the_next_start(begun: Path) -> None:
@@ -140,5 +154,40 @@ def test_what_a_kill_left_half_written_is_removed_at_the_next_start(begun: Path)
         assert done.returncode == -9
     (begun / ".mine").touch()
     assert len(sorted(begun.rglob("*"))) == len(before) + 4
-    RunFolder(begun, resume=True)
+    opened(begun)
     assert sorted(begun.rglob("*")) == sorted([*before, begun / ".mine"])
+
+
+def test_test_figures_stay_with_their_model_until_there_is_a_better_one(begun: Path) -> None:
+    folder = opened(begun)
+    folder.add_trial(trial(0, 0.5))
+    assert folder.tested() is None
+    folder.write_best({"auroc": 0.4})
+    folder.close()
+    folder = opened(begun)
+    folder.add_trial(trial(0, 0.5))
+    known = folder.tested()
+    assert known is not None and known.test == {"auroc": 0.4}
+    folder.write_best()
+    assert BestRecord.read(begun).test == {"auroc": 0.4}, "read once, and not lost when more trials run"
+    folder.add_trial(trial(1, 0.6))
+    assert folder.tested() is None
+    folder.write_best()
+    assert BestRecord.read(begun).test is None
+
+
+def test_a_damaged_best_json_is_written_anew(begun: Path) -> None:
+    (begun / "best.json").write_text("{")
+    folder = opened(begun)
+    folder.add_trial(trial(0, 0.5))
+    folder.write_best()
+    assert BestRecord.read(begun).trial == trial(0, 0.5)
+
+
+def test_a_search_goes_on_as_it_began_only(begun: Path) -> None:
+    other = replace(START, request=TrialRequest.from_options(data="digits", abnormal="photos", epochs=7))
+    with pytest.raises(AutoADError, match=r"began with epochs=its default, now it is epochs=7\. Expected the same"):
+        opened(begun, start=other)
+    with pytest.raises(AutoADError, match=r"began with images with the digest a1, now it is b2: the images have cha"):
+        opened(begun, start=replace(START, images="b2"))
+    opened(begun)

@@ -17,6 +17,8 @@ from autoad_nni.registry import STRATEGIES
 from autoad_nni.searches.journal import Journal
 from autoad_nni.searches.replay import JournalMiddleware
 from autoad_nni.searches.spaces import SampleSpace
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.verdicts import Verdict
 
 Sample = Mapping[str, Any]
 VALUES: dict[str, list[Any]] = {"width": [2, 4, 8], "drop": [0.0, 0.25, 0.5], "act": ["relu", "tanh"], "deep": [1, 2]}
@@ -61,13 +63,23 @@ class Session:
 
         def evaluate(model: SampleSpace) -> None:
             self.executed.append(model.trial_id)
-            self.middleware.report_metrics(model, {"default": answer(model.sample), "verdict": "ok"})
+            reward = answer(model.sample)
+            self.middleware.take(
+                TrialRecord(
+                    number=model.trial_id,
+                    sample=model.sample,
+                    verdict=Verdict.OK,
+                    reward=reward,
+                    validation={"auroc": reward},
+                    seconds=1.5,
+                )
+            )
 
         self.middleware = JournalMiddleware(
             engine(),
             Journal(path, {"strategy": strategy}),
             max_trials=trials,
-            on_end=lambda model, metrics, recorded: self.ended.append((model.trial_id, recorded)),
+            on_end=lambda record, replayed: self.ended.append((record.number, replayed)),
         )
         mutables = {label: Categorical(values, label=label) for label, values in VALUES.items()}
         chosen = STRATEGIES.load(strategy)(seed=seed, **STRATEGY_ARGS[strategy])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.searches.experiment_file import ExperimentFile, read_experiment
+from autoad_nni.searches.experiment_file import Experiment, read_experiment
 from autoad_nni.searches.trial_command import command_path
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
@@ -23,14 +23,14 @@ CONTENT: dict[str, Any] = {
     "tuner": {"className": ADVISOR, "codeDirectory": ".", "classArgs": {"strategy": "random", "seed": 3}},
     "searchSpace": SPACE,
 }
-Reader = Callable[..., ExperimentFile]
+Reader = Callable[..., Experiment]
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Reader:
     """Reads an experiment file with some keys changed; None takes the key out."""
 
-    def read_changed(**changes: Any) -> ExperimentFile:
+    def read_changed(**changes: Any) -> Experiment:
         content = {key: value for key, value in {**CONTENT, **changes}.items() if value is not None}
         path = tmp_path / "x.yml"
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -50,7 +50,7 @@ def fault(read: Callable[[], object], path: Path) -> str:
 
 def test_a_whole_file(read: Reader, tmp_path: Path) -> None:
     file = read()
-    assert file.path == tmp_path / "x.yml"
+    assert file.name == str(tmp_path / "x.yml") and file.folder == tmp_path
     assert file.search_space == SPACE
     assert file.trial_arguments == ["--data", "digits", "--abnormal", "photos"]
     assert file.trial_folder == tmp_path

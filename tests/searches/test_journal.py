@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from autoad_nni.errors import AutoADError
 from autoad_nni.searches.journal import Journal
 from autoad_nni.storing import append_line, read_lines, write_json
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.verdicts import Verdict
 
 IDENTITY = {"strategy": "random", "seed": 3, "search_space": {"a": [1, 2]}}
+ENDED = TrialRecord(number=0, sample={"a": 1}, verdict=Verdict.OK, reward=0.5, validation={"auroc": 0.5})
+CRASHED = TrialRecord.crashed(1, {"a": 2}, "RuntimeError: out of memory")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -25,7 +29,7 @@ def journal(tmp_path: Path) -> Path:
     path = tmp_path / "state" / "journal.jsonl"
     writer = Journal(path, IDENTITY)
     writer.submitted(0, {"a": 1})
-    writer.ended(0, {"default": 0.5})
+    writer.ended(ENDED)
     writer.submitted(1, {"a": 2})
     return path
 
@@ -33,20 +37,21 @@ def journal(tmp_path: Path) -> Path:
 def test_a_new_journal_makes_its_folder_and_records_whose_it_is(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "state" / "journal.jsonl"
     assert Journal(path, IDENTITY).recorded == []
-    assert read_lines(path) == [{"event": "search", "format": 1, **IDENTITY}]
+    assert read_lines(path) == [{"event": "search", "format": 2, **IDENTITY}]
 
 
 def test_a_journal_opened_again_gives_its_events_in_order(journal: Path) -> None:
     assert Journal(journal, IDENTITY).recorded == [
         {"event": "submit", "id": 0, "sample": {"a": 1}},
-        {"event": "end", "id": 0, "metrics": {"default": 0.5}},
+        {"event": "end", "id": 0, "record": ENDED.to_json()},
         {"event": "submit", "id": 1, "sample": {"a": 2}},
     ]
 
 
-def test_a_failed_trial_is_recorded_without_metrics(journal: Path) -> None:
-    Journal(journal, IDENTITY).ended(1, None)
-    assert Journal(journal, IDENTITY).recorded[-1] == {"event": "end", "id": 1, "metrics": None}
+def test_a_crashed_trial_is_recorded_with_its_reason(journal: Path) -> None:
+    Journal(journal, IDENTITY).ended(CRASHED)
+    event = Journal(journal, IDENTITY).recorded[-1]
+    assert event["id"] == 1 and TrialRecord.from_json(event["record"]) == CRASHED
 
 
 def test_a_torn_last_line_is_cut_off_and_appending_goes_on(journal: Path) -> None:
@@ -56,7 +61,7 @@ def test_a_torn_last_line_is_cut_off_and_appending_goes_on(journal: Path) -> Non
     reopened = Journal(journal, IDENTITY)
     assert journal.read_bytes() == whole
     assert len(reopened.recorded) == 3
-    reopened.ended(1, {"default": 1.0})
+    reopened.ended(CRASHED)
     assert [event["event"] for event in Journal(journal, IDENTITY).recorded] == ["submit", "end", "submit", "end"]
 
 
@@ -164,8 +169,8 @@ def test_a_line_that_is_no_object_is_named_with_its_number(journal: Path, garbag
         {"foreign": 1},
         {"event": "submit", "id": 5, "sample": {"a": 1}},
         {"event": "submit", "id": 2},
-        {"event": "end", "id": 0, "metrics": None},
-        {"event": "end", "id": 2, "metrics": None},
+        {"event": "end", "id": 0, "record": {}},
+        {"event": "end", "id": 2, "record": {}},
         {"event": "end", "id": 1},
         {"event": "submit", "id": 1, "sample": {"a": 2}},
     ],

@@ -6,20 +6,18 @@ from pathlib import Path
 import pytest
 
 from autoad_nni import __version__
-from autoad_nni.data import TaskOptions
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.one_trial import read_sample
 from autoad_nni.searches.plugins import plugins_of_search
-from autoad_nni.trial.plugins import check_plugins, plugins_of_sample, plugins_of_trial
-from autoad_nni.trial.request import TrialRequest
+from autoad_nni.trial.plugins import check_plugins, plugins_of_trial
 
 OURS = f"autoad-nni {__version__}"
 SAMPLE = {"hypothesis": "density", "distance": "l21", "layer1_kernel": 3}
-REQUEST = TrialRequest(task=TaskOptions(data="digits", abnormal=("photos", "uniform")))
+USED = ("autoencoder", ("digits", "photos", "uniform"))
 
 
 def test_a_trial_names_hypothesis_distance_space_and_data() -> None:
-    assert plugins_of_trial(SAMPLE, REQUEST) == dict.fromkeys(
+    assert plugins_of_trial(SAMPLE, *USED) == dict.fromkeys(
         [
             "hypothesis density",
             "distance l21",
@@ -45,7 +43,7 @@ def test_a_search_names_all_that_it_may_run() -> None:
 
 
 def test_what_is_installed_as_recorded_passes() -> None:
-    check_plugins(plugins_of_trial(SAMPLE, REQUEST))
+    check_plugins(plugins_of_trial(SAMPLE, *USED))
     check_plugins({})
 
 
@@ -74,7 +72,7 @@ def test_what_is_installed_as_recorded_passes() -> None:
 )
 def test_a_missing_or_other_plugin_is_named(key: str, recorded: str, message: str) -> None:
     with pytest.raises(AutoADError) as caught:
-        check_plugins({**plugins_of_sample(SAMPLE, "autoencoder"), key: recorded})
+        check_plugins({**plugins_of_trial(SAMPLE, "autoencoder"), key: recorded})
     assert str(caught.value) == message
 
 

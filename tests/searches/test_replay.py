@@ -15,6 +15,7 @@ from small_search import STRATEGY_ARGS, VALUES, Killed, Session, events, quality
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
+from autoad_nni.trial.record import TrialRecord
 
 TRIALS = 11
 RUNNABLE = sorted(STRATEGY_ARGS)
@@ -153,6 +154,17 @@ def test_a_smaller_budget_forgets_no_recorded_trial(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_trial_begun_beyond_a_smaller_budget_stays_open(tmp_path: Path) -> None:
+    """Five have ended and the sixth was killed: with a budget of five nothing is left to run, with six it is."""
+    path = tmp_path / "journal.jsonl"
+    with pytest.raises(Killed):
+        Session(path, "random", trials=TRIALS, answer=stop_after(5))
+    before = path.read_bytes()
+    assert Session(path, "random", trials=5).executed == []
+    assert path.read_bytes() == before
+    assert Session(path, "random", trials=6).executed == [5]
+
+
 @pytest.mark.parametrize("strategy", [name for name in RUNNABLE if name != "tpe"])  # TPE repeats samples for ever
 def test_without_a_budget_the_strategy_ends_by_itself_when_all_samples_are_tried(tmp_path: Path, strategy: str) -> None:
     n_samples = math.prod(map(len, VALUES.values()))
@@ -175,8 +187,9 @@ def test_a_strategy_that_proposes_something_else_than_recorded_is_an_error(tmp_p
     assert path.read_bytes() == before
 
 
-def test_the_strategy_sees_only_the_reward_and_the_journal_has_all_metrics(tmp_path: Path) -> None:
+def test_the_strategy_sees_only_the_reward_and_the_journal_has_the_whole_record(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     session = Session(path, "random", trials=1, answer=lambda sample: 0.25)
     assert [reward for _, reward in session.outcomes] == [0.25]
-    assert events(path)[-1]["metrics"] == {"default": 0.25, "verdict": "ok"}
+    record = TrialRecord.from_json(events(path)[-1]["record"])
+    assert (record.reward, record.validation, record.seconds) == (0.25, {"auroc": 0.25}, 1.5)

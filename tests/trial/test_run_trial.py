@@ -192,7 +192,7 @@ REJECTED: list[tuple[Callable[[], nn.Module], dict[str, Any], Verdict, str]] = [
     (lambda: Scaled(float("nan")), {}, Verdict.NON_FINITE, "The training loss became nan"),
     (lambda: Scaled(float("inf")), {}, Verdict.NON_FINITE, "The training loss became"),
     (FiniteWhileTraining, {}, Verdict.NON_FINITE, "24 of 24 scores are infinite or undefined"),
-    (Conv, {"max_macs": 64 * 40 - 1}, Verdict.OVER_MACS, "2,560 multiply-adds for one image, --max-macs is 2,559"),
+    (Conv, {"max_macs": 64 * 40 - 1}, Verdict.OVER_MACS, "2,560 multiply-adds for one image, the limit is 2,559."),
     (Conv, {"max_seconds": 1e-9}, Verdict.OVER_TIME, "the limit is"),
     (Blind, {}, Verdict.IGNORES_INPUT, "Reconstructions spread by 0 of what the images do"),
     (lambda: OnePoint(0.5), {}, Verdict.COLLAPSED, "Codes spread by 0 of their size"),
@@ -293,14 +293,14 @@ def test_on_a_cpu_weights_lie_channels_last() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"reward": "auc"}, f"--reward is 'auc'. Expected one of {', '.join(REWARDS)}. Give one of these."),
-        ({"max_memory": 0}, "--max-memory is 0. Expected more than 0. Raise it, or leave it out for 4,000 megabytes."),
-        ({"device": "tpu"}, "--device is 'tpu'. Expected auto, cpu or cuda. Give one of these."),
-        ({"max_macs": 0}, "--max-macs is 0. Expected more than 0. Raise it, or leave it out for no limit."),
-        ({"max_seconds": -1.5}, "--max-seconds is -1.5. Expected more than 0. Raise it, or leave it out for no limit."),
-        ({"threads": 0}, "--threads is 0. Expected more than 0. Raise it, or leave it out for all cores."),
-        ({"seed": -1}, "--seed is -1. Expected 0 to 2^63 - 1. Give --seed 0."),
-        ({"seed": 2**63}, f"--seed is {2**63}. Expected 0 to 2^63 - 1. Give --seed 0."),
+        ({"reward": "auc"}, f"reward is 'auc'. Expected one of {', '.join(REWARDS)}. Give one of these."),
+        ({"max_memory": 0}, "max_memory is 0. Expected more than 0. Raise it, or leave it out for 4,000 megabytes."),
+        ({"device": "tpu"}, "device is 'tpu'. Expected one of auto, cpu, cuda. Give one of these."),
+        ({"max_macs": 0}, "max_macs is 0. Expected more than 0. Raise it, or leave it out for no limit."),
+        ({"max_seconds": -1.5}, "max_seconds is -1.5. Expected more than 0. Raise it, or leave it out for no limit."),
+        ({"threads": 0}, "threads is 0. Expected more than 0. Raise it, or leave it out for all cores."),
+        ({"seed": -1}, "seed is -1. Expected 0 to 2^63 - 1. Give seed=0."),
+        ({"seed": 2**63}, f"seed is {2**63}. Expected 0 to 2^63 - 1. Give seed=0."),
     ],
 )
 def test_settings_out_of_range(values: dict[str, Any], message: str) -> None:
@@ -313,13 +313,17 @@ def test_the_largest_seed_works(task: Task) -> None:
     assert run_model(Conv, task, replace(SETTINGS, seed=2**63 - 1)).metrics["verdict"] == "ok"
 
 
-def test_the_number_of_threads_is_taken_over(task: Task) -> None:
+def test_the_number_of_threads_holds_within_the_trial_only(task: Task) -> None:
+    seen: set[int] = set()
+
+    class Counting(Conv):
+        def forward(self, images: Tensor) -> Any:
+            seen.add(torch.get_num_threads())
+            return super().forward(images)
+
     before = torch.get_num_threads()
-    try:
-        run_model(Conv, task, replace(SETTINGS, threads=2))
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    run_model(Counting, task, replace(SETTINGS, threads=before + 1))
+    assert seen == {before + 1} and torch.get_num_threads() == before
 
 
 def test_devices() -> None:
@@ -327,5 +331,5 @@ def test_devices() -> None:
     available = torch.cuda.is_available()
     assert pick_device("auto") == torch.device("cuda" if available else "cpu")
     if not available:
-        with pytest.raises(AutoADError, match=r"torch finds no CUDA device. Give --device auto or cpu"):
+        with pytest.raises(AutoADError, match=r"no CUDA device\. Expected one\. Give device=auto or dev"):
             pick_device("cuda")

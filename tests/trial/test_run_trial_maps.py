@@ -17,7 +17,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.trial.evaluate import IMAGE_METRICS, MAP_METRICS, REWARDS, evaluate
-from autoad_nni.trial.run import check_task
+from autoad_nni.trial.run import check_task, evaluate_on_test
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni_search_spaces import AutoencoderSpace
 
@@ -190,8 +190,8 @@ def test_a_reward_from_masks_needs_masks(task: Task, reward: str) -> None:
     with pytest.raises(AutoADError) as caught:
         check_task(replace(task, validation=images), replace(WHOLE, reward=reward))
     assert str(caught.value) == (
-        f"--reward is {reward}, and stripes vs defects has no masks of defects. Expected a ground_truth folder with a "
-        "mask for each image with a defect. Add it, or give --reward auroc."
+        f"reward is {reward}, and stripes vs defects has no masks of defects. Expected a ground_truth folder with a "
+        "mask for each image with a defect. Add it, or give reward=auroc."
     )
     check_task(task, replace(WHOLE, reward=reward))
     for image_reward in IMAGE_METRICS:
@@ -201,14 +201,14 @@ def test_a_reward_from_masks_needs_masks(task: Task, reward: str) -> None:
 @pytest.mark.parametrize("patch", [0, -8, 7, SIDE + 1])
 def test_a_patch_that_fits_no_image(task: Task, patch: int) -> None:
     wrong = replace(WHOLE, scoring=ScoringSettings(patch=patch))
-    with pytest.raises(AutoADError, match=rf"^--patch is {patch}, the images are 32 x 32\. Expected 8 pixels up to"):
+    with pytest.raises(AutoADError, match=rf"^patch is {patch}, the images are 32 x 32\. Expected 8 pixels up to"):
         check_task(task, wrong)
     wide = replace(task, train=torch.zeros(4, 1, 10, 64))
-    with pytest.raises(AutoADError, match=r"^--patch is 11, the images are 64 x 10\."):
+    with pytest.raises(AutoADError, match=r"^patch is 11, the images are 64 x 10\."):
         check_task(wide, replace(WHOLE, scoring=ScoringSettings(patch=11)))
     for side, advice in ((8, 8), (16, 8), (30, 15), (64, 32), (224, 32)):
         small = replace(task, train=torch.zeros(4, 1, side, side))
-        with pytest.raises(AutoADError, match=rf"for instance --patch {advice}, or leave it out"):
+        with pytest.raises(AutoADError, match=rf"for instance patch={advice}, or leave it out"):
             check_task(small, replace(WHOLE, scoring=ScoringSettings(patch=300)))
         check_task(small, replace(WHOLE, scoring=ScoringSettings(patch=advice)))
     for fits in (8, SIDE):
