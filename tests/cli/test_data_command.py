@@ -72,7 +72,7 @@ def test_the_first_eight_kinds_of_defects_are_named(tmp_path: Path) -> None:
         (["textures"], "Missing argument"),
         (["textures", "out", "--seed", "-1"], "--seed"),
         (["check"], "Missing argument"),
-        (["check", "none"], "none is no folder. Expected a folder of images. Correct the path."),
+        (["check", "none"], "none is not a folder. Expected a folder of images. Correct the path."),
         (["chekc"], "No such command 'chekc'"),
     ],
 )

@@ -47,7 +47,7 @@ def test_nothing_wrong(mvtec: Path, plain: Path, tmp_path: Path) -> None:
 
 
 def test_no_layout_no_images_no_folder(tmp_path: Path, plain: Path, fails: Any, write_images: Write) -> None:
-    with fails("none is no folder", "Correct the path"):
+    with fails("none is not a folder", "Correct the path"):
         check_layout(tmp_path / "none")
     write_images(tmp_path / "nuts" / "fine", 3)
     only_problem(tmp_path / "nuts", str(tmp_path / "nuts"), "neither good nor train/good")

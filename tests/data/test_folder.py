@@ -261,12 +261,12 @@ def test_paths_tell_the_files(tmp_path: Path, write_images: Write) -> None:
 def test_missing_folders(tmp_path: Path, write_images: Write, fails: Any) -> None:
     with fails("data=folder without root", "Give root=DIR"):
         load_task(TaskOptions(data="folder"))
-    with fails(str(tmp_path / "none"), "is no folder", "Correct"):
+    with fails(str(tmp_path / "none"), "is not a folder", "Correct"):
         load(tmp_path / "none")
     write_images(tmp_path / "bottle" / "good", 3)
     with fails(str(tmp_path), "neither good nor train/good", "sub-folders: bottle", "Give category=bottle"):
         load(tmp_path)
-    with fails(str(tmp_path / "cable"), "is no folder", "those beside it: bottle", "Correct root or category"):
+    with fails(str(tmp_path / "cable"), "is not a folder", "those beside it: bottle", "Correct root or category"):
         load(tmp_path, category="cable")
     with fails("its sub-folders: none", "sub-folder good"):
         load(tmp_path / "bottle" / "good")

@@ -66,7 +66,7 @@ def _twins(scan: FolderScan, images: dict[Path, ImageFacts]) -> Iterator[str]:
             continue
         pair = (parts[twin], parts[path])
         if pair == ("train", "train") and scan.held_out:
-            continue  # both are trained on; that harms nobody
+            continue  # both are trained on, which does no harm
         if pair[0] != "defect" and pair[1] == "defect":
             yield f"{twin} is the same picture as {path}. Expected no defect among the good images. Remove one of them."
         else:
