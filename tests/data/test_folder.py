@@ -408,5 +408,5 @@ def test_images_too_large_to_decode_are_named(
 def test_the_number_of_other_faults_is_said(tmp_path: Path, write_images: Write, fails: Any) -> None:
     for name in ("good", "good_old", "ok"):
         write_images(tmp_path / name, 12)
-    with fails(f"{tmp_path / 'ok'} seems to be meant for", "There are 1 more faults: 'autoad-nni data check' lists"):
+    with fails(f"{tmp_path / 'ok'} seems to be meant for", "This is 1 of 2 faults: 'autoad-nni data check' lists all."):
         load(tmp_path)

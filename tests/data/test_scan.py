@@ -125,7 +125,7 @@ def test_what_a_search_refuses_is_a_problem_of_the_check(plain: Path, name: str)
     BROKEN[name](plain)
     with pytest.raises(AutoADError) as refused:
         load_task(TaskOptions(data="folder", root=plain))
-    said = str(refused.value).partition(" There are ")[0].replace("data=folder has", f"{plain} has")
+    said = str(refused.value).partition(" This is 1 of ")[0].replace("data=folder has", f"{plain} has")
     assert said in [str(problem) for problem in check_layout(plain).problems]
 
 

@@ -117,9 +117,8 @@ def _scan(root: Path) -> FolderScan:
         )
     scan = scan_folder(root)
     if scan.faults:
-        first, *others = scan.faults
-        more = f" There are {len(others)} more faults: 'autoad-nni data check' lists them." if others else ""
-        raise AutoADError(first + more)
+        hint = f" This is 1 of {len(scan.faults)} faults: 'autoad-nni data check' lists all."
+        raise AutoADError(scan.faults[0] + (hint if len(scan.faults) > 1 else ""))
     return scan
 
 
