@@ -12,6 +12,7 @@ from typing import Any
 from autoad_nni.errors import AutoADError
 
 __all__ = [
+    "ARCHITECTURES",
     "DATASETS",
     "HYPOTHESES",
     "LOSSES",
@@ -161,8 +162,9 @@ HYPOTHESES = Registry("autoad_nni.hypotheses", noun="hypothesis")
 LOSSES = Registry("autoad_nni.losses", noun="distance")
 STRATEGIES = Registry("autoad_nni.strategies", noun="strategy")
 SEARCH_SPACES = Registry("autoad_nni.search_spaces", noun="search space")
+ARCHITECTURES = Registry("autoad_nni.architectures", noun="architecture")
 DATASETS = Registry("autoad_nni.datasets", noun="data set")
-REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, DATASETS)
+REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, ARCHITECTURES, DATASETS)
 
 
 def registries_of(name: str, registries: Iterable[Registry] = REGISTRIES) -> tuple[Registry, ...]:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from autoad_nni.errors import AutoADError
 
-__all__ = ["StorageError", "append_bytes", "remove_unfinished", "replace_file", "storing"]
+__all__ = [
+    "StorageError",
+    "append_bytes",
+    "append_line",
+    "file_changed",
+    "read_lines",
+    "remove_unfinished",
+    "replace_file",
+    "storing",
+    "write_json",
+]
 
 _UNFINISHED = ".unfinished"
 
@@ -94,3 +106,56 @@ def append_bytes(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.truncate(path, end)
         raise
+
+
+def read_lines(path: Path, *, mend: bool = True) -> list[dict[str, Any]]:
+    """Reads a JSONL file and drops a torn last line, the trace of a kill in mid-write.
+
+    Args:
+        path: The file; missing means empty.
+        mend: Also cut a torn tail off the file, so that appending goes on cleanly; not while another process writes.
+
+    Raises:
+        AutoADError: If a line other than the last is no JSON object.
+    """
+    if not path.exists():
+        return []
+    raw = path.read_bytes()
+    whole, torn = raw.rpartition(b"\n")[0], raw.rpartition(b"\n")[2]
+    if torn and mend:
+        with storing(path):
+            os.truncate(path, len(raw) - len(torn))
+    events: list[dict[str, Any]] = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            raise file_changed(path, number, "no JSON object", "one JSON object a line")
+        events.append(event)
+    return events
+
+
+def append_line(path: Path, event: Mapping[str, Any]) -> None:
+    """Appends one JSON line and waits until it is on disk; StorageError if the disk refuses."""
+    with storing(path):
+        append_bytes(path, json.dumps(event).encode() + b"\n")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON so that a reader, also after a kill, sees the old file or the new one.
+
+    Raises:
+        StorageError: If the disk refuses.
+    """
+    with storing(path):
+        replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def file_changed(path: Path, number: int, got: str, expected: str) -> AutoADError:
+    """Return the error for line ``number`` of a file that is not as it was written."""
+    return AutoADError(
+        f"{path}, line {number} is {got}. Expected {expected}. "
+        "The file was changed by hand: restore it, or start anew with another output folder."
+    )

@@ -26,12 +26,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoad_nni.detector import Detector, count_macs
+from autoad_nni.models.autoencoder import Reconstruction
+from autoad_nni.models.detector import Detector, count_macs
+from autoad_nni.models.scoring import score_images
+from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.registry import HYPOTHESES, LOSSES
-from autoad_nni.scoring import score_images
-from autoad_nni.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial
-from autoad_nni_search_spaces import AutoencoderSpace, Reconstruction
+from autoad_nni_search_spaces import AutoencoderSpace
 
 SIDE = 28
 

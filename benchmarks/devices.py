@@ -26,12 +26,12 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from autoad_nni.data import TaskOptions, load_task
-from autoad_nni.detector import Detector
-from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.losses.l2 import L2Distance
-from autoad_nni.metrics import auroc
-from autoad_nni.scoring import score_images
-from autoad_nni.training import TrainingSettings, fit
+from autoad_nni.metrics.image import auroc
+from autoad_nni.models.detector import Detector
+from autoad_nni.models.distances.l2 import L2Distance
+from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
+from autoad_nni.models.scoring import score_images
+from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial
 from autoad_nni_search_spaces import AutoencoderSpace
 

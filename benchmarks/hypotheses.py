@@ -27,16 +27,16 @@ import numpy as np
 import torch
 
 from autoad_nni.data import Task, TaskOptions, load_task
-from autoad_nni.detector import Detector
-from autoad_nni.hypotheses.base import Hypothesis
-from autoad_nni.hypotheses.centroid import CentroidHypothesis
-from autoad_nni.hypotheses.cluster import ClusterHypothesis, target
-from autoad_nni.hypotheses.density import DensityHypothesis
-from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.metrics import auroc
+from autoad_nni.metrics.image import auroc
+from autoad_nni.models.detector import Detector
+from autoad_nni.models.hypotheses.base import Hypothesis
+from autoad_nni.models.hypotheses.centroid import CentroidHypothesis
+from autoad_nni.models.hypotheses.cluster import ClusterHypothesis, target
+from autoad_nni.models.hypotheses.density import DensityHypothesis
+from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
+from autoad_nni.models.scoring import score_images
+from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.registry import LOSSES
-from autoad_nni.scoring import score_images
-from autoad_nni.training import TrainingSettings, fit
 from autoad_nni.verdicts import RejectedTrial
 from autoad_nni_search_spaces import AutoencoderSpace
 

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from test_map_metrics import naive_aupro
 
-from autoad_nni.map_metrics import aupro, normal_threshold, pixel_auroc, rpro
+from autoad_nni.metrics.pixel import aupro, normal_threshold, pixel_auroc, rpro
 
 Judged = tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]
 

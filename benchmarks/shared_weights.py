@@ -31,9 +31,9 @@ import torch
 from scipy.stats import rankdata, spearmanr
 
 from autoad_nni.data import Task, TaskOptions, load_task
-from autoad_nni.evaluation import TrialSettings, run_trial
-from autoad_nni.shared_weights import SharedWeights
-from autoad_nni.training import TrainingSettings
+from autoad_nni.models.shared_weights import SharedWeights
+from autoad_nni.models.training import TrainingSettings
+from autoad_nni.trial.run import TrialSettings, run_trial
 from autoad_nni_search_spaces import AutoencoderSpace
 
 Sample = dict[str, Any]
@@ -58,7 +58,7 @@ def draw(count: int, seed: int) -> list[Sample]:
 
 def reward(sample: Sample, task: Task, *, epochs: int, seed: int, shared: SharedWeights | None = None) -> float:
     settings = TrialSettings(training=TrainingSettings(epochs=epochs), device="cpu", threads=1, seed=seed)
-    result = run_trial(lambda: AutoencoderSpace(N_LAYERS).freeze(sample), task, settings, shared=shared)
+    result = run_trial(sample, task, settings, shared=shared)
     return float(result.metrics["default"])
 
 

@@ -62,23 +62,22 @@ def throughput(repeats: int) -> Times:
     """Images per second of `fit`, divided by those of a hand-written loop; the two take turns."""
     import torch
 
-    from autoad_nni.bridge.spaces import build_autoencoder
-    from autoad_nni.evaluation import make_detector
-    from autoad_nni.training import TrainingSettings, fit
+    from autoad_nni.models.build import build_architecture, build_detector
+    from autoad_nni.models.training import TrainingSettings, fit
 
     torch.set_num_threads(1)
     images = torch.rand(4096, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     settings = TrainingSettings(epochs=1)
 
     def ours() -> Times:
-        detector = make_detector(build_autoencoder("autoencoder", SAMPLE, channels=1))
+        detector = build_detector(SAMPLE, channels=1)
         started = clocks()
         fit(detector, images, settings=settings, seed=0)
         return clocks() - started
 
     def by_hand() -> Times:
-        # In its best light: the memory format of `make_detector`, and Adam fused.
-        model = build_autoencoder("autoencoder", SAMPLE, channels=1).train().to(memory_format=torch.channels_last)
+        # In its best light: the memory format of `build_detector`, and Adam fused.
+        model = build_architecture(SAMPLE, channels=1).train().to(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
         started = clocks()
         for indices in torch.randperm(len(images)).split(64):
@@ -99,7 +98,7 @@ _FIRST_STEP = """
 import sys, time
 started = time.time()
 import autoad_nni.cli as cli
-import autoad_nni.training as training
+import autoad_nni.models.training as training
 step = training._Adam.step
 def first(self, *arguments):
     step(self, *arguments)
@@ -113,7 +112,7 @@ cli.main(sys.argv[1:])
 
 def start_up(repeats: int) -> float:
     """Wall time of a trial process up to its first step, divided by that of importing torch and nni."""
-    from autoad_nni.bridge.experiment_file import read_experiment
+    from autoad_nni.search.experiment_file import read_experiment
 
     with tempfile.TemporaryDirectory() as folder:
         sample = Path(folder) / "sample.json"
@@ -137,16 +136,16 @@ class Inside:
     """Clocks training and scoring: `fit` without what it calls back to, and `evaluate`."""
 
     def __init__(self) -> None:
-        from autoad_nni import evaluation
+        from autoad_nni.trial import run as trial
 
         self.spent: Times = np.zeros(2)
-        fit, evaluate = evaluation.fit, evaluation.evaluate
+        fit, evaluate = trial.fit, trial.evaluate
 
         def clocked_fit(*arguments: Any, on_epoch: Callable[[int, float], None], **more: Any) -> None:
             self._clocked(fit, 1)(*arguments, on_epoch=self._clocked(on_epoch, -1), **more)
 
-        evaluation.fit = clocked_fit
-        evaluation.evaluate = self._clocked(evaluate, 1)
+        trial.fit = clocked_fit
+        trial.evaluate = self._clocked(evaluate, 1)
 
     def _clocked(self, function: Callable[..., Any], sign: int) -> Callable[..., Any]:
         def run(*arguments: Any, **more: Any) -> Any:
@@ -161,9 +160,9 @@ class Inside:
 
 def overhead(n_trials: int = 20) -> Times:
     """Share of a search's time that is neither training nor scoring."""
-    from autoad_nni.bridge.experiment_file import read_experiment
-    from autoad_nni.bridge.in_process import InProcessSearch
     from autoad_nni.cli.trial import parse_request
+    from autoad_nni.engines.in_process import InProcessSearch
+    from autoad_nni.search.experiment_file import read_experiment
 
     file, inside = read_experiment(QUICKSTART), Inside()
     with tempfile.TemporaryDirectory() as folder:

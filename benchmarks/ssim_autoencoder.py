@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from autoad_nni.cli.trial import parse_request
 from autoad_nni.data import LabelledImages, load_task
-from autoad_nni.losses.ssim import SsimDistance
-from autoad_nni.map_metrics import aupro, pixel_auroc
-from autoad_nni.metrics import auroc
-from autoad_nni.scoring import smooth
+from autoad_nni.metrics.image import auroc
+from autoad_nni.metrics.pixel import aupro, pixel_auroc
+from autoad_nni.models.distances.ssim import SsimDistance
+from autoad_nni.models.scoring import smooth
 
 SIDE, LATENT = 128, 100
 

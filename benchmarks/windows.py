@@ -17,13 +17,14 @@ from dataclasses import replace
 
 os.environ["NNI_FRAMEWORK"] = "none"
 
-from autoad_nni.bridge.spaces import build_autoencoder, declare, to_search_space
 from autoad_nni.data import TaskOptions, load_task
 from autoad_nni.data.textures import TEXTURES
-from autoad_nni.evaluation import TrialSettings, run_trial
-from autoad_nni.judging import evaluate
-from autoad_nni.scoring import Scorer, ScoringSettings
-from autoad_nni.training import TrainingSettings
+from autoad_nni.models.build import build_architecture
+from autoad_nni.models.scoring import Scorer, ScoringSettings
+from autoad_nni.models.training import TrainingSettings
+from autoad_nni.search.spaces import declare, to_search_space
+from autoad_nni.trial.evaluate import evaluate
+from autoad_nni.trial.run import TrialSettings, run_trial
 from autoad_nni_search_spaces import AutoencoderSpace
 
 WINDOWS = (None, 32, 16)
@@ -42,7 +43,7 @@ def main() -> None:
             draw, n_tried = random.Random(0), 0
             while n_tried < n:
                 sample = {label: draw.choice(entry["_value"]) for label, entry in choices.items()}
-                if build_autoencoder("autoencoder", sample, channels=1).macs(64, 64) > MACS * 64**2:
+                if build_architecture(sample, channels=1).macs(64, 64) > MACS * 64**2:
                     continue
                 n_tried += 1
                 settings = TrialSettings(
@@ -50,7 +51,7 @@ def main() -> None:
                     scoring=ScoringSettings(patch=window, two_sided=window is not None),
                     threads=1,
                 )
-                trial = run_trial(lambda s=sample: build_autoencoder("autoencoder", s, channels=1), task, settings)
+                trial = run_trial(sample, task, settings)
                 if trial.detector is None:
                     continue
                 for name in found:

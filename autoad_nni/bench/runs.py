@@ -22,9 +22,9 @@ from nni.nas.strategy import hpo
 from autoad_nni.bench.answers import Answers
 from autoad_nni.bench.engine import SimulatedEngine
 from autoad_nni.bench.specs import Spec
-from autoad_nni.bridge.spaces import SampleSpace
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
+from autoad_nni.search.spaces import SampleSpace
 
 __all__ = ["ResultsFile", "Run", "play"]
 

@@ -12,7 +12,7 @@ from autoad_nni.cli.stopping import sigterm_as_ctrl_c
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
-    from autoad_nni.bridge.trial_request import TrialRequest
+    from autoad_nni.trial.request import TrialRequest
 
 __all__ = ["launch"]
 
@@ -36,7 +36,7 @@ def launch(
 
 
 def _launch(experiment: Path | None, resume: str, view: str, port: int | None) -> None:
-    from autoad_nni.bridge.launch import check_closed, experiment_folder, free_port, run_nnictl
+    from autoad_nni.engines.nnictl.launch import check_closed, experiment_folder, free_port, run_nnictl
 
     start: dict[str, Any] = {}
     if experiment is not None:
@@ -60,8 +60,8 @@ def _launch(experiment: Path | None, resume: str, view: str, port: int | None) -
 
 
 def _create(experiment: Path | None, port: int, start: dict[str, Any]) -> str:
-    from autoad_nni.bridge.experiment_start import keep_start
-    from autoad_nni.bridge.launch import find_experiment_folder, run_nnictl
+    from autoad_nni.engines.nnictl.experiment_start import keep_start
+    from autoad_nni.engines.nnictl.launch import find_experiment_folder, run_nnictl
 
     experiment_id = ""
     kept = False
@@ -84,7 +84,7 @@ def _create(experiment: Path | None, port: int, start: dict[str, Any]) -> str:
 
 
 def _resume(experiment_id: str, port: int) -> None:
-    from autoad_nni.bridge.launch import run_nnictl, server_gone, stop_server, wait_for_end
+    from autoad_nni.engines.nnictl.launch import run_nnictl, server_gone, stop_server, wait_for_end
 
     try:
         run_nnictl(["resume", experiment_id, "--port", str(port)], echo=_echo)
@@ -100,7 +100,7 @@ def _resume(experiment_id: str, port: int) -> None:
 
 
 def _stopped(experiment_id: str) -> NoReturn:
-    from autoad_nni.bridge.launch import find_experiment_folder, stop_server
+    from autoad_nni.engines.nnictl.launch import find_experiment_folder, stop_server
 
     # That of a resumed experiment, which nnictl leaves running; a new one has ended with nnictl.
     stop_server(experiment_id)
@@ -112,13 +112,13 @@ def _stopped(experiment_id: str) -> NoReturn:
 
 def _check(experiment: Path) -> dict[str, Any]:
     """Finds what is wrong with the file before a server starts; returns what the experiment begins with."""
-    from autoad_nni.bridge.experiment_file import read_experiment
-    from autoad_nni.bridge.plugins import plugins_of_search
     from autoad_nni.cli.trial import parse_request
+    from autoad_nni.search.experiment_file import read_experiment
+    from autoad_nni.search.plugins import plugins_of_search
 
     file = read_experiment(experiment)
     request = parse_request(file.trial_arguments, file.trial_folder)
-    from autoad_nni.bridge.preflight import preflight
+    from autoad_nni.search.preflight import preflight
 
     task = preflight(file, request, file.advisor_arguments)
     return {
@@ -127,7 +127,7 @@ def _check(experiment: Path) -> dict[str, Any]:
         "plugins": plugins_of_search(
             file.search_space,
             strategy=None if file.advisor_arguments is None else file.advisor_arguments["strategy"],
-            space=request.space,
+            space=request.settings.space,
             data_sets=request.data_sets,
         ),
     }
@@ -135,11 +135,11 @@ def _check(experiment: Path) -> dict[str, Any]:
 
 def _check_resumed(folder: Path) -> None:
     """Compares an experiment that is to go on with what it began with."""
-    from autoad_nni.bridge.experiment_start import check_start
-    from autoad_nni.bridge.launch import stored_trial_command
-    from autoad_nni.bridge.trial_command import trial_arguments
     from autoad_nni.cli.trial import parse_request
     from autoad_nni.data import load_task
+    from autoad_nni.engines.nnictl.experiment_start import check_start
+    from autoad_nni.engines.nnictl.launch import stored_trial_command
+    from autoad_nni.search.trial_command import trial_arguments
 
     command, started_in = stored_trial_command(folder)
     words = trial_arguments(command, folder)
@@ -155,12 +155,12 @@ def _echo(line: str) -> None:
 
 
 def _report(experiment_id: str) -> None:
-    from autoad_nni.bridge.launch import experiment_folder, finished_trials, stored_trial_command
-    from autoad_nni.bridge.plugins import plugins_of_trial
-    from autoad_nni.bridge.summary import TrialSummary
-    from autoad_nni.bridge.trial_command import trial_arguments, trial_environment
     from autoad_nni.cli.search import print_best
     from autoad_nni.cli.trial import parse_request
+    from autoad_nni.engines.nnictl.launch import experiment_folder, finished_trials, stored_trial_command
+    from autoad_nni.runs.summary import TrialSummary
+    from autoad_nni.search.trial_command import trial_arguments, trial_environment
+    from autoad_nni.trial.plugins import plugins_of_trial
 
     folder = experiment_folder(experiment_id)
     finished = finished_trials(folder)
@@ -184,9 +184,9 @@ def _report(experiment_id: str) -> None:
     else:
         content["test_verdict"] = f"trained again, it is {alone['verdict']}: {alone.get('detail', '')}"
     content |= {"n_trials": len(finished), "verdicts": dict(summary.verdicts), "summary": summary.to_json()}
-    from autoad_nni.bridge.journal import write_json_atomically
+    from autoad_nni.storing import write_json
 
-    write_json_atomically(folder / "best.json", content)
+    write_json(folder / "best.json", content)
     print_best(content, folder)
     if request.weight_sharing:
         typer.echo(f"the test figures are of this model trained from fresh weights: reward {alone['default']:.4f}")
@@ -203,8 +203,8 @@ def _train_alone(content: dict[str, Any], request: TrialRequest, folder: Path) -
     """Trains the best sample once more, same seed, reads the test set for it, and keeps weights and pictures."""
     import tempfile
 
-    from autoad_nni.bridge.best import WEIGHTS, model_of, save_pictures, save_weights
-    from autoad_nni.bridge.trial import run_alone
+    from autoad_nni.runs.best import WEIGHTS, model_of, save_pictures, save_weights
+    from autoad_nni.runs.one_trial import run_alone
 
     def keep(detector: Any, task: Any) -> None:
         content["model"] = model_of(task, request)

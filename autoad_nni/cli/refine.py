@@ -69,9 +69,9 @@ def refine(
     For each image, --output gets NAME.png, the maps side by side, and NAME.npy, the refined map: float32, (height,
     width) of the model's images. Needs pip install 'autoad-nni\[refine]'.
     """
-    from autoad_nni.evaluation import pick_device
     from autoad_nni.refinement import deeplabv3, vgg16
     from autoad_nni.refinement.gradients import require_captum
+    from autoad_nni.trial.run import pick_device
 
     require_captum()
     if device not in ("auto", "cpu", "cuda"):
@@ -80,7 +80,7 @@ def refine(
     # Before the networks are loaded, and before minutes of work.
     names = names_of(images)
     _check_output(output)
-    from autoad_nni.bridge.best import load_best
+    from autoad_nni.runs.best import load_best
 
     model = load_best(run)
     classifier = vgg16(classifier_weights, download=download, device=where)

@@ -30,14 +30,14 @@ def search(
 
     Stop it with Ctrl-C, or kill it: the same command with --resume goes on.
     """
-    from autoad_nni.bridge.experiment_file import read_experiment
     from autoad_nni.cli.trial import parse_request
+    from autoad_nni.search.experiment_file import read_experiment
 
     file = read_experiment(experiment)
     os.environ.update(file.trial_environment)  # before torch is imported: it may set OMP_NUM_THREADS
     request = parse_request(file.trial_arguments, file.trial_folder)
     _check_output(output, request.task)
-    from autoad_nni.bridge.in_process import InProcessSearch
+    from autoad_nni.engines.in_process import InProcessSearch
 
     with sigterm_as_ctrl_c():
         run = InProcessSearch(file, request, output, max_trials=trials, seed=seed, resume=resume)

@@ -22,8 +22,8 @@ def space(
     """
     import numpy as np
 
-    from autoad_nni.bridge.spaces import to_search_space
     from autoad_nni.registry import SEARCH_SPACES
+    from autoad_nni.search.spaces import to_search_space
 
     search_space = to_search_space(SEARCH_SPACES.load(name)(layers))
     if random:

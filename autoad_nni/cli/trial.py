@@ -13,7 +13,7 @@ from autoad_nni.cli.usage import UsageFault, one_line
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
-    from autoad_nni.bridge.trial_request import TrialRequest
+    from autoad_nni.trial.request import TrialRequest
 
 __all__ = ["parse_request", "trial"]
 
@@ -69,7 +69,7 @@ def trial(
     the best.json of a search.
     """
     request = _request(**{key: value for key, value in locals().items() if key not in _OTHER_PARAMETERS})
-    from autoad_nni.bridge.trial import under_nni
+    from autoad_nni.engines.nnictl.trial import under_nni
 
     if under_nni():
         _run_under_nni(request)
@@ -109,11 +109,11 @@ def _request(
     seed: int,
     space: str,
 ) -> TrialRequest:
-    from autoad_nni.bridge.trial_request import TrialRequest
     from autoad_nni.data import TaskOptions
-    from autoad_nni.evaluation import TrialSettings
-    from autoad_nni.scoring import ScoringSettings
-    from autoad_nni.training import TrainingSettings
+    from autoad_nni.models.scoring import ScoringSettings
+    from autoad_nni.models.training import TrainingSettings
+    from autoad_nni.trial.request import TrialRequest
+    from autoad_nni.trial.run import TrialSettings
 
     if preset not in ("default", "paper"):
         raise AutoADError(f"--preset is {preset!r}. Expected default or paper. Give one of these.")
@@ -140,8 +140,9 @@ def _request(
         device=device,
         threads=threads,
         seed=seed,
+        space=space,
     )
-    return TrialRequest(task=task, settings=settings, space=space, weight_sharing=weight_sharing)
+    return TrialRequest(task=task, settings=settings, weight_sharing=weight_sharing)
 
 
 def parse_request(arguments: list[str], folder: Path = Path()) -> TrialRequest:
@@ -174,7 +175,7 @@ def parse_request(arguments: list[str], folder: Path = Path()) -> TrialRequest:
 
 
 def _run_under_nni(request: TrialRequest) -> None:
-    from autoad_nni.bridge.trial import run_under_nni
+    from autoad_nni.engines.nnictl.trial import run_under_nni
 
     result = run_under_nni(request)
     typer.echo(json.dumps(result.metrics))
@@ -183,7 +184,7 @@ def _run_under_nni(request: TrialRequest) -> None:
 
 
 def _run_by_hand(request: TrialRequest, sample: Path, test: bool) -> None:
-    from autoad_nni.bridge.trial import read_sample, run_alone
+    from autoad_nni.runs.one_trial import read_sample, run_alone
 
     content, plugins = read_sample(sample)
     with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from autoad_nni.pictures import heat
 from autoad_nni.refinement.combine import Refinement
+from autoad_nni.runs.pictures import heat
 
 __all__ = ["picture"]
 

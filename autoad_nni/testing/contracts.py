@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from autoad_nni.hypotheses.base import Hypothesis
-from autoad_nni.losses.base import Distance
+from autoad_nni.models.distances.base import Distance
+from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.testing.checking import Check, Factory
 from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
 from autoad_nni.testing.hypothesis_checks import HYPOTHESIS_CHECKS
@@ -20,7 +20,7 @@ class HypothesisContract:
     function, at the top level of a module, since one test imports it in a new process.
 
     Example:
-        >>> from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
+        >>> from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
         >>> class TestReconstruction(HypothesisContract):
         ...     @pytest.fixture
         ...     def plugin(self):
@@ -42,7 +42,7 @@ class DistanceContract:
     function, at the top level of a module, since one test imports it in a new process.
 
     Example:
-        >>> from autoad_nni.losses.l1 import L1Distance
+        >>> from autoad_nni.models.distances.l1 import L1Distance
         >>> class TestL1(DistanceContract):
         ...     @pytest.fixture
         ...     def plugin(self):

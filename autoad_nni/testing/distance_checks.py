@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.losses.base import Distance
+from autoad_nni.models.distances.base import Distance
+from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.testing.checking import Factory, check, expect, expect_equal, loaded
 from autoad_nni.testing.new_process import in_new_process
 from autoad_nni.testing.trained_detector import digits, expect_training
@@ -31,7 +31,7 @@ def scores_of_fixed_images(plugin: Factory[Distance]) -> Tensor:
 
 @check
 def is_a_distance(plugin: Factory[Distance]) -> None:
-    """The plugin can be made without arguments, and is an autoad_nni.losses.base.Distance."""
+    """The plugin can be made without arguments, and is an autoad_nni.models.distances.base.Distance."""
     expect(isinstance(plugin(), Distance), f"a {type(plugin()).__name__}")
 
 

@@ -7,8 +7,8 @@ import itertools
 import torch
 from torch import Tensor
 
-from autoad_nni.hypotheses.base import Hypothesis
-from autoad_nni.losses.l2 import L2Distance
+from autoad_nni.models.distances.l2 import L2Distance
+from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.testing.checking import Factory, check, expect, expect_equal, loaded
 from autoad_nni.testing.new_process import in_new_process
 from autoad_nni.testing.trained_detector import expect_training
@@ -46,7 +46,7 @@ def results_on_fixed_codes(plugin: Factory[Hypothesis]) -> Tensor:
 
 @check
 def is_a_hypothesis(plugin: Factory[Hypothesis]) -> None:
-    """The plugin can be made without arguments, is an autoad_nni.hypotheses.base.Hypothesis, and max_code_size >= 1."""
+    """The plugin can be made without arguments, is an autoad_nni.Hypothesis, and max_code_size >= 1."""
     hypothesis = plugin()
     expect(isinstance(hypothesis, Hypothesis), f"a {type(hypothesis).__name__}")
     expect(hypothesis.max_code_size >= 1, f"max_code_size {hypothesis.max_code_size}")

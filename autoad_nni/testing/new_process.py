@@ -35,7 +35,7 @@ def in_new_process(function: Callable[[Factory[P]], Tensor], plugin: Factory[P])
         plugin: Makes the plugin.
 
     Example:
-        >>> from autoad_nni.losses.l1 import L1Distance
+        >>> from autoad_nni.models.distances.l1 import L1Distance
         >>> from autoad_nni.testing.distance_checks import scores_of_fixed_images
         >>> in_new_process(scores_of_fixed_images, L1Distance).shape
         torch.Size([5])

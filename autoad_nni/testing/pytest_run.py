@@ -26,7 +26,7 @@ def run_contract(contract: str, plugin: Any, report: Callable[[str], object]) ->
         AutoADError: pytest could not run.
 
     Example:
-        >>> from autoad_nni.losses.l1 import L1Distance
+        >>> from autoad_nni.models.distances.l1 import L1Distance
         >>> lines = []
         >>> run_contract("DistanceContract", L1Distance, lines.append)
         True

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import SourceOptions
 from autoad_nni.data.sources.digits import Digits
-from autoad_nni.detector import Detector
-from autoad_nni.hypotheses.base import Hypothesis
-from autoad_nni.losses.base import Distance
-from autoad_nni.scoring import score_images
+from autoad_nni.models.detector import Detector
+from autoad_nni.models.distances.base import Distance
+from autoad_nni.models.hypotheses.base import Hypothesis
+from autoad_nni.models.scoring import score_images
+from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.testing.checking import expect
-from autoad_nni.training import TrainingSettings, fit
 
 __all__ = ["digits", "expect_training"]
 
@@ -32,8 +32,8 @@ def expect_training(hypothesis: Hypothesis, distance: Distance) -> None:
     """Raise unless training with both moves the weights, and the scores of the images differ afterwards.
 
     Example:
-        >>> from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
-        >>> from autoad_nni.losses.l1 import L1Distance
+        >>> from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
+        >>> from autoad_nni.models.distances.l1 import L1Distance
         >>> expect_training(ReconstructionHypothesis(), L1Distance())
     """
     torch.manual_seed(0)

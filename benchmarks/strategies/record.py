@@ -28,8 +28,8 @@ from typing import Any
 import torch
 
 from autoad_nni.data import TaskOptions, load_task
-from autoad_nni.evaluation import TrialSettings, run_trial
-from autoad_nni.training import TrainingSettings
+from autoad_nni.models.training import TrainingSettings
+from autoad_nni.trial.run import TrialSettings, run_trial
 from autoad_nni_search_spaces import AutoencoderSpace
 
 MAX_MACS = 2_000_000
@@ -83,14 +83,13 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--count", type=int, help="models to train; default: all of small, 1,500 of random")
     given = parser.parse_args()
-    n_layers, samples = (2, small()) if given.table == "small" else (3, uniform())
+    samples = small() if given.table == "small" else uniform()
     done = given.file.read_text().count("\n") if given.file.exists() else 0
-    space = AutoencoderSpace(n_layers)
     task = load_task(TASK)
     settings = TrialSettings(training=TRAINING, device="cpu", threads=1, max_seconds=MAX_SECONDS)
     with given.file.open("a") as file:
         for sample in itertools.islice(samples, done, given.count or (None if given.table == "small" else 1500)):
-            metrics = run_trial(lambda: space.freeze(sample), task, settings).metrics  # noqa: B023
+            metrics = run_trial(sample, task, settings).metrics
             kept = {name: metrics[name] for name in ("default", "verdict", "seconds", "macs")}
             file.write(json.dumps({"sample": sample, **kept}) + "\n")
             file.flush()

@@ -27,13 +27,13 @@ from PIL import Image
 from torch import Tensor
 
 from autoad_nni.data import ImageShape, to_image_shape
-from autoad_nni.detector import Detector
-from autoad_nni.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.losses.l2 import L2Distance
-from autoad_nni.metrics import auroc
+from autoad_nni.metrics.image import auroc
+from autoad_nni.models.detector import Detector
+from autoad_nni.models.distances.l2 import L2Distance
+from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
+from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.refinement import Refinement, grad_cam, refine_map
 from autoad_nni.refinement.picture import picture
-from autoad_nni.training import TrainingSettings, fit
 
 SAMPLE = {
     "hypothesis": "reconstruction",

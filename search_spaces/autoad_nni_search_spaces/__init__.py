@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from autoad_nni_search_spaces.autoencoder import AutoencoderSpace, Reconstruction
+from autoad_nni_search_spaces.autoencoder import AutoencoderSpace
 
-__all__ = ["AutoencoderSpace", "Reconstruction"]
+__all__ = ["AutoencoderSpace"]

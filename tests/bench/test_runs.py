@@ -21,9 +21,9 @@ from autoad_nni.bench.engine import SimulatedEngine
 from autoad_nni.bench.runs import ResultsFile, play
 from autoad_nni.bench.specs import PEERS, RANDOM, SPECS, Spec, missing, select
 from autoad_nni.bench.tables import read_table
-from autoad_nni.bridge.spaces import SampleSpace
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
+from autoad_nni.search.spaces import SampleSpace
 
 PLAYABLE = [name for name, spec in SPECS.items() if missing(spec) is None]
 

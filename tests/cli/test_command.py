@@ -45,13 +45,13 @@ def test_help_and_lists_come_without_torch(words: list[str]) -> None:
 
 def test_a_trial_imports_no_lightning() -> None:
     """Seconds in every trial."""
-    code = leaving(["space"]) + "import autoad_nni.bridge.in_process"
+    code = leaving(["space"]) + "import autoad_nni.engines.in_process"
     assert imported_by(code) & {"pytorch_lightning", "sklearn", "torchvision", "tensorboard"} == set()
 
 
 def test_a_model_is_loaded_in_python_without_lightning_or_an_environment_variable() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "NNI_FRAMEWORK"}
-    code = "from autoad_nni.bridge.best import load_best; import sys; print('pytorch_lightning' in sys.modules)"
+    code = "from autoad_nni.runs.best import load_best; import sys; print('pytorch_lightning' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 

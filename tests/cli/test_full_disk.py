@@ -11,7 +11,7 @@ from full_disk import largest_file
 from run_command import command
 from small_experiment import TRIAL, history, space, write
 
-from autoad_nni.bridge.scalars import ScalarWriter
+from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.storing import StorageError, append_bytes, replace_file
 
 BIG = space(layer1_channels=[32], layer1_kernel=[7])

@@ -9,8 +9,8 @@ import pytest
 from run_command import command
 from small_experiment import space, write
 
-from autoad_nni.bridge.experiment_file import read_experiment
-from autoad_nni.bridge.nni_tuners import check_tuner
+from autoad_nni.search.experiment_file import read_experiment
+from autoad_nni.search.nni_tuners import check_tuner
 
 MAXIMIZE = {"optimize_mode": "maximize"}
 

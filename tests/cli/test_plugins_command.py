@@ -8,8 +8,8 @@ from run_command import command, run
 from autoad_nni import __version__
 
 MODULE = '''
-from autoad_nni.hypotheses.base import Hypothesis
-from autoad_nni.losses.base import Distance
+from autoad_nni.models.hypotheses.base import Hypothesis
+from autoad_nni.models.distances.base import Distance
 
 class Good(Distance):
     """Mean square.
@@ -55,7 +55,7 @@ def test_show_tells_where_a_plugin_comes_from_and_what_it_is() -> None:
         "distance l2\n"
         "  group:        autoad_nni.losses\n"
         f"  distribution: autoad-nni {__version__}\n"
-        "  target:       autoad_nni.losses.l2:L2Distance\n"
+        "  target:       autoad_nni.models.distances.l2:L2Distance\n"
         "  description:  Mean squared difference, :math:`s = \\frac{1}{chw} \\sum (\\hat{x} - x)^2`.\n",
         "",
     )

@@ -12,13 +12,12 @@ from run_command import command
 from small_experiment import SPACE, TRIAL, history, space, tuner, write
 
 from autoad_nni import __version__
-from autoad_nni.bridge.experiment_file import read_experiment
-from autoad_nni.bridge.run_folder import RunFolder
-from autoad_nni.bridge.spaces import build_autoencoder
 from autoad_nni.cli.trial import parse_request
 from autoad_nni.data import load_task
-from autoad_nni.evaluation import make_detector
-from autoad_nni.judging import evaluate
+from autoad_nni.models.build import build_detector
+from autoad_nni.runs.folder import RunFolder
+from autoad_nni.search.experiment_file import read_experiment
+from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 TRIALS = 8
@@ -83,7 +82,7 @@ def test_the_weights_are_those_of_the_best_trial(finished: Path, file: Path) -> 
     best = best_of(finished)
     request = parse_request(read_experiment(file).trial_arguments)
     task = load_task(request.task)
-    detector = make_detector(build_autoencoder("autoencoder", best["sample"], channels=task.channels))
+    detector = build_detector(best["sample"], channels=task.channels)
     detector.load_state_dict(load_file(finished / "best.safetensors"))
     validation = {name: best["validation"][name] for name in ("auroc", "aupr_in", "aupr_out")}
     assert evaluate(detector, task.validation) == validation
@@ -320,7 +319,7 @@ def test_a_model_that_fails_on_the_test_images_keeps_its_place(
     def fail(*arguments: object) -> dict[str, float]:
         raise RejectedTrial(Verdict.NON_FINITE, "1 of 40 scores are infinite or undefined.")
 
-    monkeypatch.setattr("autoad_nni.bridge.best.score_test", fail)
+    monkeypatch.setattr("autoad_nni.runs.best.score_test", fail)
     ended = command("search", file, "--output", run, "--resume")
     assert (ended.code, ended.err) == (0, "")
     verdict = "non_finite: 1 of 40 scores are infinite or undefined."

@@ -17,10 +17,10 @@ from cli.run_command import command
 from mini_mvtec import write_mini_mvtec
 from PIL import Image
 
-from autoad_nni.bridge.best import load_best
 from autoad_nni.data import TaskOptions, load_task
-from autoad_nni.judging import MAP_METRICS
-from autoad_nni.map_metrics import aupro
+from autoad_nni.metrics.pixel import aupro
+from autoad_nni.runs.best import load_best
+from autoad_nni.trial.evaluate import MAP_METRICS
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

@@ -8,7 +8,7 @@ from small_experiment import history, space, tuner, write
 
 MODULE = '''
 import torch
-from autoad_nni.losses.base import Distance
+from autoad_nni.models.distances.base import Distance
 
 class Exploding(Distance):
     """Works in name only."""

@@ -13,7 +13,7 @@ from PIL import Image
 from run_command import Ended, command
 from small_experiment import SAMPLE
 
-from autoad_nni.judging import IMAGE_METRICS, MAP_METRICS, REWARDS
+from autoad_nni.trial.evaluate import IMAGE_METRICS, MAP_METRICS, REWARDS
 
 SIDE, PATCH = 32, 16
 

@@ -13,7 +13,7 @@ from run_command import command
 from safetensors import safe_open
 from small_experiment import SAMPLE, TRIAL, history, write
 
-from autoad_nni.bridge.replay import JournalMiddleware
+from autoad_nni.search.replay import JournalMiddleware
 
 TRIALS = 6
 ALONE = TRIAL.replace("--epochs 1", "--epochs 6")  # so that more training shows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from autoad_nni.losses.base import Distance
+from autoad_nni.models.distances.base import Distance
 
 
 class Sound(Distance):

@@ -10,8 +10,8 @@ import broken_hypotheses
 import pytest
 import torch
 
-from autoad_nni.hypotheses.base import Hypothesis
-from autoad_nni.losses.base import Distance
+from autoad_nni.models.distances.base import Distance
+from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.registry import HYPOTHESES, LOSSES
 from autoad_nni.testing import DistanceContract, HypothesisContract
 from autoad_nni.testing.checking import Check, Factory

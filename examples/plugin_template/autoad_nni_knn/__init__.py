@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autoad_nni.hypotheses.base import Hypothesis
+from autoad_nni.models.hypotheses.base import Hypothesis
 
 __all__ = ["KnnHypothesis"]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from autoad_nni_knn import KnnHypothesis
 
-from autoad_nni.hypotheses.base import Hypothesis
+from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.testing import HypothesisContract
 
 

@@ -1,0 +1,142 @@
+"""The engine behind nnictl: samples go to NNI's manager, results come back through an inbox."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from nni.nas.execution import ExecutionEngine
+from nni.nas.execution.event import IntermediateMetricEvent, TrainingEndEvent
+from nni.nas.space import ModelStatus
+
+from autoad_nni.search.spaces import SampleSpace
+
+__all__ = ["QueueEngine", "SearchStopped"]
+
+
+class SearchStopped(BaseException):
+    """Unwinds the strategy's thread when the experiment stops; a BaseException, so no strategy swallows it."""
+
+
+class QueueEngine(ExecutionEngine):  # type: ignore[misc]
+    """Lets a strategy thread and NNI's command thread meet.
+
+    The command thread only fills the inbox. The strategy's thread empties it when it asks for a free worker, for
+    budget, or waits for models: strategies are thus never called from two threads, and the order of events is
+    that of the journal.
+
+    Args:
+        send: Sends (trial number, sample) to NNI's manager; called at most once a request.
+    """
+
+    def __init__(self, send: Callable[[int, dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._send = send
+        self._changed = threading.Condition()
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._waiting: deque[SampleSpace] = deque()
+        self._models: dict[int, SampleSpace] = {}
+        self._n_requested = 0
+        self._stopped = False
+
+    # Called from NNI's command thread.
+
+    def request(self, count: int) -> None:
+        """NNI wants ``count`` more trials."""
+        with self._changed:
+            self._n_requested += count
+            self._send_waiting()
+            self._changed.notify_all()
+
+    def post(self, deliver: Callable[[], None]) -> None:
+        """Has ``deliver`` called in the strategy's thread."""
+        with self._changed:
+            self._inbox.append(deliver)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Ends the search: the strategy's next call raises SearchStopped."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    # Called from the strategy's thread.
+
+    def adopt(self, model: SampleSpace) -> None:
+        """Takes over a model that NNI's manager runs already."""
+        self._models[self._id(model)] = model
+        model.status = ModelStatus.Training
+
+    def submit_models(self, *models: SampleSpace) -> None:
+        """Queues models; each is sent when NNI asks for a trial."""
+        with self._changed:
+            for model in models:
+                self.adopt(model)
+                self._waiting.append(model)
+            self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        while self._n_requested > 0 and self._waiting:
+            self._n_requested -= 1
+            model = self._waiting.popleft()
+            assert model.sample is not None
+            self._send(self._id(model), model.sample)
+
+    @staticmethod
+    def _id(model: SampleSpace) -> int:
+        assert model.trial_id is not None
+        return model.trial_id
+
+    def report(self, trial_id: int, value: float) -> None:
+        """Tells the strategy of an intermediate result."""
+        model = self._models.get(trial_id)
+        if model is not None and not model.status.completed():
+            self.dispatch_model_event(IntermediateMetricEvent(model, value))
+
+    def end(self, trial_id: int, succeeded: bool) -> None:
+        """Tells the strategy that a trial ended."""
+        model = self._models.get(trial_id)
+        if model is not None and not model.status.completed():
+            self.dispatch_model_event(TrainingEndEvent(model, ModelStatus.Trained if succeeded else ModelStatus.Failed))
+
+    def model(self, trial_id: int) -> SampleSpace | None:
+        """Returns the model of a trial, or None for a trial that this search did not submit."""
+        return self._models.get(trial_id)
+
+    def _deliver(self, until: Callable[[], bool]) -> None:
+        """Empties the inbox, then goes on waiting until ``until()`` holds."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped or self._inbox or until())
+                if self._stopped:
+                    raise SearchStopped
+                if not self._inbox:
+                    return
+                deliver = self._inbox.popleft()
+            deliver()
+
+    def wait_models(self, *models: SampleSpace) -> None:
+        """Waits until these (or all) models ended."""
+        awaited = models or tuple(self._models.values())
+        self._deliver(until=lambda: all(model.status.completed() for model in awaited))
+
+    def idle_worker_available(self) -> bool:
+        """Waits for a free worker, so that no strategy polls once a second for one; always returns True."""
+        self._deliver(until=lambda: self._n_requested > len(self._waiting))
+        return True
+
+    def budget_available(self) -> bool:
+        """NNI's manager keeps the budget, and stops asking for trials when it is used up."""
+        if self._stopped:
+            raise SearchStopped
+        return True
+
+    def list_models(self, status: ModelStatus | None = None) -> Iterable[SampleSpace]:
+        """Returns the models of this sitting."""
+        return [model for model in self._models.values() if status is None or model.status == status]
+
+    def shutdown(self) -> None:
+        """Same as `stop`."""
+        self.stop()

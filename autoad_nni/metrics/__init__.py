@@ -1,0 +1,1 @@
+"""How well scores and maps separate anomalies from normal images: pure functions."""

@@ -1,0 +1,1 @@
+"""Models: autoencoder, hypothesis and distance, joined into a detector; training and scoring."""

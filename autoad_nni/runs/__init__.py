@@ -1,0 +1,1 @@
+"""The record that a search leaves: run folder, best model, summary, pictures."""

@@ -1,0 +1,1 @@
+"""A search: its space, its journal, its strategy. Knows no engine."""

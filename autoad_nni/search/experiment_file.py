@@ -1,0 +1,190 @@
+"""Reads an experiment file once, for both ways to run it: nnictl and this process."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from autoad_nni.errors import AutoADError
+from autoad_nni.search.trial_command import trial_arguments, trial_environment
+
+__all__ = ["ExperimentFile", "advisor_arguments", "read_experiment"]
+
+ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class ExperimentFile:
+    """What a search needs of an NNI experiment file.
+
+    Attributes:
+        path: The file.
+        search_space: ``{label: {"_type": "choice", "_value": [...]}}``.
+        trial_arguments: The words of ``trialCommand`` behind ``autoad-nni trial``.
+        trial_environment: What ``trialCommand`` sets before its program, ``NAME=value``.
+        trial_folder: Folder in which NNI starts the command (``trialCodeDirectory``).
+        max_trials: ``maxTrialNumber``; None for no limit.
+        max_seconds: ``maxExperimentDuration``; None for no limit.
+        advisor_arguments: ``tuner.classArgs`` of our advisor; None when the file names a tuner of NNI.
+        tuner_name: Name of NNI's tuner otherwise, or a class of the user's own.
+        tuner_is_class: Whether it is named as a class.
+        tuner_arguments: ``tuner.classArgs`` of that tuner; empty for our advisor.
+    """
+
+    path: Path
+    search_space: dict[str, Any]
+    trial_arguments: list[str]
+    trial_environment: dict[str, str]
+    trial_folder: Path
+    max_trials: int | None
+    max_seconds: float | None
+    advisor_arguments: dict[str, Any] | None
+    tuner_name: str | None
+    tuner_is_class: bool
+    tuner_arguments: dict[str, Any]
+
+
+def read_experiment(path: Path) -> ExperimentFile:
+    """Reads and checks an experiment file.
+
+    Raises:
+        AutoADError: If the file is missing, is no mapping, or a key that we need is missing or of another type.
+    """
+    content = _load_mapping(path)
+    tuner = content.get("tuner")
+    if not isinstance(tuner, dict) or not (tuner.get("className") or tuner.get("name")):
+        raise AutoADError(
+            f"{path}: tuner is {tuner!r}. Expected a mapping with className or name. "
+            f"Write tuner: {{className: {ADVISOR}, codeDirectory: ., classArgs: {{strategy: autoad}}}}."
+        )
+    ours = tuner.get("className") == ADVISOR
+    if tuner.get("className") and not tuner.get("codeDirectory"):
+        raise AutoADError(
+            f"{path}: tuner has no codeDirectory, and nnictl stops without one. Add codeDirectory: . to it."
+        )
+    return ExperimentFile(
+        path=path,
+        search_space=_search_space(content, path),
+        trial_arguments=trial_arguments(content.get("trialCommand"), path),
+        trial_environment=trial_environment(content["trialCommand"]),
+        trial_folder=path.parent / str(content.get("trialCodeDirectory", ".")),
+        max_trials=_max_trials(content.get("maxTrialNumber"), path),
+        max_seconds=_duration(content.get("maxExperimentDuration"), path),
+        advisor_arguments=advisor_arguments(tuner.get("classArgs"), path) if ours else None,
+        tuner_name=None if ours else str(tuner.get("name") or tuner.get("className")),
+        tuner_is_class=bool(tuner.get("className")),
+        tuner_arguments={} if ours else _tuner_arguments(tuner.get("classArgs"), path),
+    )
+
+
+def _load_mapping(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise AutoADError(f"There is no experiment file {path}. Expected a YAML file. Check the path.")
+    content = _load_yaml(path)
+    if not isinstance(content, dict):
+        raise AutoADError(
+            f"{path} holds a {type(content).__name__}. Expected a mapping with the keys of an NNI experiment. "
+            "Start from a file in experiments/."
+        )
+    return content
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice: PyYAML would take the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.MarkedYAMLError(None, None, f"the key {key.value} stands twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise AutoADError(
+            f"{path} cannot be read: {error.strerror}. Expected YAML or JSON. Give read access to the file."
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that does not exist
+        reason = " ".join(str(error).split())
+        raise AutoADError(f"{path} is not YAML: {reason}. Expected YAML or JSON. Correct the file.") from None
+
+
+def _search_space(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    space = content.get("searchSpace")
+    file = content.get("searchSpaceFile")
+    if file is not None:
+        file_path = path.parent / str(file)
+        if not file_path.is_file():
+            raise AutoADError(f"{path}: there is no searchSpaceFile {file_path}. Give a path relative to {path.name}.")
+        space = _load_yaml(file_path)
+    if not isinstance(space, dict) or not space:
+        raise AutoADError(
+            f"{path}: searchSpace is {json.dumps(space, default=str)}. Expected a mapping of labels to choices. "
+            "'autoad-nni space' writes one."
+        )
+    return space
+
+
+def _max_trials(value: Any, path: Path) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise AutoADError(f"{path}: maxTrialNumber is {value!r}. Expected a whole number of 1 or more. Correct it.")
+    return value
+
+
+def _duration(value: Any, path: Path) -> float | None:
+    if value is None:
+        return None
+    seconds = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])", str(value).lower()):
+        seconds = float(match[1]) * _UNITS[match[2]]
+    if not 0 < seconds < math.inf:
+        raise AutoADError(
+            f"{path}: maxExperimentDuration is {value!r}. Expected seconds above 0, or a number with s, m, h or d. "
+            "Write for instance 2h."
+        )
+    return seconds
+
+
+def _tuner_arguments(arguments: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(arguments, dict | None):
+        raise AutoADError(f"{path}: tuner.classArgs is {arguments!r}. Expected a mapping. Correct it.")
+    return arguments or {}
+
+
+def advisor_arguments(arguments: Any, path: Path) -> dict[str, Any]:
+    """Completes and checks ``tuner.classArgs`` of our advisor; ``path`` is where they stand."""
+    known = {"strategy": "autoad", "strategy_args": {}, "seed": 0, "space": "autoencoder"}
+    if arguments is None:
+        arguments = {}
+    if not isinstance(arguments, dict) or not set(arguments) <= set(known):
+        raise AutoADError(
+            f"{path}: tuner.classArgs is {arguments!r}. Expected keys out of {', '.join(known)}. Correct it."
+        )
+    chosen = {**known, **arguments}
+    seed = chosen["seed"]
+    for key, fits, expected in (
+        ("strategy", isinstance(chosen["strategy"], str), "a name, for instance autoad"),
+        ("strategy_args", isinstance(chosen["strategy_args"], dict), "a mapping, for instance {batch_size: 5}"),
+        ("seed", type(seed) is int and 0 <= seed < 2**32, "a whole number from 0 to 2^32 - 1"),
+        ("space", isinstance(chosen["space"], str), "a name, for instance autoencoder"),
+    ):
+        if not fits:
+            raise AutoADError(f"{path}: tuner.classArgs.{key} is {chosen[key]!r}. Expected {expected}. Correct it.")
+    return chosen

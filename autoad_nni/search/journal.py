@@ -1,0 +1,102 @@
+"""The append-only record of a search: what was submitted, how it ended, in the order in which the strategy saw it.
+
+The journal is the whole state of a search. A strategy is a deterministic function of its seed, its space and the
+order of the results, so a search is resumed by giving a fresh strategy the recorded results again (see
+`autoad_nni.search.replay`). That holds for every NNI strategy, also for those whose ``state_dict`` is incomplete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoad_nni.errors import AutoADError
+from autoad_nni.storing import append_line, file_changed, read_lines, storing
+
+__all__ = ["Journal"]
+
+Event = dict[str, Any]
+
+_FORMAT = 1
+_WIDTH = 120  # of a value in a message
+
+
+class Journal:
+    """The journal of one search.
+
+    Args:
+        path: The JSONL file; created with its folder when missing.
+        identity: What makes two searches the same: strategy, its arguments, seed, search space. Plain JSON.
+
+    Raises:
+        AutoADError: If the file belongs to a search with another identity, or was changed by hand.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self.path = path
+        with storing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        lines = read_lines(path)
+        head = {"event": "search", "format": _FORMAT, **identity}
+        if not lines:
+            append_line(path, head)
+        else:
+            self._check_identity(lines[0], json.loads(json.dumps(head)))
+            self._check_order(lines[1:])
+        self.recorded: list[Event] = lines[1:]
+        """The events of earlier sittings, oldest first."""
+
+    def _check_identity(self, found: Event, expected: Event) -> None:
+        # In the order of the identity: what the user wrote is named before what follows from it (another seed gives
+        # other images too).
+        for key in [*expected, *sorted(set(found) - set(expected))]:
+            old, new = found.get(key), expected.get(key)
+            if old != new:
+                if isinstance(old, dict) and isinstance(new, dict):
+                    part = next(part for part in [*new, *old] if old.get(part) != new.get(part))
+                    key, old, new = f"{key}, {part}", old.get(part), new.get(part)
+                if isinstance(old, list) and isinstance(new, list):
+                    old, new = _around_the_difference(old, new)
+                note = "The images have changed. " if key == "images" else ""
+                raise AutoADError(
+                    f"{self.path} was recorded with {key} = {_short(old)}, this search has {_short(new)}. {note}"
+                    "A search is resumed only as it was: put the old value back, or start anew with another output "
+                    "folder."
+                )
+
+    def _check_order(self, events: list[Event]) -> None:
+        """Raises unless trials are submitted as 0, 1, 2, ... and each ends at most once, after its submission."""
+        n_submitted, open_ids = 0, set[int]()
+        for number, event in enumerate(events, 2):
+            if event.get("event") == "submit" and event.get("id") == n_submitted and "sample" in event:
+                open_ids.add(n_submitted)
+                n_submitted += 1
+            elif event.get("event") == "end" and event.get("id") in open_ids and "metrics" in event:
+                open_ids.remove(event["id"])
+            else:
+                raise file_changed(self.path, number, _short(event), "the next trial's submission or an end")
+
+    def submitted(self, trial_id: int, sample: Mapping[str, Any]) -> None:
+        """Records that the strategy proposed a sample."""
+        append_line(self.path, {"event": "submit", "id": trial_id, "sample": dict(sample)})
+
+    def ended(self, trial_id: int, metrics: Mapping[str, Any] | None, detail: str = "") -> None:
+        """Records how a trial ended, ``detail`` why; ``metrics`` is None for a trial that failed."""
+        event = {"event": "end", "id": trial_id, "metrics": None if metrics is None else dict(metrics)}
+        append_line(self.path, {**event, "detail": detail} if detail else event)
+
+
+def _around_the_difference(old: list[Any], new: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Leaves of two long lists what is about their first difference; of options, the name before a value too."""
+    if max(len(_short(value)) for value in (old, new)) < _WIDTH:
+        return old, new
+    n_equal = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    start = max(0, n_equal - 1)
+    return old[start : start + 3], new[start : start + 3]
+
+
+def _short(value: Any, width: int = _WIDTH) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,0 +1,60 @@
+"""The plugins of a whole search: which it may use, and whether they can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from autoad_nni.errors import AutoADError
+from autoad_nni.registry import DATASETS, SEARCH_SPACES, STRATEGIES
+from autoad_nni.trial.plugins import COMPONENTS, PluginVersions, versions_of
+
+__all__ = ["check_components", "plugins_of_search"]
+
+
+def plugins_of_search(
+    search_space: Mapping[str, Any], *, strategy: str | None, space: str, data_sets: Iterable[str] = ()
+) -> PluginVersions:
+    """Returns the plugins that a search can run: those its space names, the strategy, the space itself, the data sets.
+
+    Args:
+        search_space: Of the experiment file.
+        strategy: Its name; None when a tuner of NNI proposes the trials.
+        space: Name of the space.
+        data_sets: Their names, where they are known.
+    """
+    named = [
+        (registry, str(value))
+        for label, registry in COMPONENTS.items()
+        for value in sorted(search_space.get(label, {}).get("_value", []), key=str)
+    ]
+    strategies = [] if strategy is None else [(STRATEGIES, strategy)]
+    return versions_of([*named, (SEARCH_SPACES, space), *strategies, *((DATASETS, name) for name in data_sets)])
+
+
+def check_components(search_space: Mapping[str, Any]) -> None:
+    """Raises unless every hypothesis and distance that a search space names can be imported and made.
+
+    Raises:
+        AutoADError: For the first that cannot, or is something else.
+    """
+    from autoad_nni.models.distances.base import Distance
+    from autoad_nni.models.hypotheses.base import Hypothesis
+
+    for label, role in (("hypothesis", Hypothesis), ("distance", Distance)):
+        registry = COMPONENTS[label]
+        for name in search_space.get(label, {}).get("_value", []):
+            factory = registry.load(name)
+            try:
+                made = factory()
+            except (Exception, SystemExit) as error:
+                got = " ".join(f"{type(error).__name__}: {error}".split())
+            else:
+                if isinstance(made, role):
+                    continue
+                got = f"a {type(made).__name__}"
+            raise AutoADError(
+                f"The {registry.noun} '{name}' of {registry.origin(name).distribution}, called without arguments, gave "
+                f"{got}. Expected a {role.__name__}. Run 'autoad-nni plugins check {name}', or drop it from the search "
+                "space."
+            )

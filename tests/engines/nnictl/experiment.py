@@ -1,0 +1,184 @@
+"""Drives the real nnictl and its manager on loopback, with NNI's folders below a temporary home."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import psutil
+import yaml
+
+from autoad_nni.engines.nnictl.launch import free_port, loopback_environment
+
+SPACE = {
+    "hypothesis": ["reconstruction"],
+    "distance": ["l1", "l2", "l21"],
+    "layer1_channels": [3, 8],
+    "layer1_kernel": [1, 3],
+    "layer1_pooling": ["max", "average"],
+    "layer1_pooling_kernel": [1, 3],
+    "layer1_normalization": ["none", "batch"],
+    "layer1_activation": ["elu", "tanh"],
+}
+TRIAL = "autoad-nni trial --data digits --abnormal photos --limit 200 --epochs 1 --threads 1"
+TINY_TRIAL = Path(__file__).with_name("tiny_trial.py")
+ENDED = ("DONE", "ERROR", "STOPPED")
+
+
+def write_experiment(folder: Path, *, name: str = "experiment.yml", **changes: Any) -> Path:
+    """An experiment file on small digits; a change of None drops the key."""
+    content = {
+        "trialCommand": TRIAL,
+        "maxTrialNumber": 6,
+        "trialConcurrency": 2,
+        "trainingService": {"platform": "local"},
+        "tuner": {
+            "className": "autoad_nni.bridge.StrategyAdvisor",
+            "codeDirectory": ".",
+            "classArgs": {"strategy": "autoad", "seed": 3},
+        },
+        "searchSpace": {label: {"_type": "choice", "_value": values} for label, values in SPACE.items()},
+        **changes,
+    }
+    path = folder / name
+    path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+    return path
+
+
+class Experiment:
+    """One experiment from its creation to the end of its last process."""
+
+    def __init__(self, home: Path, file: Path, *, python_path: Path | None = None) -> None:
+        self.environment = {**loopback_environment(), "HOME": str(home), "OMP_NUM_THREADS": "1"}
+        if python_path is not None:
+            self.environment["PYTHONPATH"] = str(python_path)
+        self.home = home
+        self.file = file
+        self.id = ""
+        self.port = 0
+
+    def nnictl(self, *words: str) -> str:
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("nnictl")), *words],
+            env=self.environment, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        output = done.stdout + done.stderr
+        assert done.returncode == 0, output
+        return output
+
+    def __enter__(self) -> Experiment:
+        self.port = free_port(18080 + os.getpid() % 500, 19999)
+        output = self.nnictl("create", "--config", str(self.file), "--port", str(self.port))
+        found = re.search(r"Experiment ID: (?:\x1b\[\d+m)?(\w+)", output)
+        assert found, output
+        self.id = found[1]
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        manager = self.manager()
+        if manager is not None:
+            self.nnictl("stop", self.id)
+
+    @contextmanager
+    def launch(self, *words: str, printed: Path) -> Iterator[subprocess.Popen[str]]:
+        """Runs ``autoad-nni launch`` with what it prints in a file, from when the experiment has its id."""
+        with (
+            printed.open("w") as file,
+            subprocess.Popen(
+                [sys.executable, "-m", "autoad_nni", "launch", *words],
+                # Launch itself holds the manager to loopback.
+                env={**os.environ, "HOME": str(self.home), "OMP_NUM_THREADS": "1"},
+                stdout=file, stderr=subprocess.PIPE, text=True,
+            ) as process,
+        ):  # fmt: skip
+            try:
+                deadline = time.monotonic() + 60
+                while not self.id:
+                    assert process.poll() is None and time.monotonic() < deadline, printed.read_text()
+                    time.sleep(0.2)
+                    self.id = printed.read_text().partition("Experiment ID: ")[2].partition("\n")[0]
+                yield process
+            finally:
+                process.kill()  # one that has ended stays as it is
+
+    def resume(self) -> None:
+        """At once and on the same port, where what is left of the last sitting looks for its server."""
+        self.nnictl("resume", self.id, "--port", str(self.port))
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "nni-experiments" / self.id
+
+    def get(self, path: str) -> Any:
+        with urlopen(f"http://127.0.0.1:{self.port}/api/v1/nni/{path}", timeout=30) as response:
+            return json.load(response)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return list(self.get("trial-jobs"))
+
+    def n_ended(self) -> int:
+        return sum(event["event"] == "end" for event in self.journal())
+
+    def wait_for_trials(self, count: int, *, timeout_s: float = 150) -> None:
+        self._wait(lambda: self.n_ended() >= count, timeout_s, f"{count} ended trials")
+
+    def wait_for_end(self, *, timeout_s: float = 200) -> dict[str, Any]:
+        self._wait(lambda: self.get("check-status")["status"] in ENDED, timeout_s, f"a status of {ENDED}")
+        return dict(self.get("check-status"))
+
+    def _wait(self, reached: Any, timeout_s: float, what: str) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not reached():
+            if time.monotonic() > deadline:
+                logs = [
+                    f"{name}:\n{(self.folder / 'log' / name).read_text()[-2000:]}"
+                    for name in ("nnimanager.log", "dispatcher.log")
+                ]
+                raise AssertionError("\n".join([f"no {what} within {timeout_s} s", *logs]))
+            time.sleep(0.5)
+
+    def manager(self) -> psutil.Process | None:
+        """NNI's manager of this experiment: the process whose command line names its id."""
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            if self.id and "--experiment-id" in words and words[words.index("--experiment-id") + 1] == self.id:
+                return process
+        return None
+
+    def processes(self) -> list[str]:
+        """Command lines of all processes that have this experiment's home."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            if (process.info["environ"] or {}).get("HOME") == str(self.home):
+                found.append(" ".join(process.info["cmdline"] or []))
+        return found
+
+    def reasons(self) -> tuple[str, str]:
+        """The two logs that the web UI shows: the dispatcher's, and what the manager heard from it."""
+        logs = self.folder / "log"
+        time.sleep(1)  # the logs are written by two other processes
+        heard = (logs / "nnimanager.log").read_text().partition("Dispatcher error: ")[2]
+        return (logs / "dispatcher.log").read_text().partition(" ERROR ")[2], heard.partition(" ERROR ")[0]
+
+    def journal(self) -> list[dict[str, Any]]:
+        path = self.folder / "checkpoint" / "journal.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def rewards_by_sample(events: list[dict[str, Any]]) -> list[tuple[str, float | None]]:
+    """(sample, reward) in the order of submission, of every trial that has ended."""
+    samples = {event["id"]: event["sample"] for event in events if event["event"] == "submit"}
+    ends = {event["id"]: event["metrics"] for event in events if event["event"] == "end"}
+    return [
+        (json.dumps(samples[number], sort_keys=True), None if ends[number] is None else ends[number]["default"])
+        for number in sorted(ends)
+    ]

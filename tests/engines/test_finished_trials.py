@@ -1,0 +1,58 @@
+"""What ``launch`` reads out of NNI's data base, on one with NNI's tables."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from autoad_nni.engines.nnictl.launch import FinishedTrial, finished_trials
+
+JOBS = [  # job, parameter id, its events, its final result
+    ("aa", 0, ["WAITING", "RUNNING", "SUCCEEDED"], {"default": 0.5, "verdict": "ok"}),
+    ("bb", 1, ["WAITING", "RUNNING", "FAILED"], None),
+    ("cc", 2, ["WAITING", "RUNNING", "SUCCEEDED"], None),
+    ("dd", 3, ["WAITING", "RUNNING", "SUCCEEDED"], 0.75),
+    ("ee", 4, ["WAITING", "RUNNING", "FAILED"], None),  # lost, and run again
+    ("ff", 4, ["WAITING", "RUNNING", "SUCCEEDED"], {"default": 0.25}),
+    ("gg", 5, ["WAITING", "RUNNING", "USER_CANCELED"], None),
+    ("hh", 6, ["WAITING", "RUNNING"], None),
+]
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    (tmp_path / "db").mkdir()
+    with closing(sqlite3.connect(tmp_path / "db" / "nni.sqlite")) as database:
+        database.execute(
+            "CREATE TABLE TrialJobEvent (timestamp integer, trialJobId text, event text, data text, logPath text, "
+            "sequenceId integer, message text, environmentId text)"
+        )
+        database.execute(
+            "CREATE TABLE MetricData (timestamp integer, trialJobId text, parameterId text, type text, "
+            "sequence integer, data text)"
+        )
+        for number, (job, parameter_id, events, final) in enumerate(JOBS):
+            record = {"parameter_id": parameter_id, "parameters": {"a": parameter_id}}
+            for i, event in enumerate(events):
+                data = json.dumps(record) if event == "WAITING" else ""
+                row = (i, job, event, data, "", number, "", "")
+                database.execute("INSERT INTO TrialJobEvent VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            if final is not None:
+                row = (9, job, str(parameter_id), "FINAL", 0, json.dumps(json.dumps(final)))
+                database.execute("INSERT INTO MetricData VALUES (?, ?, ?, ?, ?, ?)", row)
+        database.commit()
+    return tmp_path
+
+
+def test_crashed_trials_count_and_lost_ones_do_not(experiment: Path) -> None:
+    assert finished_trials(experiment) == [
+        FinishedTrial(3, {"a": 3}, {"default": 0.75}),
+        FinishedTrial(0, {"a": 0}, {"default": 0.5, "verdict": "ok"}),
+        FinishedTrial(5, {"a": 4}, {"default": 0.25}),
+        FinishedTrial(1, {"a": 1}, None),
+        FinishedTrial(2, {"a": 2}, None),
+    ]
