@@ -15,9 +15,9 @@ app = typer.Typer(help="Sets of images: make one, check one.", no_args_is_help=T
 @app.command("textures")
 def textures(
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
-    seed: Annotated[int, typer.Option(min=0, help="Decides the crops and the defects.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Determines the crops and the defects.")] = 0,
 ) -> None:
-    """Writes brick, grass and gravel in the MVTec layout: real photographs, planted defects, exact masks.
+    """Write brick, grass and gravel in the MVTec layout: real photographs, planted defects, exact masks.
 
     Nothing is downloaded: the photographs come with scikit-image.
     """
@@ -29,10 +29,10 @@ def textures(
 
 @app.command("check")
 def check(path: Annotated[Path, typer.Argument(help="A category, or a folder of categories.")]) -> None:
-    """Names every wrong file in a folder of images, in the MVTec or the plain layout.
+    """Name every wrong file in a folder of images, in the MVTec or the plain layout.
 
-    Ends with 2 when there are any. When there are none, says what is allowed but may not be meant: several sizes, grey
-    beside colour, 16 bits that are hardly used.
+    Exits with 2 when there are any, or when a search with --data folder would refuse the folder for another reason.
+    Otherwise lists what is allowed but may be a mistake: several sizes, grey beside colour, 14 bits in files of 16.
     """
     from autoad_nni.data.check import check_layout
 

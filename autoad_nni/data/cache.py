@@ -32,7 +32,7 @@ _ABANDONED_S = 3600
 
 
 def cache_folder() -> Path:
-    """Returns ``$AUTOAD_NNI_CACHE``, or ``autoad-nni`` in the user's cache folder."""
+    """Return ``$AUTOAD_NNI_CACHE``, or ``autoad-nni`` in the user's cache folder."""
     own = os.environ.get("AUTOAD_NNI_CACHE")
     if own:
         return Path(own).expanduser()
@@ -57,16 +57,15 @@ class ImageCache:
 
     An entry's name is a hash of the file's content and of the image shape: an image that was changed, or is wanted in
     another size, is another entry. Entries are written to a temporary file and renamed: parallel trials see a whole
-    entry or none; one that is torn or spoiled, as its checksum tells, is taken for missing. The folder is kept below a
-    size by removing what was not used for longest. A cache that cannot be written (no space, no permission) is none:
-    images are then decoded each time.
+    entry or none; one whose checksum is wrong counts as missing. The folder is kept below a size by removing the least
+    recently used entries. When the cache cannot be written (no space, no permission), images are decoded each time.
 
     Args:
         folder: Where entries are; made when the first one is written. Default: ``images`` in `cache_folder`.
         max_bytes: Size to keep below; 0 for no cache. Default: ``$AUTOAD_NNI_CACHE_MB`` megabytes, or 4,096.
 
     Raises:
-        AutoADError: ``$AUTOAD_NNI_CACHE_MB`` is no number.
+        AutoADError: ``$AUTOAD_NNI_CACHE_MB`` is not a number.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +80,7 @@ class ImageCache:
         self._max_bytes = _limit_from_environment() if max_bytes is None else max_bytes
 
     def get(self, content: bytes, shape: ImageShape) -> Tensor | None:
-        """Returns the image of a file with this content, ``shape``, or None."""
+        """Return the image of a file with this content, ``shape``, or None."""
         if not self._max_bytes:
             return None
         path = self._path(content, shape)
@@ -96,7 +95,7 @@ class ImageCache:
         return torch.frombuffer(bytearray(pixels), dtype=torch.float32).view(*shape)
 
     def put(self, content: bytes, shape: ImageShape, image: Tensor) -> None:
-        """Keeps an image, ``shape`` float32."""
+        """Store an image, ``shape`` float32."""
         path = self._path(content, shape)
         if not self._max_bytes:
             return
@@ -112,10 +111,10 @@ class ImageCache:
                     Path(file.name).unlink(missing_ok=True)
 
     def trim(self) -> None:
-        """Removes what was not used for longest until the folder is below its size; nothing at 0, for no cache.
+        """Remove the least recently used entries until the folder is below its size; nothing at 0, for no cache.
 
-        Temporary files of processes that were killed go too, after an hour. Other files are not ours: they stay, and
-        do not count.
+        Temporary files of processes that were killed are removed too, after an hour. Other files are not ours: they
+        stay, and do not count.
         """
         if not self._max_bytes:
             return

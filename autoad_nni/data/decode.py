@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises for files that are cut off, garbled, or no image at all."""
+"""What Pillow raises for files that are cut off, corrupt, or no image at all."""
 
 _GREY_MODES = ("1", "L", "LA", "La", "F")
 
@@ -44,7 +44,7 @@ def image_shape_of(path: Path) -> ImageShape:
     """Return the image shape of a file: its channels, and its size, shrunk to fit into 224 x 224 in proportion.
 
     Raises:
-        AutoADError: The file is no image.
+        AutoADError: The file is not an image.
     """
     channels, height, width = full_image_shape(path)
     scale = min(1.0, MAX_SIDE / max(width, height))
@@ -54,11 +54,11 @@ def image_shape_of(path: Path) -> ImageShape:
 def image_shape_of_set(paths: Sequence[Path]) -> ImageShape:
     """Return the image shape of a set: RGB if any image is, else grey; the size of the first.
 
-    By the first image alone, one grey file among colour ones would take the colour from all. Only headers are read, and
-    only up to the first image in RGB: what a file is stored as counts, equal channels are RGB too.
+    Judged by the first image alone, one grey file would turn a set in colour grey. Only headers are read, up to the
+    first image in RGB; an image stored as RGB counts as RGB even if its channels are equal.
 
     Raises:
-        AutoADError: A file is no image; names it.
+        AutoADError: A file is not an image; it is named.
     """
     shape = image_shape_of(paths[0])
     all_grey = shape.channels == 1 and all(_is_grey_file(path) for path in paths[1:])
@@ -74,13 +74,13 @@ def _is_grey_file(path: Path) -> bool:
 
 
 def read_images(paths: Sequence[Path], shape: ImageShape) -> Tensor:
-    """Decodes files, a few at a time in parallel, and converts each; or takes them from the cache.
+    """Decode files, a few at a time in parallel, and convert each; or take them from the cache.
 
     Shape:
         ``(len(paths), *shape)``, float32 in [0, 1].
 
     Raises:
-        AutoADError: A file is no image; names it.
+        AutoADError: A file is not an image; it is named.
     """
     cache = ImageCache()
     out = torch.empty(len(paths), *shape)
@@ -93,7 +93,7 @@ def read_images(paths: Sequence[Path], shape: ImageShape) -> Tensor:
 
 
 def read_masks(images: Sequence[Path], masks: Sequence[Path | None], shape: ImageShape) -> Tensor:
-    """Reads the masks of images; None stands for an image without a defect.
+    """Read the masks of images; None stands for an image without a defect.
 
     Shape:
         ``(len(images), height, width)``, bool.
@@ -130,7 +130,7 @@ def _mask(path: Path, image: Path) -> npt.NDArray[np.bool_]:
 
 
 def full_image_shape(path: Path) -> ImageShape:
-    """Channels and size as a viewer shows the image."""
+    """Return channels and size as a viewer shows the image."""
     try:
         with Image.open(path) as image:
             width, height = image.size
@@ -146,7 +146,7 @@ def full_image_shape(path: Path) -> ImageShape:
 
 
 def _read_into(out: Tensor, path: Path, shape: ImageShape, cache: ImageCache) -> bool:
-    """Writes an image to ``out``; returns whether it was decoded."""
+    """Write an image to ``out``; return whether it was decoded."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -172,7 +172,7 @@ def _decode(content: bytes, path: Path, shape: ImageShape) -> Tensor:
 
 
 def unreadable(path: Path, error: Exception, what: str = "image") -> AutoADError:
-    """Returns the error that names a file, ``what`` it should be, why it cannot be read, and what to do."""
+    """Return the error that names a file, ``what`` it should be, why it cannot be read, and what to do."""
     if isinstance(error, _OutOfRange):
         return AutoADError(
             f"the {what} {path} has {error}. Expected 0 to 65535 in grey of 16 bits, 0 to 1 in float images. Scale the "
@@ -186,7 +186,7 @@ def unreadable(path: Path, error: Exception, what: str = "image") -> AutoADError
     if isinstance(error, UnidentifiedImageError):
         reason = "cannot identify image file"  # Pillow's own words go on with the name of an object in memory
     elif isinstance(error, OSError) and error.strerror:
-        reason = error.strerror  # without the path, which is said already
+        reason = error.strerror  # without the path, which is in the message already
     else:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return AutoADError(f"cannot read the {what} {path}: {reason}. Expected an image file. Replace or remove it.")
@@ -208,7 +208,7 @@ def is_16_bit(image: Image.Image) -> bool:
 
 
 def pixels_of(image: Image.Image) -> npt.NDArray[np.generic]:
-    """Returns the pixels of an upright image, ``(1, 1 or 3, height, width)``; ValueError for values out of range."""
+    """Return the pixels of an upright image, ``(1, 1 or 3, height, width)``; ValueError for values out of range."""
     if image.mode == "F" or is_16_bit(image):
         values = np.asarray(image).astype(np.float32)
         scaled = values if image.mode == "F" else values / 65535

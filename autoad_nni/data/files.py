@@ -29,7 +29,7 @@ NOT_READ: Final = (
 )  # fmt: skip
 """Endings of images that are not read: skipped silently, nobody would notice that they are missing.
 
-Not ``.raw`` and ``.hdr``, which also go with what is no image.
+Not ``.raw`` and ``.hdr``, which also stand for other things than images.
 """
 
 

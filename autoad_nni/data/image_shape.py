@@ -27,7 +27,7 @@ class ImageShape(NamedTuple):
     width: int
 
     def resized(self, side: int | None) -> ImageShape:
-        """The same channels with ``side`` x ``side`` pixels; unchanged when ``side`` is None."""
+        """Return the same channels with ``side`` x ``side`` pixels; unchanged when ``side`` is None."""
         return self if side is None else ImageShape(self.channels, side, side)
 
 

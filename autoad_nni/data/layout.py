@@ -122,7 +122,7 @@ def _misspelt(root: Path, layout: Layout | None) -> Iterator[NamingFault]:
     for parent, names in places.items():
         for folder in sub_folders(parent):
             right = names.get(_meaning(folder) or "", folder)
-            # With a ground_truth beside train, nobody reads masks beside it.
+            # When there is a ground_truth, masks beside it are not read.
             spare = layout == "mvtec" and right == root / "ground_truth" and parent == root and right.is_dir()
             if folder != right and not spare:
                 yield NamingFault(

@@ -15,11 +15,11 @@ from torch import Tensor
 __all__ = ["MAX_VALUES", "marked", "mask_path", "mask_pixels", "n_values", "read_mask", "resize_mask"]
 
 MAX_VALUES: Final = 8
-"""With more, a mask is rather a photograph or blurred. MVTec-AD's masks have two."""
+"""With more, it is more likely a photograph or a blurred mask. MVTec-AD's masks have two."""
 
 
 def mask_path(root: Path, image: Path) -> Path:
-    """Returns where the mask of an image with a defect belongs: ``root/ground_truth/DEFECT/NAME_mask.png``.
+    """Return where the mask of an image with a defect belongs: ``root/ground_truth/DEFECT/NAME_mask.png``.
 
     Args:
         root: The folder of one category.
@@ -34,40 +34,40 @@ def mask_path(root: Path, image: Path) -> Path:
 
 
 def read_mask(path: Path) -> npt.NDArray[np.bool_]:
-    """Reads a mask: every pixel that is not 0 belongs to the defect, whether masks are 0/255, 0/1, grey or RGB.
+    """Read a mask: every pixel that is not 0 belongs to the defect, whether masks are 0/255, 0/1, grey or RGB.
 
     Shape:
         ``(height, width)``.
 
     Raises:
-        OSError: The file is missing or no image; or what else Pillow raises for a garbled file.
+        OSError: The file is missing or no image; or what else Pillow raises for a corrupt file.
     """
     return marked(mask_pixels(path))
 
 
 def mask_pixels(path: Path) -> npt.NDArray[Any]:
-    """Reads the values of a mask, ``(height, width)`` or ``(height, width, channels)``; raises as `read_mask`."""
+    """Read the values of a mask, ``(height, width)`` or ``(height, width, channels)``; raises as `read_mask`."""
     with Image.open(path) as image:
-        # A palette's numbers say nothing of its colours; alpha is no defect. By way of RGBA: palettes with transparency
+        # The numbers of a palette are no colours; alpha is no defect. By way of RGBA: palettes with transparency
         # warn otherwise.
         is_plain = image.mode not in ("P", "RGBA", "LA", "PA")
         return np.asarray(image if is_plain else image.convert("RGBA").convert("RGB"))
 
 
 def marked(pixels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Whether a pixel of `mask_pixels` belongs to the defect, ``(height, width)``."""
+    """Return whether each pixel of `mask_pixels` belongs to the defect, ``(height, width)``."""
     found: npt.NDArray[np.bool_] = np.any(pixels != 0, axis=2) if pixels.ndim == 3 else pixels != 0
     return found
 
 
 def n_values(pixels: npt.NDArray[Any]) -> int:
-    """The number of different greys or colours of `mask_pixels`."""
+    """Return the number of different greys or colours of `mask_pixels`."""
     # A colour as one number.
     return len(np.unique(pixels @ 256 ** np.arange(pixels.shape[2]) if pixels.ndim == 3 else pixels))
 
 
 def resize_mask(mask: npt.NDArray[np.bool_], height: int, width: int) -> Tensor:
-    """Resizes a mask by the nearest pixel; a region too small to be hit keeps every pixel that it touches.
+    """Resize a mask by the nearest pixel; a region that would vanish keeps every pixel that it touches.
 
     Regions are 8-connected.
 

@@ -1,4 +1,4 @@
-"""Everything that names a task completely."""
+"""The options that determine a task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_NORMAL = 10
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOptions:
-    """Names a task completely: the same options give identical tensors, also in a new process.
+    """The options that determine a task: the same ones give identical tensors, also in a new process.
 
     Args:
         data: Name of the normal set (entry-point group ``autoad_nni.datasets``).
@@ -28,7 +28,7 @@ class TaskOptions:
         image_size: Side of the images in pixels, 8 to 224; None keeps the image shape of the normal set.
         limit: At most so many normal images, drawn by the seed before the split; None takes all.
         download: Whether missing files may be downloaded into ``root``.
-        seed: Decides the split, the draws and all images that are made.
+        seed: Determines the split, the draws and all generated images.
         contamination: Share of anomalies in validation and test; does not apply to a set's own defects.
 
     Raises:

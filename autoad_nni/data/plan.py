@@ -130,7 +130,7 @@ def _source(name: str, options: TaskOptions) -> ImageSource:
     kind: type[ImageSource] = DATASETS.load(name)
     if not kind.checks_root and options.root is not None and not options.root.is_dir():
         raise AutoADError(
-            f"[[root]] {options.root} is no folder. Expected an existing folder of images. Correct the path."
+            f"[[root]] {options.root} is not a folder. Expected an existing folder of images. Correct the path."
         )
     return kind(
         SourceOptions(root=options.root, category=options.category, download=options.download, seed=options.seed)

@@ -1,4 +1,4 @@
-"""One scan of a folder of images: every file by what it is, and all that is wrong with names, places and numbers.
+"""One scan of a folder of images: every file by what it is, and all that is wrong with names and places.
 
 The data set ``folder`` reads what a scan finds and refuses a folder for its first fault; ``data check`` lists them all.
 """
@@ -6,7 +6,7 @@ The data set ``folder`` reads what a scan finds and refuses a folder for its fir
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoad_nni.data.files import (
@@ -37,22 +37,22 @@ class FolderScan:
     Args:
         root: The folder.
         layout: Its layout, see :mod:`autoad_nni.data.layout`; None when it is in neither.
+        faults: A message for each reason to refuse the folder, those about names first.
+        left_out: A message for each image or folder of images that no data set reads, because of its place.
         train: Good images of ``train/good``; of ``good`` in the plain layout.
         held_out: Good images of ``test/good``; none in the plain layout.
         defects: Images with a defect, by the name of the folder of their kind.
         masks: What is in ``ground_truth``.
-        faults: A message for each reason to refuse the folder, those about names first.
-        left_out: A message for each file or folder that no data set looks at, though it seems to be meant.
     """
 
     root: Path
     layout: Layout | None
-    train: list[Path]
-    held_out: list[Path]
-    defects: dict[str, list[Path]]
-    masks: list[Path]
     faults: list[str]
-    left_out: list[str]
+    left_out: list[str] = field(default_factory=list)
+    train: list[Path] = field(default_factory=list)
+    held_out: list[Path] = field(default_factory=list)
+    defects: dict[str, list[Path]] = field(default_factory=dict)
+    masks: list[Path] = field(default_factory=list)
 
     @property
     def tested(self) -> Path:
@@ -90,10 +90,7 @@ def scan_folder(root: Path) -> FolderScan:
     misplaced = {path for fault in named for path in fault.paths}
     faults = [fault.message for fault in named]
     if layout is None:
-        return FolderScan(
-            root=root, layout=None, train=[], held_out=[], defects={}, masks=[], faults=faults or [_no_layout(root)],
-            left_out=[],
-        )  # fmt: skip
+        return FolderScan(root=root, layout=None, faults=faults or [_no_layout(root)])
     first, *others = good_folders(root, layout)
     kinds = [folder for folder in kinds_of_defects(root, layout) if folder not in misplaced]
     images = {folder: _images(folder, misplaced) for folder in (first, *others, *kinds)}
@@ -103,12 +100,12 @@ def scan_folder(root: Path) -> FolderScan:
     return FolderScan(
         root=root,
         layout=layout,
+        faults=faults,
+        left_out=list(_left_out(root, layout, misplaced)),
         train=images[first],
         held_out=[path for folder in others for path in images[folder]],
         defects={folder.name: images[folder] for folder in kinds},
         masks=image_files(root / "ground_truth"),
-        faults=faults,
-        left_out=list(_left_out(root, layout, misplaced)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The role of a set of images; built-in sets and third parties' fill it alike."""
+"""The interface of a set of images, for built-in and third-party ones alike."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """What a source is made with; a source takes what it needs and leaves the rest.
+    """What a source is made with; a source uses what it needs and ignores the rest.
 
     Args:
         root: The folder that the user named.
         category: The sub-folder of it that the user named.
         download: Whether the source may download missing files into ``root``.
-        seed: Decides images that are made, such as noise.
+        seed: Determines generated images, such as noise.
     """
 
     root: Path | None = None
@@ -37,7 +37,7 @@ class SourceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """What is known of every image of a source before any of them is read.
+    """What is known about every image of a source before any of them is read.
 
     Args:
         n_images: How many images there are; they are numbered from 0.
@@ -68,7 +68,7 @@ class ImageSource(ABC):
         can_be_abnormal: Whether the set may be one of the abnormal sets of a task.
         image_shape: The shape of the images as they are; for a set without one (noise), its shape as the normal set.
         where: Where the images come from, or None when they are made; two sets of a task with one place are refused.
-        checks_root: Whether ``__init__`` itself says what is wrong with a root that is no folder.
+        checks_root: Whether ``__init__`` itself says what is wrong with a root that is not a folder.
 
     Example:
         >>> import torch
@@ -91,18 +91,18 @@ class ImageSource(ABC):
 
     @abstractmethod
     def __init__(self, options: SourceOptions) -> None:
-        """Finds the images.
+        """Find the images.
 
         Args:
             options: What the user asked for.
 
         Raises:
-            AutoADError: Files are missing; names which were looked for, where, and where a user gets them.
+            AutoADError: Files are missing; it names them, where they were looked for, and where to get them.
         """
 
     @abstractmethod
     def catalogue(self, shape: ImageShape) -> Catalogue:
-        """Lists the images.
+        """List the images.
 
         Args:
             shape: The image shape that they will be read in.
@@ -124,7 +124,7 @@ class ImageSource(ABC):
         """
 
     def masks(self, indices: IntArray, shape: ImageShape) -> Tensor | None:
-        """Reads the masks of defects; None, as here, for a set that has none.
+        """Read the masks of defects; None, as here, for a set without masks.
 
         Args:
             indices: As for :meth:`read`.
@@ -139,5 +139,5 @@ class ImageSource(ABC):
         return None
 
     def names(self, indices: IntArray) -> list[str]:
-        """Names images, for pictures of them and lists; a path with ``/`` where there are files."""
+        """Return a name for each image, for pictures and lists; a path with ``/`` where there are files."""
         return [f"{index:06d}" for index in indices]

@@ -1,4 +1,4 @@
-"""Who goes where: pure functions from numbers to indices, so that a split can be checked without an image."""
+"""Splits: pure functions from numbers to indices, so that a split can be tested without an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["contaminate", "cut", "follow_groups", "generator", "halve_defects", 
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A random generator of its own for each purpose, so that one draw does not shift another.
+    """Return a separate random generator for each purpose, so that one draw does not shift another.
 
     Example:
         >>> bool(generator(0, "split").integers(9) == generator(0, "split").integers(9))
@@ -26,15 +26,15 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
 def cut(
     indices: IntArray, groups: IntArray | None, fractions: Sequence[float], rng: np.random.Generator
 ) -> tuple[IntArray, ...]:
-    """Deals shuffled indices to parts of the given fractions; a group stays in one part.
+    """Split shuffled indices into parts of the given fractions; a group stays in one part.
 
-    A cut goes to the group's border nearest to its place; without groups that is the rounded place itself.
+    A cut is at the border of a group nearest to its exact place; without groups that is the rounded place itself.
 
     Args:
-        indices: What is dealt.
+        indices: What is split.
         groups: Group of every image of the source (not only of ``indices``), or None.
         fractions: Share of each part; they sum to 1.
-        rng: Decides the order of the groups and of the indices within each part.
+        rng: Determines the order of the groups and of the indices within each part.
 
     Example:
         >>> [len(part) for part in cut(np.arange(70_000), None, (0.6, 0.2, 0.2), generator(0))]
@@ -55,7 +55,7 @@ def cut(
 
 
 def limited(normal: IntArray, catalogue: Catalogue, limit: int | None, rng: np.random.Generator) -> IntArray:
-    """Draws at most ``limit`` normal images; held-out ones keep their share, and two of them always stay."""
+    """Draw at most ``limit`` normal images; held-out ones keep their share, and two of them always stay."""
     if limit is None or len(normal) <= limit:
         return normal
     if catalogue.held_out is None:
@@ -69,7 +69,7 @@ def limited(normal: IntArray, catalogue: Catalogue, limit: int | None, rng: np.r
 def split_normal(
     normal: IntArray, catalogue: Catalogue, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Train, validation and test: 6:2:2, or as the source holds images out (:class:`Catalogue`)."""
+    """Split into train, validation and test: 6:2:2, or as the source holds images out (:class:`Catalogue`)."""
     if catalogue.held_out is None:
         train, validation, test = cut(normal, catalogue.groups, (0.6, 0.2, 0.2), rng)
         return train, validation, test
@@ -79,11 +79,11 @@ def split_normal(
 
 
 def halve_defects(defects: Sequence[str], rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Halves the images with a defect into validation and test, each type of defect as evenly as it goes.
+    """Halve the images with a defect into validation and test, each type of defect as evenly as possible.
 
     Args:
         defects: For each image of a source the name of its defect, "" for a normal one.
-        rng: Decides which images of a type go where.
+        rng: Determines which images of a type go where.
 
     Example:
         >>> validation, test = halve_defects(("", "crack", "crack", "dent", "dent"), generator(0))
@@ -98,7 +98,7 @@ def halve_defects(defects: Sequence[str], rng: np.random.Generator) -> tuple[Int
 
 
 def follow_groups(defects: Sequence[str], groups: IntArray, validation: IntArray) -> tuple[IntArray, IntArray]:
-    """Sends the images with a defect where the normal images of their group went.
+    """Put the images with a defect where the normal images of their group went.
 
     Args:
         defects: For each image of a source the name of its defect, "" for a normal one.
@@ -119,13 +119,13 @@ def follow_groups(defects: Sequence[str], groups: IntArray, validation: IntArray
 
 
 def contaminate(n_normal: int, n_abnormal: int, contamination: float) -> tuple[int, int]:
-    """Numbers of normal and abnormal images such that abnormal / all is the contamination, to rounding.
+    """Return the numbers of normal and abnormal images such that abnormal / all is the contamination, up to rounding.
 
     ``abnormal = round(normal * c / (1 - c))``; with too few abnormal images, fewer normal ones are taken instead.
 
     Args:
-        n_normal: Normal images at hand.
-        n_abnormal: Abnormal images at hand.
+        n_normal: Available normal images.
+        n_abnormal: Available abnormal images.
         contamination: The share c.
 
     Example:
@@ -140,7 +140,7 @@ def contaminate(n_normal: int, n_abnormal: int, contamination: float) -> tuple[i
 
 
 def shares(n: int, n_sets: int) -> list[int]:
-    """Shares ``n`` equally; the first sets take the remainder.
+    """Share ``n`` equally; the first sets take the remainder.
 
     Example:
         >>> shares(7, 3)

@@ -1,4 +1,4 @@
-"""A task: tensors to train on, to validate with and to test with, out of named sets of images."""
+"""A task: tensors to train on, to validate with and to test with, from named sets of images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["LabelledImages", "Task", "load_task"]
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images and what they are; the normal ones come first.
+    """Images with labels; the normal ones come first.
 
     Attributes:
-        masks: Where the defects are; None when the set says nothing of that.
-        names: A name for each image; empty when nobody needs them.
+        masks: Where the defects are; None when the set has no masks.
+        names: A name for each image; empty when they are not needed.
 
     Shape:
         ``images`` ``(n, channels, height, width)`` float32 in [0, 1]; ``labels`` ``(n,)`` uint8, 1 = anomalous;
@@ -74,7 +74,7 @@ class Task:
         return self.train.shape[3]
 
     def digest(self) -> str:
-        """A hash of all pixels, labels and masks: equal for equal images in an equal split."""
+        """Return a hash of all pixels, labels and masks: equal for equal images in an equal split."""
         parts = [self.train]
         for held in (self.validation, self.test):
             parts += [held.images, held.labels, *([] if held.masks is None else [held.masks])]
@@ -85,10 +85,10 @@ class Task:
 
 
 def load_task(options: TaskOptions) -> Task:
-    """Loads a task: finds the sets, splits, converts to the image shape of the normal set.
+    """Load a task: find the sets, split, convert to the image shape of the normal set.
 
     Args:
-        options: Names the task completely.
+        options: Determine the task.
 
     Raises:
         AutoADError: An unknown set, missing or unreadable files, too few images, one class only.
@@ -132,6 +132,6 @@ def _read(source: ImageSource, indices: IntArray, shape: ImageShape) -> Tensor:
     if images.shape != (len(indices), *shape) or images.dtype != torch.float32:
         raise AutoADError(
             f"{type(source).__name__}.read gave {tuple(images.shape)} {images.dtype}. Expected "
-            f"{(len(indices), *shape)} torch.float32. Tell the authors of that data set plug-in."
+            f"{(len(indices), *shape)} torch.float32. Report it to the authors of that data set plugin."
         )
     return images

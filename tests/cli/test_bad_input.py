@@ -140,7 +140,7 @@ TRIAL_OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("--data digits --abnormal photos stray", ("stray",)),
     ("--abnormal photos", ("Missing option '--data'",)),
     ("--data folder", ("--data folder without --root",)),
-    ("--data folder --root missing/images", ("missing/images is no folder",)),
+    ("--data folder --root missing/images", ("missing/images is not a folder",)),
     ("--data digits --abnormal photos --space autoencodr", ("autoencodr",)),
 ]
 

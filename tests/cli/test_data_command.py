@@ -72,7 +72,7 @@ def test_the_first_eight_kinds_of_defects_are_named(tmp_path: Path) -> None:
         (["textures"], "Missing argument"),
         (["textures", "out", "--seed", "-1"], "--seed"),
         (["check"], "Missing argument"),
-        (["check", "none"], "none is no folder. Expected a folder of images. Correct the path."),
+        (["check", "none"], "none is not a folder. Expected a folder of images. Correct the path."),
         (["chekc"], "No such command 'chekc'"),
     ],
 )
@@ -80,3 +80,14 @@ def test_faults_in_the_words(words: list[str], part: str) -> None:
     ended = command("data", *words)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("autoad-nni: ") and ended.err.count("\n") == 1 and part in ended.err
+
+
+def test_what_a_search_refuses_ends_with_2(tmp_path: Path) -> None:
+    """Good images only: what else is needed is named as on the command line."""
+    (tmp_path / "good").mkdir()
+    for i in range(12):
+        Image.new("L", (12, 10), 100 + i).save(tmp_path / "good" / f"{i:03}.png")
+    ended = command("data", "check", tmp_path)
+    assert (ended.code, ended.err) == (2, "")
+    assert ended.out.startswith(f"{tmp_path} has normal images only, so that labels have one class only. Expected ")
+    assert "Give --abnormal NAME, one of: " in ended.out and ended.out.count("\n") == 1

@@ -47,7 +47,7 @@ def test_nothing_wrong(mvtec: Path, plain: Path, tmp_path: Path) -> None:
 
 
 def test_no_layout_no_images_no_folder(tmp_path: Path, plain: Path, fails: Any, write_images: Write) -> None:
-    with fails("none is no folder", "Correct the path"):
+    with fails("none is not a folder", "Correct the path"):
         check_layout(tmp_path / "none")
     write_images(tmp_path / "nuts" / "fine", 3)
     only_problem(tmp_path / "nuts", str(tmp_path / "nuts"), "neither good nor train/good")
@@ -191,9 +191,9 @@ def test_every_picture_in_two_formats(tmp_path: Path, quality: int) -> None:
         photograph(tmp_path / "bent" / f"{i:03}.png", 100 + i).save(tmp_path / "bent" / f"{i:03}.bmp")
     lossy, lossless = map(str, check_layout(tmp_path).problems)
     good = tmp_path / "good"
-    assert lossy.startswith(f"{good / '000.jpg'} and 000.png are one picture in two formats; {good} has 12 such.")
+    assert lossy.startswith(f"{good / '000.jpg'} and 000.png are one picture in two formats; {good} has 12 such pairs.")
     assert lossless.startswith(f"{tmp_path / 'bent/000.bmp'} and 000.png are one picture in two formats;")
-    assert "has 3 such" in lossless and lossless.endswith("Remove one format.")
+    assert "has 3 such pairs" in lossless and lossless.endswith("Remove one format.")
 
 
 def test_two_pictures_that_share_a_name_are_right(tmp_path: Path) -> None:

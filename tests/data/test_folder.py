@@ -261,12 +261,12 @@ def test_paths_tell_the_files(tmp_path: Path, write_images: Write) -> None:
 def test_missing_folders(tmp_path: Path, write_images: Write, fails: Any) -> None:
     with fails("data=folder without root", "Give root=DIR"):
         load_task(TaskOptions(data="folder"))
-    with fails(str(tmp_path / "none"), "is no folder", "Correct"):
+    with fails(str(tmp_path / "none"), "is not a folder", "Correct"):
         load(tmp_path / "none")
     write_images(tmp_path / "bottle" / "good", 3)
     with fails(str(tmp_path), "neither good nor train/good", "sub-folders: bottle", "Give category=bottle"):
         load(tmp_path)
-    with fails(str(tmp_path / "cable"), "is no folder", "those beside it: bottle", "Correct root or category"):
+    with fails(str(tmp_path / "cable"), "is not a folder", "those beside it: bottle", "Correct root or category"):
         load(tmp_path, category="cable")
     with fails("its sub-folders: none", "sub-folder good"):
         load(tmp_path / "bottle" / "good")
@@ -408,5 +408,5 @@ def test_images_too_large_to_decode_are_named(
 def test_the_number_of_other_faults_is_said(tmp_path: Path, write_images: Write, fails: Any) -> None:
     for name in ("good", "good_old", "ok"):
         write_images(tmp_path / name, 12)
-    with fails(f"{tmp_path / 'ok'} seems to be meant for", "There are 1 more faults: 'autoad-nni data check' lists"):
+    with fails(f"{tmp_path / 'ok'} seems to be meant for", "This is 1 of 2 faults: 'autoad-nni data check' lists all."):
         load(tmp_path)

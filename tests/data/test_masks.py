@@ -202,7 +202,7 @@ def test_a_set_without_ground_truth_has_no_masks(tmp_path: Path, write_images: W
     assert task.validation.masks is None and task.test.masks is None
 
 
-def test_strangers_have_no_masks(tmp_path: Path, write_images: Write) -> None:
+def test_out_of_distribution_images_have_no_masks(tmp_path: Path, write_images: Write) -> None:
     write_images(tmp_path / "good", 100)
     (tmp_path / "ground_truth").mkdir()
     task = load_task(TaskOptions(data="folder", root=tmp_path, abnormal=("digits",)))

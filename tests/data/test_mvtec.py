@@ -240,7 +240,7 @@ def test_a_texture_that_is_none(textures: Path, fails: Any, category: str | None
 
 
 def test_textures_that_are_not_there(tmp_path: Path, fails: Any) -> None:
-    with fails(str(tmp_path / "brick"), "is no folder"):
+    with fails(str(tmp_path / "brick"), "is not a folder"):
         load(tmp_path, "textures", "brick")
 
 

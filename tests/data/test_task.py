@@ -165,7 +165,7 @@ def test_own_defects_are_halved_whatever_the_contamination(install: Install) -> 
         ((100, 50), {"abnormal": ()}, ("normal images only", "one class only", "Give abnormal=NAME", "set_1")),
         ((100, 50), {"abnormal": ("set_2",)}, ("set_2", "Installed: set_0, set_1")),
         ((100, 50), {"data": "set_9"}, ("set_9", "Installed: set_0, set_1")),
-        ((100, 50), {"root": Path("no/such/folder")}, ("root no/such/folder is no folder", "Correct the path")),
+        ((100, 50), {"root": Path("no/such/folder")}, ("root no/such/folder is not a folder", "Correct the path")),
     ],
 )
 def test_errors(install: Install, fails: Any, sizes: tuple[int, ...], options: Any, words: tuple[str, ...]) -> None:
@@ -192,7 +192,7 @@ def test_errors(install: Install, fails: Any, sizes: tuple[int, ...], options: A
         (
             {"read": lambda self, indices, shape: torch.zeros(len(indices), 1, 4, 4)},
             {"abnormal": ("set_1",)},
-            ("Set0.read gave (60, 1, 4, 4)", "(60, 1, 8, 8)", "plug-in"),
+            ("Set0.read gave (60, 1, 4, 4)", "(60, 1, 8, 8)", "authors of that data set plugin"),
         ),
     ],
 )

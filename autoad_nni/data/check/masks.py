@@ -74,7 +74,7 @@ def mask_problems(scan: FolderScan, images: dict[Path, ImageFacts]) -> Iterator[
 
 
 def _misspelt(scan: FolderScan) -> dict[Path, Path]:
-    """The folders of masks that are named as a kind of defect but for upper and lower case, each with the right one."""
+    """The folders of masks whose name is a kind of defect but for upper and lower case, each with the right one."""
     folder, kinds = scan.root / "ground_truth", scan.defects
     return {
         wrong: folder / kind
@@ -85,7 +85,7 @@ def _misspelt(scan: FolderScan) -> dict[Path, Path]:
 
 
 def _named_otherwise(place: Path, image: Path, without_image: set[Path]) -> Path | None:
-    """A mask in the right folder that has its image's name, but lacks ``_mask`` or ends otherwise."""
+    """A mask in the right folder with the name of its image, but without ``_mask`` or with another ending."""
     found = [
         mask
         for mask in without_image
@@ -95,7 +95,7 @@ def _named_otherwise(place: Path, image: Path, without_image: set[Path]) -> Path
 
 
 def _all_inverted(folder: Path, masks: list[MaskFacts]) -> Iterator[str]:
-    """Masks of which none alone marks too much, but that cannot all be right."""
+    """Masks of which none marks too much by itself, but that cannot all be right."""
     all_do = all(mask.corners and mask.marked > _MAX_ALL_MARKED for mask in masks)
     if len(masks) > 1 and all_do and any(mask.marked <= _MAX_MARKED for mask in masks):
         yield (
@@ -106,7 +106,7 @@ def _all_inverted(folder: Path, masks: list[MaskFacts]) -> Iterator[str]:
 
 
 def _contradictions(place: Path, mask: MaskFacts, path: Path, image: ImageFacts) -> Iterator[str]:
-    """What a mask says that cannot be of the image that it belongs to."""
+    """What is wrong with a mask, given its image."""
     if not image.fault and (mask.height, mask.width) != (image.height, image.width):
         yield (
             f"{place} is {mask.width} x {mask.height}. Expected {image.width} x {image.height} as {path}. "

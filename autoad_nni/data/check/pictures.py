@@ -33,8 +33,8 @@ def picture_problems(scan: FolderScan, images: dict[Path, ImageFacts]) -> Iterat
     for pairs in in_two_formats.values():
         kept, copy = pairs[0]
         yield (
-            f"{kept} and {copy.name} are one picture in two formats; {kept.parent} has {len(pairs)} such. Expected "
-            "each once, as the two may be in training, validation or test. Remove one format."
+            f"{kept} and {copy.name} are one picture in two formats; {kept.parent} has {len(pairs)} such pairs. "
+            "Expected each once, as the two may be in training, validation or test. Remove one format."
         )
     copies = {copy for _, copy in chain.from_iterable(in_two_formats.values())}
     yield from _twins(scan, {path: image for path, image in readable.items() if path not in copies})
@@ -66,7 +66,7 @@ def _twins(scan: FolderScan, images: dict[Path, ImageFacts]) -> Iterator[str]:
             continue
         pair = (parts[twin], parts[path])
         if pair == ("train", "train") and scan.held_out:
-            continue  # both are trained on; that harms nobody
+            continue  # both are trained on, which does no harm
         if pair[0] != "defect" and pair[1] == "defect":
             yield f"{twin} is the same picture as {path}. Expected no defect among the good images. Remove one of them."
         else:

@@ -57,7 +57,7 @@ def check_layout(path: Path) -> LayoutReport:
         path: The folder; for the layouts see :mod:`autoad_nni.data.layout`.
 
     Raises:
-        AutoADError: ``path`` is no folder.
+        AutoADError: ``path`` is not a folder.
 
     Example:
         >>> import tempfile
@@ -67,7 +67,7 @@ def check_layout(path: Path) -> LayoutReport:
         '/train/good has no images. Expected files that end in .png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp. Add some.'
     """
     if not path.is_dir():
-        raise AutoADError(f"{path} is no folder. Expected a folder of images. Correct the path.")
+        raise AutoADError(f"{path} is not a folder. Expected a folder of images. Correct the path.")
     roots, unknown = [path], []
     if layout_of(path) is None:
         roots = [folder for folder in sub_folders(path) if layout_of(folder)]

@@ -11,7 +11,7 @@ __all__ = ["embedded_file"]
 
 
 def embedded_file(package: str, path: str, distribution: str) -> Path:
-    """The path of a file inside an installed package, whose code is not run.
+    """Return the path of a file inside an installed package, without running its code.
 
     Args:
         package: Top-level package.

@@ -18,7 +18,7 @@ _MAGIC = bytes((0, 0, 8, 3))
 
 
 def read_images(path: Path) -> npt.NDArray[np.uint8]:
-    """Reads an IDX file of images, gzipped or not.
+    """Read an IDX file of images, gzipped or not.
 
     torchvision has a reader too, but importing torchvision takes two seconds in every trial process.
 

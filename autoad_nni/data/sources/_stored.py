@@ -1,4 +1,4 @@
-"""Images that lie in arrays, such as the batches of a data set's files."""
+"""Images stored in arrays, such as the batches of CIFAR-10."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK = 1024
 
 
 def pick(parts: Sequence[npt.NDArray[np.uint8]], indices: IntArray, shape: ImageShape) -> Tensor:
-    """Picks images out of arrays, as if these were one after the other, and converts them to an image shape.
+    """Pick images out of arrays, as if these were concatenated, and convert them to an image shape.
 
     Joining the arrays, or picking all images before the conversion, would touch every page of memory once more.
 

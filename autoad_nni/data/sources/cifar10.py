@@ -42,11 +42,11 @@ class Cifar10(ImageSource):
         self._batches = [_map(self.where / name) for name in FILES]
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
-        """All images, the official training images first."""
+        """List all images, the official training images first."""
         return Catalogue(n_images=sum(map(len, self._batches)))
 
     def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
-        """Picks and converts."""
+        """Pick and convert."""
         return pick(self._batches, indices, shape)
 
 

@@ -16,7 +16,7 @@ __all__ = ["Digits"]
 class Digits(ImageSource):
     """1,797 handwritten digits of 8 x 8 pixels, bright on black; ``x = value / 16``.
 
-    Needs no file of the user's: the table lies inside the scikit-learn wheel.
+    Needs no files: the table is part of the scikit-learn wheel.
 
     Reference: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998.
     """
@@ -29,9 +29,9 @@ class Digits(ImageSource):
         self._images = torch.from_numpy(table[:, :-1].reshape(-1, 1, 8, 8))
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
-        """All digits; none of them has anything to do with another."""
+        """List all digits, which are independent of each other."""
         return Catalogue(n_images=len(self._images))
 
     def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
-        """Scales 0..16 to [0, 1] and converts."""
+        """Scale 0..16 to [0, 1] and convert."""
         return to_image_shape(self._images[torch.from_numpy(indices)] / 16, shape)

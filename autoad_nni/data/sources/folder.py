@@ -69,7 +69,7 @@ class Folder(ImageSource):
         self.image_shape = image_shape_of_set([item.path for item in self._items])
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
-        """All images; those below ``test`` are held out when there is a ``test/good``."""
+        """List all images; those below ``test`` are held out when there is a ``test/good``."""
         held_out = np.array([item.held_out for item in self._items])
         normal = np.array([not item.defect for item in self._items])
         return Catalogue(
@@ -112,14 +112,13 @@ def _scan(root: Path) -> FolderScan:
     if not root.is_dir():
         names = ", ".join(folder.name for folder in sub_folders(root.parent)[:8]) or "none"
         raise AutoADError(
-            f"{root} is no folder. Expected a folder of images; those beside it: {names}. Correct [[root]] or "
+            f"{root} is not a folder. Expected a folder of images; those beside it: {names}. Correct [[root]] or "
             "[[category]]."
         )
     scan = scan_folder(root)
     if scan.faults:
-        first, *others = scan.faults
-        more = f" There are {len(others)} more faults: 'autoad-nni data check' lists them." if others else ""
-        raise AutoADError(first + more)
+        hint = f" This is 1 of {len(scan.faults)} faults: 'autoad-nni data check' lists all."
+        raise AutoADError(scan.faults[0] + (hint if len(scan.faults) > 1 else ""))
     return scan
 
 

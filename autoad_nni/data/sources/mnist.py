@@ -41,11 +41,11 @@ class _IdxSource(ImageSource):
         self.image_shape = ImageShape(1, *train)
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
-        """All images, the official training images first."""
+        """List all images, the official training images first."""
         return Catalogue(n_images=sum(map(len, self._parts)))
 
     def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
-        """Picks and converts."""
+        """Pick and convert."""
         return pick(self._parts, indices, shape)
 
     def _find(self, options: SourceOptions) -> tuple[Path, list[Path]]:

@@ -28,11 +28,11 @@ class _Noise(ImageSource):
         self.where = None
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
-        """A thousand images, independent of each other."""
+        """List a thousand images, independent of each other."""
         return Catalogue(n_images=N_IMAGES)
 
     def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
-        """Makes the images directly in the requested shape; image i does not depend on what else is asked for."""
+        """Generate the images in the requested shape; image i does not depend on the other indices."""
         out = np.empty((len(indices), *shape), np.float32)
         for row, index in zip(out, indices, strict=True):
             row[:] = self._draw(generator(self._seed, type(self).__name__, int(index)), shape)

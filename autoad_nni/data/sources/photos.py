@@ -85,11 +85,11 @@ class Photos(ImageSource):
         return cells
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
-        """All patches, grouped by cell."""
+        """List all patches, grouped by cell."""
         return Catalogue(n_images=N_PATCHES, groups=np.arange(N_PATCHES) % len(self._cells(shape)))
 
     def patches(self, indices: IntArray, shape: ImageShape) -> list[Patch]:
-        """Where the patches lie; patch i does not depend on what else is asked for."""
+        """Return where the patches are; patch i does not depend on the other indices."""
         cells = self._cells(shape)
         found = []
         for index in indices:
@@ -102,7 +102,7 @@ class Photos(ImageSource):
         return found
 
     def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
-        """Cuts the patches and resizes them; grey by luma, RGB from the grey photographs by repetition."""
+        """Cut the patches and resize them; grey by luma, RGB from the grey photographs by repetition."""
         out = torch.empty(len(indices), *shape)
         photographs: dict[int, Image.Image] = {}
         for row, (number, left, top, side) in zip(out, self.patches(indices, shape), strict=True):

@@ -19,8 +19,8 @@ __all__ = ["Textures"]
 class Textures(Folder):
     """One of three textures, ``--category brick``, ``grass`` or ``gravel``, with planted defects and exact masks.
 
-    ``--root`` is a folder that ``autoad-nni data textures`` wrote. Without, the set of the seed is written into the
-    user's cache folder at the first use.
+    ``--root`` is a folder that ``autoad-nni data textures`` wrote. Without it, the set of the seed is written into the
+    cache folder of the user at the first use.
 
     The images below ``test`` come from two halves of a photograph's right part, ``a_`` and ``b_`` in their names: one
     half goes into validation, the other into test, so that no pixel of the photograph is in both.
@@ -39,7 +39,7 @@ class Textures(Folder):
         super().__init__(replace(options, root=root))
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
-        """All images; those from one half of the photograph are a group."""
+        """List all images; those from one half of the photograph are a group."""
         known = super().catalogue(shape)
         paths = self.paths(np.arange(known.n_images))
         half = ["train" if "train" in path.parts[-3:] else path.name[:1] for path in paths]

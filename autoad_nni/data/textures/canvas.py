@@ -21,7 +21,7 @@ class Canvas(NamedTuple):
         crop: The crop.
         other: A crop of another texture.
         strength: From 0, hard to see, to 1, clear.
-        rng: Decides place, shape and details.
+        rng: Determines place, shape and details.
 
     Shape:
         ``crop`` and ``other``, and all that the methods return: ``(side, side)``.

@@ -13,7 +13,7 @@ from autoad_nni.data.textures.canvas import Canvas, Floats, Grey
 
 __all__ = ["KINDS", "MIN_CHANGE", "Planted", "plant"]
 
-# Mean change within the mask, in grey levels; below it nobody could call the place a defect.
+# Mean change within the mask, in grey levels; below it the defect could not be seen.
 MIN_CHANGE = 4.0
 _EDGE = 0.2
 _TRIES = 50
@@ -35,7 +35,7 @@ _Maker = Callable[[Canvas], tuple[Floats, Floats]]
 
 
 def plant(kind: str, crop: Grey, other: Grey, strength: float, rng: np.random.Generator) -> Planted:
-    """Plants one defect at a random place into a crop.
+    """Plant one defect at a random place into a crop.
 
     A defect is blended in with an opacity that falls off at its edge. The mask is exactly where the opacity is 0.2 or
     more; elsewhere the crop is left as it was, to the bit. Within the mask single pixels may keep their value by
@@ -46,7 +46,7 @@ def plant(kind: str, crop: Grey, other: Grey, strength: float, rng: np.random.Ge
         crop: The crop, left as it is.
         other: A crop of another texture, of the same size; only ``foreign`` uses it.
         strength: From 0, hard to see, to 1, clear.
-        rng: Decides place, shape and details.
+        rng: Determines place, shape and details.
 
     Shape:
         ``crop`` and ``other`` ``(side, side)``.

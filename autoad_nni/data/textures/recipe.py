@@ -39,7 +39,7 @@ REGIONS = {"train": Region(0, 0, 308, 512), "a": Region(308, 0, 512, 256), "b": 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides every byte of the set; ``version`` rises when the same numbers give other images."""
+    """What determines every byte of the set; ``version`` is raised when the same numbers give other images."""
 
     seed: int
     side: int
@@ -68,7 +68,7 @@ class Recipe:
                 )
 
     def files(self) -> Iterator[str]:
-        """Every image and mask of the set, relative to its folder."""
+        """Give every image and mask of the set, relative to its folder."""
         for texture in TEXTURES:
             yield from (f"{texture}/train/good/{i:03}.png" for i in range(self.n_train))
             yield from (f"{texture}/test/good/{name}.png" for name in _test_names(self.n_good))
@@ -79,7 +79,7 @@ class Recipe:
 
 
 def write_texture(folder: Path, texture: str, recipe: Recipe) -> None:
-    """Writes the images and masks of one texture; the folders must be there."""
+    """Write the images and masks of one texture; the folders must be there."""
     photographs = {name: photograph(name) for name in TEXTURES}
     crops = {part: _crops(photographs[texture], texture, part, recipe) for part in REGIONS}
     for i, crop in zip(range(recipe.n_train), crops["train"], strict=False):
@@ -102,7 +102,7 @@ def write_texture(folder: Path, texture: str, recipe: Recipe) -> None:
 
 
 def photograph(texture: str) -> Grey:
-    """The photograph of a texture.
+    """Return the photograph of a texture.
 
     Shape:
         ``(512, 512)``.

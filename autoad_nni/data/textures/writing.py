@@ -1,4 +1,4 @@
-"""Writing the set: all of it or nothing, whoever else writes it."""
+"""Writes the set atomically, whichever other process writes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from its lower half. These three regions share no pixel; crops of one region ove
 def write_textures(
     out: Path, *, seed: int = 0, side: int = 128, n_train: int = 100, n_good: int = 24, n_per_defect: int = 8
 ) -> None:
-    """Writes the categories brick, grass and gravel in the MVTec-AD layout: real texture, planted defects, exact masks.
+    """Write the categories brick, grass and gravel in the MVTec-AD layout: real texture, planted defects, exact masks.
 
     ``OUT/TEXTURE/train/good/NNN.png``, ``test/good/H_NNN.png``, ``test/KIND/H_NNN.png`` and
     ``ground_truth/KIND/H_NNN_mask.png``; H is ``a`` or ``b``, NNN counts from 000 in each half, KIND is one of
@@ -41,7 +41,7 @@ def write_textures(
     The left 308 columns of a photograph give the training crops, the right 204 the test crops: ``a`` from rows 0 to
     255, ``b`` from rows 256 to 511, half of the images of every kind each. So no pixel of a photograph is both in an
     ``a`` and a ``b`` image, nor in a training and a test image: with ``a`` for validation and ``b`` for test nothing
-    leaks. A foreign patch comes from the same region of the other photograph. Crops of one region overlap, so the
+    leaks. A foreign piece comes from the same region of the other photograph. Crops of one region overlap, so the
     images are fewer independent samples than their number says.
 
     The set is written beside ``out`` and renamed, so it is there completely or not at all; a process that is killed
@@ -49,7 +49,7 @@ def write_textures(
 
     Args:
         out: The folder to make, or an empty one.
-        seed: Decides places and defects; the same seed gives the same bytes.
+        seed: Determines places and defects; the same seed gives the same bytes.
         side: Side of the images, 64 to 204 pixels; defects grow with it.
         n_train: Training images of each texture.
         n_good: Good test images of each texture.
@@ -70,7 +70,7 @@ def write_textures(
 def ensure_textures(
     out: Path, *, seed: int = 0, side: int = 128, n_train: int = 100, n_good: int = 24, n_per_defect: int = 8
 ) -> None:
-    """Writes the set as :func:`write_textures` does unless it is there; several processes may call it at once.
+    """Write the set as :func:`write_textures` does unless it is there; several processes may call it at once.
 
     Args:
         out: The folder of the set.
