@@ -43,12 +43,12 @@ def strategies(
     from benchmarks.strategies.answers import load_answers
     from benchmarks.strategies.compare import compare
 
-    report = compare(load_answers(tables), specs, seeds=seeds, trials=trials, output=output, tell=_tell)
+    report = compare(load_answers(tables), specs, seeds=seeds, trials=trials, output=output, echo=_echo)
     typer.echo(report)
     typer.echo(f"written to {output}")
 
 
-def _tell(line: str) -> None:
+def _echo(line: str) -> None:
     typer.echo(line, err=True)
 
 

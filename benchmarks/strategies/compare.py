@@ -22,7 +22,7 @@ def compare(
     seeds: int,
     trials: int,
     output: Path,
-    tell: Callable[[str], None],
+    echo: Callable[[str], None],
 ) -> str:
     """Run every strategy on every table, and write results, figures and ``report.md``.
 
@@ -33,7 +33,7 @@ def compare(
         seeds: Searches per strategy and table, with seeds from 0.
         trials: Trials per search.
         output: Folder; searches that its ``results.jsonl`` has are not repeated.
-        tell: Called with a line of progress whenever a strategy has finished a table.
+        echo: Called with a line of progress whenever a strategy has finished a table.
 
     Returns:
         The content of ``report.md``.
@@ -67,7 +67,7 @@ def compare(
         for name, spec in playable.items():
             known = n_known(name, spec, answers)
             group[name] = results.play(name, spec, range(seeds), answers, trials)
-            tell(f"{answers.name}: {name}: {seeds - known} run, {known} from {output / 'results.jsonl'}")
+            echo(f"{answers.name}: {name}: {seeds - known} run, {known} from {output / 'results.jsonl'}")
             runs += group[name]
         draw({name: curves_of(each) for name, each in group.items()}, answers.name, output)
     report = markdown(runs, {answers.name: answers.description for answers in tables}, notes)

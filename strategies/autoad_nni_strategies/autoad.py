@@ -82,9 +82,9 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
     Differs from / not given by the paper: shared child weights (Eq. 3) are up to the trials, not to the strategy;
     everything that `Settings` says is not given; candidates found by resampling or by the filter count as if the
     policy had drawn them at once. Imitation learns from the whole buffer, not from a part of it (line 19), and each of
-    its steps is sharpened and held by the prior as those of REINFORCE are. The baseline of REINFORCE is that of what
-    it is given, intrinsic rewards included. Outputs are not handed on (`controller`); the likelihood of L_explore is
-    weighted (`learner`). Fixed: the prior and sigma_0 (`posterior`), the step and the scale of the intrinsic reward
+    its steps is sharpened and held by the prior as those of REINFORCE are. The baseline of REINFORCE
+    averages the rewards that it is given, intrinsic ones included. The outputs of the best candidates are not fed back
+    (`controller`), and the likelihood of L_explore is weighted by advantages (`learner`). Fixed: the prior and sigma_0 (`posterior`), the step and the scale of the intrinsic reward
     (`curiosity`).
 
     Time: 25 to 30 ms per trial in a search of 200 trials over 20 decisions, more towards its end. The predictor is
@@ -297,17 +297,17 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         self._state = self._capture()
         if self.on_iteration is None:
             return
-        remembered = [reward for _, reward in self._buffer.entries]
+        kept = [reward for _, reward in self._buffer.entries]
         self.on_iteration(
             {
                 "iteration": float(self._iteration),
                 "trials": float(len(self._tried)),
                 "best": math.nan if self._best is None else self._best,
                 "baseline": math.nan if self._baseline.value is None else self._baseline.value,
-                "imitated": float(len(remembered)),
-                "buffer_min": min(remembered, default=math.nan),
-                "buffer_mean": math.fsum(remembered) / len(remembered) if remembered else math.nan,
-                "buffer_max": max(remembered, default=math.nan),
+                "imitated": float(len(kept)),
+                "buffer_min": min(kept, default=math.nan),
+                "buffer_mean": math.fsum(kept) / len(kept) if kept else math.nan,
+                "buffer_max": max(kept, default=math.nan),
                 **figures,
                 **self._learner.figures,
                 "buffer": [

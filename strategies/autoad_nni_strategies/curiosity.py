@@ -48,7 +48,7 @@ def information_gain(posterior: GaussianPosterior, gradient: Tensor, noise: Tens
     sigma, slope = F.softplus(rho), torch.sigmoid(rho)  # the slope is that of softplus
     mu_after = mu + step * sigma.square() * g
     rho_after = rho + step * sigma.square() / (2 * slope.square()) * (g * epsilon * slope)
-    return max(0.0, gaussian_divergence(mu_after, F.softplus(rho_after), mu, sigma).item())
+    return gaussian_divergence(mu_after, F.softplus(rho_after), mu, sigma).item()
 
 
 class InformationGain:

@@ -63,7 +63,7 @@ class RewardPredictor:
         distances = self._distances_between(torch.tensor(actions), self._actions)
         kernel = torch.exp(-distances @ self._log_scales.exp())
         explained = torch.linalg.solve_triangular(self._factor, kernel.mT, upper=False).square().sum(0)
-        return kernel @ self._weights, (1 - explained).clamp(min=0.0).sqrt()
+        return kernel @ self._weights, (1 - explained).sqrt()
 
     def expected_improvement(self, actions: Sequence[Action]) -> Tensor:
         """Return the expected improvement of each candidate on the best normal score so far, float64, ``(n,)``."""
@@ -143,7 +143,7 @@ def normal_scores(values: Tensor) -> Tensor:
 def _distances_of(decision: Decision) -> Tensor:
     """Return the distance matrix of a decision's choices, ``(n, n)``, in [0, 1]."""
     n = len(decision.values)
-    if n > 1 and all(isinstance(value, int | float) and not isinstance(value, bool) for value in decision.values):
+    if n > 1 and all(isinstance(value, int | float) for value in decision.values):
         ranks = torch.tensor(decision.values, dtype=torch.float64).argsort().argsort().double() / (n - 1)
         return (ranks[:, None] - ranks).abs()
     return 1.0 - torch.eye(n, dtype=torch.float64)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm, rankdata, spearmanr
+from scipy.stats import multivariate_normal, norm, rankdata, spearmanr
 
 from autoad_nni_strategies.predictor import RewardPredictor, expected_improvement, normal_scores
 from autoad_nni_strategies.spaces import Decision
@@ -88,6 +88,37 @@ def test_normal_scores_go_by_ranks_and_share_ties() -> None:
     values = torch.tensor([0.0, 0.7, 0.0, 0.71, 100.0, 0.0], dtype=torch.float64)
     expected = norm.ppf((rankdata(values.numpy()) - 0.5) / 6)
     np.testing.assert_allclose(normal_scores(values), expected, atol=1e-12)
+
+
+def test_fits_climb_to_the_maximum_of_the_posterior_of_scales_and_noise() -> None:
+    """Written out: the density of the targets under the prior process, times log-normal priors of precision 1."""
+    predictor, seen = fitted(), drawn(40)
+    rewards = [reward(action) for action in seen]
+    for _ in range(40):
+        predictor.fit(seen, rewards)
+    targets = norm.ppf((rankdata(rewards) - 0.5) / len(rewards))
+    index = [SPACE.index(action) for action in seen]
+    state = predictor.state_dict()
+
+    def log_posterior(*step: float) -> float:
+        scales, noise = state["log_scales"] + torch.tensor(step[:4]), state["log_noise"] + step[4]
+        predictor.load_state_dict({"log_scales": scales, "log_noise": noise})
+        covariance = naive_kernel(predictor)[np.ix_(index, index)] + noise.exp().item() * np.eye(len(index))
+        prior = norm.logpdf(scales, math.log(0.3)).sum() + norm.logpdf(noise, math.log(0.05))
+        return float(multivariate_normal.logpdf(targets, cov=covariance) + prior)
+
+    best = log_posterior(0, 0, 0, 0, 0)
+    for i in range(5):
+        for by in (0.2, -0.2):
+            assert best > log_posterior(*(by * (i == j) for j in range(5)))
+
+
+def test_the_noise_never_vanishes() -> None:
+    """Or the covariance of equal samples could not be factorised."""
+    predictor = RewardPredictor(DECISIONS)
+    predictor.load_state_dict({**predictor.state_dict(), "log_noise": torch.tensor(-50.0, dtype=torch.float64)})
+    predictor.fit(SPACE[:1], [0.5])
+    assert predictor.state_dict()["log_noise"].item() == pytest.approx(math.log(1e-4))
 
 
 @pytest.mark.parametrize("rewards", [[0.5], [0.5, 0.5, 0.5], [0.0, 1.0, math.pi]])
