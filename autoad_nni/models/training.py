@@ -122,6 +122,7 @@ def fit(
     step = 0
     for epoch in range(1, settings.epochs + 1):
         detector.train()
+        detector.hypothesis.begin_epoch((epoch - 1) / settings.epochs)
         order = torch.randperm(len(images), generator=generator).to(images.device)
         total = torch.zeros((), device=device)
         for start in starts:

@@ -152,6 +152,23 @@ def test_a_hypothesis_gets_codes_before_the_first_epoch_and_after_each() -> None
     assert hypothesis.seen == [((40, 4 * 8 * 8), False)] * 3
 
 
+@pytest.mark.parametrize("needs_codes", [True, False])
+def test_a_hypothesis_hears_before_each_epoch_how_much_of_the_training_is_over(needs_codes: bool) -> None:
+    calls: list[tuple[str, float]] = []
+
+    class Hearing(Recording):
+        def fit(self, codes: Tensor) -> None:
+            calls.append(("fit", 0.0))
+
+        def begin_epoch(self, progress: float) -> None:
+            calls.append(("epoch", progress))
+
+    Hearing.needs_codes = needs_codes
+    fit(detector(Hearing()), IMAGES, settings=TrainingSettings(epochs=4), seed=0)
+    assert [progress for what, progress in calls if what == "epoch"] == [0, 0.25, 0.5, 0.75]
+    assert [what for what, _ in calls] == (["fit", "epoch"] * 4 + ["fit"] if needs_codes else ["epoch"] * 4)
+
+
 def test_between_epochs_some_images_are_enough_and_at_the_end_it_is_all() -> None:
     hypothesis = Recording()
     images = torch.rand(4100, 1, 2, 2, generator=torch.Generator().manual_seed(0))

@@ -18,11 +18,13 @@ class Hypothesis(nn.Module):
     With the codes :math:`z = f(x)` of an autoencoder and a distance :math:`\mathrm{DIST}`, the detector minimises the
     mean of :math:`\mathrm{DIST}(\hat{x}, x)` plus :meth:`regularizer`, and scores an image by
     :math:`\mathrm{DIST}(\hat{x}, x)` plus :meth:`score`, each divided by its standard deviation on the training images
-    (Eq. 2 of the paper, DEFINEREG; the division is ours, see :class:`autoad_nni.models.detector.Detector`).
+    (Eq. 2 of the paper, DEFINEREG; the division is ours, see :class:`autoad_nni.models.scoring.Scorer`).
 
-    State lives in buffers, so that it is saved with the model and moves with it; a buffer may be empty at first and
-    take its shape in :meth:`fit`. A hypothesis must not depend on the scale of the codes or on their size d: an
-    autoencoder's codes lie anywhere between 1e-3 and 1e3, with 1 to `max_code_size` numbers each.
+    A subclass defines :meth:`regularizer` and :meth:`score`, nearly always :meth:`fit`, and :meth:`begin_epoch` if it
+    changes in the course of training. State lives in buffers, so that it is saved with the model and moves with it; a
+    buffer may be empty at first and take its shape in :meth:`fit`. A hypothesis must not depend on the scale of the
+    codes or on their size d: an autoencoder's codes lie anywhere between 1e-3 and 1e3, with 1 to `max_code_size`
+    numbers each.
 
     Shape:
         - codes: ``(batch, d)``, the flattened output of the encoder; a longer one than `max_code_size` is averaged
@@ -41,6 +43,15 @@ class Hypothesis(nn.Module):
         Called without gradients: before the first epoch, between epochs, and once more when training has ended. The
         last call gets the codes of all training images from the trained encoder, in evaluation mode; the others may
         get those of a part of the images. All codes are finite; n is 1 or more, and d is the same in every call.
+        """
+
+    def begin_epoch(self, progress: float) -> None:
+        """Take notice that a training epoch begins; does nothing unless a subclass overrides it.
+
+        Called before each epoch, after the :meth:`fit` that precedes it.
+
+        Args:
+            progress: The share of the training that is over, from 0 before the first epoch; less than 1.
         """
 
     @abstractmethod
