@@ -300,8 +300,8 @@ def test_no_training_images_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epochs": 0}, r"^epochs is 0\. Expected 1 or more\."),
-        ({"batch_size": -3}, r"^batch_size is -3\. Expected 1 or more\."),
+        ({"epochs": 0}, r"^epochs is 0\. Expected 1 or more\. Give for instance epochs=5\.$"),
+        ({"batch_size": -3}, r"^batch_size is -3\. Expected 1 or more\. Give for instance batch_size=64\.$"),
         ({"learning_rate": 0.0}, r"^learning_rate is 0\.0\. Expected a positive number\."),
         ({"learning_rate": math.nan}, r"^learning_rate is nan\."),
         ({"beta1": 1.0}, r"^beta1 is 1\.0\. Expected 0 <= beta1 < 1\."),
@@ -310,6 +310,15 @@ def test_no_training_images_is_an_error() -> None:
 def test_settings_out_of_range_are_errors(values: dict[str, float], message: str) -> None:
     with pytest.raises(AutoADError, match=message):
         TrainingSettings(**values)  # type: ignore[arg-type]
+
+
+def test_only_the_epochs_are_an_option_of_the_command() -> None:
+    with pytest.raises(AutoADError) as caught:
+        TrainingSettings(epochs=0)
+    assert caught.value.on_command_line() == "--epochs is 0. Expected 1 or more. Give for instance --epochs 5."
+    with pytest.raises(AutoADError) as caught:
+        TrainingSettings(batch_size=0)
+    assert caught.value.on_command_line() == str(caught.value)
 
 
 def test_the_papers_constants() -> None:

@@ -67,7 +67,7 @@ class CentroidHypothesis(Hypothesis):
         self.register_buffer("warmed_up", torch.zeros((), dtype=torch.bool))
 
     def fit(self, codes: Tensor) -> None:
-        """Set centre and unit the first time, the radius every time."""
+        """Set centre and unit on the first call, the radius on every call."""
         if len(self.centre) == 0:
             self.unit = root_mean_square_deviation(codes)
             centre, least = codes.mean(0), 0.1 * self.unit

@@ -75,16 +75,16 @@ class ClusterHypothesis(Hypothesis):
         self.register_buffer("refresh_at", torch.full((), float("inf")))
 
     def fit(self, codes: Tensor) -> None:
-        """Move the centroids by k-means, from their last places where there are some; then unit and frequencies."""
+        """Move the centroids by k-means, starting from their last state if there is one; set unit and frequencies."""
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
 
-        scale = root_mean_square_deviation(codes)  # k-means stops by squared distances, which can underflow
+        scale = root_mean_square_deviation(codes)  # k-means stops by squared distances, which could underflow
         first = len(self.centroids) == 0
         start = "k-means++" if first else (self.centroids / scale).cpu().numpy()
         n_clusters = min(self.n_clusters, len(codes)) if first else len(self.centroids)
-        # One thread: sums of several come in any order, and the same seed would not give the same model.
+        # One thread: several sum in any order, and the same seed would not lead to the same model.
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct codes than clusters
             means = KMeans(n_clusters, init=start, n_init=1, random_state=0).fit((codes / scale).cpu().numpy())
@@ -114,7 +114,7 @@ class ClusterHypothesis(Hypothesis):
         return 1.0 / (1.0 + (offsets / self.unit).square().sum(2))
 
     def _refresh(self, q: Tensor) -> None:
-        """Gather the memberships of training codes; when they are enough, they give the frequencies."""
+        """Add up the memberships of training codes; once there are enough, their mean becomes the frequencies."""
         if not self.training:
             return
         seen, n_seen = self.seen + q.sum(0), self.n_seen + len(q)
