@@ -1,13 +1,17 @@
 """How the hypotheses detect on the same random autoencoders, and what their settings change.
 
 Fashion-MNIST is normal; handwritten digits and patches of photographs are not. Every variant trains the same cheap
-random autoencoders from the same weights, so that the columns compare. AUROC on validation images:
+random autoencoders from the same weights, so that the rows compare. AUROC on validation images, median / best over the
+autoencoders and training seeds:
   score     the detector's: distance and hypothesis, each divided by its deviation on the training images
   distance  the distance alone, after that training
   term      the hypothesis's term alone
   KL        for cluster: Table I's divergence as a term of the score
+"gain" is the mean difference of an autoencoder's score to that of the first variant, with its standard error, and
+"time" the median ratio to it.
 
-    python benchmarks/hypotheses.py [--candidates 12] [--limit 4000] [--epochs 3] [--seed 5]
+    python benchmarks/hypotheses.py [--candidates 12] [--limit 4000] [--epochs 3] [--seed 5] [--training-seeds 1]
+        [--variants reconstruction density ...]
 """
 
 from __future__ import annotations
@@ -63,6 +67,13 @@ VARIANTS: dict[str, Callable[[], Hypothesis]] = {
     "centroid, no regularizer": lambda: CentroidHypothesis(weight=0.0),
     "centroid, weight 0.01": lambda: CentroidHypothesis(weight=0.01),
 }
+MORE_VARIANTS: dict[str, Callable[[], Hypothesis]] = {
+    "cluster, no refresh within an epoch": lambda: ClusterHypothesis(refresh_every=float("inf")),
+    "cluster, refresh every 0.1": lambda: ClusterHypothesis(refresh_every=0.1),
+    "centroid, radius never in the objective": lambda: CentroidHypothesis(warm_up=1.0),
+    "centroid, radius from the first step": lambda: CentroidHypothesis(warm_up=0.0),
+    "centroid, radius from half of the training": lambda: CentroidHypothesis(warm_up=0.5),
+}
 
 
 def draw(count: int, seed: int) -> list[dict[str, Any]]:
@@ -83,12 +94,14 @@ def draw(count: int, seed: int) -> list[dict[str, Any]]:
     return samples
 
 
-def measure(sample: dict[str, Any], hypothesis: Hypothesis, tasks: dict[str, Task], epochs: int) -> dict[str, float]:
-    torch.manual_seed(0)
+def measure(
+    sample: dict[str, Any], hypothesis: Hypothesis, tasks: dict[str, Task], epochs: int, seed: int
+) -> dict[str, float]:
+    torch.manual_seed(seed)
     detector = Detector(AutoencoderSpace(3).freeze(sample), hypothesis, LOSSES.load(sample["distance"])())
     started = time.perf_counter()
     try:
-        fit(detector, tasks[ABNORMAL[0]].train, settings=TrainingSettings(epochs=epochs), seed=0)
+        fit(detector, tasks[ABNORMAL[0]].train, settings=TrainingSettings(epochs=epochs), seed=seed)
     except RejectedTrial:
         return {f"{name} {term}": 0.0 for name in tasks for term in TERMS} | {"seconds": time.perf_counter() - started}
     result = {"seconds": time.perf_counter() - started}
@@ -114,28 +127,37 @@ def divergence(hypothesis: ClusterHypothesis, codes: torch.Tensor) -> torch.Tens
     return (p * (p / q).log()).sum(1)
 
 
+def gain(results: list[dict[str, float]], first: list[dict[str, float]], column: str) -> str:
+    differences = np.array([one[column] - base[column] for one, base in zip(results, first, strict=True)])
+    return f"{differences.mean():+.3f} ({differences.std(ddof=1) / len(differences) ** 0.5:.3f})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=12)
     parser.add_argument("--limit", type=int, default=4000)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--training-seeds", type=int, default=1)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=[*VARIANTS, *MORE_VARIANTS])
     given = parser.parse_args()
     torch.set_num_threads(1)
     tasks = {
         name: load_task(TaskOptions(data="fashion_mnist", abnormal=(name,), limit=given.limit, seed=0))
         for name in ABNORMAL
     }
-    samples = draw(given.candidates, given.seed)
+    runs = [(sample, seed) for seed in range(given.training_seeds) for sample in draw(given.candidates, given.seed)]
     columns = [f"{name} {term}" for name in ABNORMAL for term in TERMS]
-    print("median / best over the autoencoders; time: median of the ratio to reconstruction\n")
-    print(f"| variant | {' | '.join(columns)} | time |\n|---|{'---|' * (len(columns) + 1)}")
-    seconds: dict[str, list[float]] = {}
-    for variant, make in VARIANTS.items():
-        results = [measure(sample, make(), tasks, given.epochs) for sample in samples]
-        seconds[variant] = [result["seconds"] for result in results]
-        ratios = [one / base for one, base in zip(seconds[variant], seconds["reconstruction"], strict=True)]
+    heads = [*columns, *(f"{name} gain" for name in ABNORMAL), "time"]
+    print(f"| variant | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
+    first: list[dict[str, float]] = []
+    for variant in given.variants:
+        make = {**VARIANTS, **MORE_VARIANTS}[variant]
+        results = [measure(sample, make(), tasks, given.epochs, seed) for sample, seed in runs]
+        first = first or results
+        ratios = [one["seconds"] / base["seconds"] for one, base in zip(results, first, strict=True)]
         cells = [f"{np.median(v):.3f} / {max(v):.3f}" for c in columns if (v := [result[c] for result in results])]
+        cells += [gain(results, first, f"{name} score") for name in ABNORMAL]
         print(f"| {variant} | {' | '.join(cells)} | {statistics.median(ratios):.2f} |", flush=True)
 
 

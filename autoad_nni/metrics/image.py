@@ -1,7 +1,11 @@
-"""How well scores tell anomalies from normal images: pure functions of labels and scores.
+"""How well scores separate anomalous from normal images: pure functions of labels and scores.
 
-Label 1 = anomalous; higher score = more anomalous. Equal scores are one threshold, so that the order of the images
-never matters. In numpy, as importing scikit-learn's metrics takes a second in every trial process.
+Label 1 is anomalous; a higher score is more anomalous. With the scores at or above a threshold called anomalous, let TP
+and FP be the numbers of anomalous and normal images among them. Equal scores are one threshold, so the order of the
+images does not matter. In NumPy, because importing scikit-learn's metrics takes a second in every trial process.
+
+References: Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27, 2006 [1]; Davis and Goadrich,
+"The Relationship Between Precision-Recall and ROC Curves", ICML 2006 [2]; Li et al., TNNLS 2022, Section V-B [3].
 """
 
 from __future__ import annotations
@@ -15,18 +19,28 @@ __all__ = ["aupr_in", "aupr_out", "auroc"]
 
 
 def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Area under the receiver operating characteristic: ``P(s+ > s-) + P(s+ = s-) / 2``.
+    r"""Return the area under the receiver operating characteristic.
+
+    The curve is the true-positive rate (TP over all anomalous images) against the false-positive rate (FP over all
+    normal images). Its area is the probability that an anomalous image has a higher score than a normal one,
+
+    .. math:: P(s_+ > s_-) + \tfrac12 P(s_+ = s_-) .
 
     Args:
         labels: 1 for anomalous, 0 for normal.
-        scores: Higher = more anomalous.
+        scores: Higher is more anomalous.
 
     Shape:
         Both ``(n,)``.
 
+    Returns:
+        In [0, 1]; 1 for perfect separation, 0.5 for chance.
+
     Raises:
         AutoADError: All labels are of one class.
         ValueError: A score is not finite, a label is neither 0 nor 1, or the shapes differ.
+
+    Source: [1], Section 7; [3].
 
     Example:
         >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
@@ -38,21 +52,29 @@ def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 
 
 def aupr_out(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Average precision with anomalous images as positives: ``sum_k (R_k - R_{k-1}) P_k`` over thresholds.
+    r"""Return the area under the precision-recall curve with anomalous images as positives (AUPR-Out).
+
+    Over the distinct thresholds k from the highest down, with precision :math:`P_k = TP / (TP + FP)` and recall
+    :math:`R_k`, TP over all anomalous images, it is the average precision
+
+    .. math:: \sum_k (R_k - R_{k-1}) P_k .
 
     Args:
         labels: 1 for anomalous, 0 for normal.
-        scores: Higher = more anomalous.
+        scores: Higher is more anomalous.
 
     Shape:
         Both ``(n,)``.
+
+    Returns:
+        In (0, 1]; 1 for perfect separation, about the share of anomalous images for chance.
 
     Raises:
         AutoADError: All labels are of one class.
         ValueError: A score is not finite, a label is neither 0 nor 1, or the shapes differ.
 
-    Differs from / not given by the paper: the paper does not say how it interpolates; steps, as scikit-learn's
-    ``average_precision_score`` takes them, are not optimistic as trapezoids are (Davis and Goadrich 2006).
+    Source: [3]. Not given by it: the interpolation. Here steps, like scikit-learn's ``average_precision_score``:
+    trapezoids are too optimistic [2].
 
     Example:
         >>> round(aupr_out([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 6)
@@ -64,18 +86,25 @@ def aupr_out(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 
 
 def aupr_in(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Average precision with normal images as positives: :func:`aupr_out` of ``1 - labels`` and ``-scores``.
+    """Return the area under the precision-recall curve with normal images as positives (AUPR-In).
+
+    It is :func:`aupr_out` of ``1 - labels`` and ``-scores``: low scores are called normal.
 
     Args:
         labels: 1 for anomalous, 0 for normal.
-        scores: Higher = more anomalous.
+        scores: Higher is more anomalous.
 
     Shape:
         Both ``(n,)``.
 
+    Returns:
+        In (0, 1]; 1 for perfect separation, about the share of normal images for chance.
+
     Raises:
         AutoADError: All labels are of one class.
         ValueError: A score is not finite, a label is neither 0 nor 1, or the shapes differ.
+
+    Source: [3]. Not given by it: the interpolation, as in :func:`aupr_out`.
 
     Example:
         >>> round(aupr_in([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 6)
@@ -105,7 +134,7 @@ def _checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[
 def _counts(
     anomalous: npt.NDArray[np.bool_], values: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """True and false positives at each distinct threshold from the highest down, after a leading 0."""
+    """TP and FP at each distinct threshold from the highest down, after a leading 0."""
     order = np.argsort(-values, kind="stable")
     descending = values[order]
     ends = np.flatnonzero(np.append(descending[1:] != descending[:-1], True))

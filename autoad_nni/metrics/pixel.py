@@ -1,15 +1,18 @@
-"""How well anomaly maps tell defect pixels from normal ones: pure functions of masks and maps.
+"""How well anomaly maps separate defect from normal pixels: pure functions of masks and maps.
 
-Mask 1 = defect; higher in the map = more anomalous. Regions are 8-connected: pixels that touch at a corner are one.
+Mask 1 is defect; a higher value in the map is more anomalous. Regions are 8-connected: pixels that touch at a corner
+belong together.
 
-The areas are exact, with no curve and no list of thresholds. Going down the thresholds, a defect pixel of score s is
-found from the false-positive rate a (normal pixels above s) to b (those at s too) on, linearly between: its share of
-the area is a formula of a and b, read off the sorted normal scores. Memory: these (4 bytes a normal pixel for float32
-maps, 8 for float64) and arrays of one image; 20 MB for 100 float32 maps of 224 x 224 (benchmarks/map_metrics.py).
-Scores are compared as they come, float64 too: rounded to float32, scores that differ would tie.
+The areas are exact, without a curve or a list of thresholds. As the threshold falls, a defect pixel with score s begins
+to be found at the false-positive rate a (normal pixels above s), and is found from b on (those equal to s too),
+linearly in between. Its share of the area is a formula of a and b, which are read off the sorted normal scores. Memory:
+these (4 bytes per normal pixel for float32 maps, 8 for float64) and arrays of one image; 20 MB for 100 float32 maps of
+224 x 224 (benchmarks/map_metrics.py). Scores are compared in the precision they have: rounded to float32, different
+float64 scores would tie.
 
 References: Bergmann et al., "MVTec AD - A Comprehensive Real-World Dataset for Unsupervised Anomaly Detection", CVPR
-2019 [1]; "The MVTec Anomaly Detection Dataset", IJCV 129, 2021 [2].
+2019 [1]; Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129, 2021 [2]; Li et al., TNNLS 2022, Section
+V-B and Table III [3].
 """
 
 from __future__ import annotations
@@ -29,20 +32,26 @@ Real = npt.NDArray[Any]  # of floating point numbers, float32 or wider
 
 
 def pixel_auroc(masks: npt.ArrayLike, maps: npt.ArrayLike) -> float:
-    """Area under the receiver operating characteristic over all pixels: ``P(s+ > s-) + P(s+ = s-) / 2``.
+    r"""Return the area under the receiver operating characteristic over the pixels of all images.
+
+    It is the probability that a defect pixel has a higher score than a normal one,
+    :math:`P(s_+ > s_-) + \tfrac12 P(s_+ = s_-)`.
 
     Args:
         masks: 1 for defect, 0 for normal.
-        maps: Higher = more anomalous.
+        maps: Higher is more anomalous.
 
     Shape:
         Both ``(n, h, w)``.
+
+    Returns:
+        In [0, 1]; 1 for perfect separation, 0.5 for chance.
 
     Raises:
         AutoADError: All pixels are of one kind.
         ValueError: A score is not finite, a mask is neither 0 nor 1, or the shapes differ.
 
-    Source: [1], Section 4.3.
+    Source: [1], Section 4.3; [3].
 
     Example:
         >>> pixel_auroc([[[0, 0], [1, 1]]], [[[0.1, 0.4], [0.35, 0.8]]])
@@ -54,31 +63,36 @@ def pixel_auroc(masks: npt.ArrayLike, maps: npt.ArrayLike) -> float:
 
 
 def aupro(masks: npt.ArrayLike, maps: npt.ArrayLike, *, max_fpr: float = 0.3) -> float:
-    """Area under the per-region overlap, against the false-positive rate from 0 to ``max_fpr``, divided by it.
+    r"""Return the area under the per-region overlap against the false-positive rate, up to ``max_fpr``.
 
-    The overlap at a threshold is the share of a region's pixels at or above it, averaged over the regions of all
-    masks: a small region counts as much as a large one. The false-positive rate is over the normal pixels of all
-    images. Both go linearly from one distinct score to the next, also at the limit.
+    At a threshold, the per-region overlap (PRO) is the share of the pixels of a region :math:`C_k` that score at or
+    above it, averaged over the K regions of all masks, so that a small region counts as much as a large one; the
+    false-positive rate f is that share of the normal pixels of all images:
+
+    .. math:: \mathrm{PRO} = \frac1K \sum_k \frac{|P \cap C_k|}{|C_k|}, \qquad
+        \mathrm{AUPRO} = \frac1{f_{max}} \int_0^{f_{max}} \mathrm{PRO}(f) \, df .
+
+    Both are interpolated linearly from one distinct score to the next, also at the limit.
 
     Args:
         masks: 1 for defect, 0 for normal.
-        maps: Higher = more anomalous.
+        maps: Higher is more anomalous.
         max_fpr: Above 0, at most 1.
 
     Shape:
         Both ``(n, h, w)``.
 
     Returns:
-        From 0 to 1.
+        In [0, 1]; 1 for perfect separation, ``max_fpr / 2`` for chance.
 
     Raises:
         AutoADError: All pixels are of one kind.
         ValueError: A score is not finite, a mask is neither 0 nor 1, the shapes differ, or ``max_fpr`` is out of range.
 
-    Source: [2]; its limit of 0.3 is the default.
+    Source: [2]; its limit of 0.3 is the default. Not in the paper [3].
 
     Example:
-        Scores 0.9 and 0.35 of one region; of 2 normal pixels, 0.4 lies between: found at a rate of 0 and of 1/2.
+        One region with scores 0.9 and 0.35, normal pixels with 0.1 and 0.4: found at the rates 0 and 1/2.
 
         >>> round(aupro([[[0, 0], [1, 1]]], [[[0.1, 0.4], [0.35, 0.9]]], max_fpr=1), 6)  # (1 + 1/2) / 2
         0.75
@@ -92,24 +106,30 @@ def aupro(masks: npt.ArrayLike, maps: npt.ArrayLike, *, max_fpr: float = 0.3) ->
 
 
 def rpro(masks: npt.ArrayLike, maps: npt.ArrayLike, *, threshold: float) -> float:
-    """Relative per-region overlap: the share of a region's pixels above the threshold, averaged over all regions.
+    r"""Return the relative per-region overlap at a threshold.
+
+    With the set P of the pixels above the threshold and the K regions :math:`C_k` of all masks, it is
+
+    .. math:: \mathrm{RPRO} = \frac1K \sum_k \frac{|P \cap C_k|}{|C_k|} .
 
     Args:
         masks: 1 for defect, 0 for normal.
-        maps: Higher = more anomalous.
-        threshold: As of :func:`normal_threshold`; a pixel at it is not above it.
+        maps: Higher is more anomalous.
+        threshold: For instance from :func:`normal_threshold`; a pixel equal to it is not above it.
 
     Shape:
         Both ``(n, h, w)``.
+
+    Returns:
+        In [0, 1]; 1 if every defect pixel is above the threshold. False positives do not lower it; a threshold set on
+        normal images limits them.
 
     Raises:
         AutoADError: No pixel is a defect.
         ValueError: A score or the threshold is not finite, a mask is neither 0 nor 1, or the shapes differ.
 
-    Source: [1], Section 4.3 and Table 3; Li et al., TNNLS 2022, Table III.
-
-    Differs from / not given by the papers: neither writes the formula nor says what makes a region; this is [2]'s
-    per-region overlap. Detected regions smaller than the minimum area count too.
+    Source: [1], Section 4.3 and Table 3; [3]. Not given by them: the formula, and what a region is; here the
+    per-region overlap of [2]. Detected regions smaller than the minimum area count too.
 
     Example:
         >>> rpro([[[0, 0, 1, 1], [1, 0, 0, 0]]], [[[0.9, 0, 0.9, 0.2], [0.8, 0, 0, 0]]], threshold=0.5)  # 1/2 and 1
@@ -124,24 +144,24 @@ def rpro(masks: npt.ArrayLike, maps: npt.ArrayLike, *, threshold: float) -> floa
 
 
 def normal_threshold(maps: npt.ArrayLike, *, min_area: int) -> float:
-    """The smallest threshold above which no map of a normal image has a region of ``min_area`` pixels or more.
+    """Return the lowest threshold above which no map of a normal image has a region of ``min_area`` pixels or more.
 
-    Above is strict, as in :func:`rpro`, so the result is exactly one of the scores; for ``min_area=1``, the maximum.
+    Above is strict, as in :func:`rpro`, so that the threshold is one of the scores; for ``min_area=1``, the maximum.
 
     Args:
-        maps: Of normal images; higher = more anomalous.
-        min_area: Pixels; from 1 to ``h * w``.
+        maps: Of normal images; higher is more anomalous.
+        min_area: In pixels, from 1 to ``h * w``.
 
     Shape:
         ``(n, h, w)``.
 
     Raises:
-        AutoADError: There is no pixel.
+        AutoADError: There are no pixels.
         ValueError: A score is not finite, ``maps`` has another shape, or ``min_area`` is out of range.
 
-    Source: [1], Section 4.3: increasing thresholds, until the largest region is just below the minimum defect area.
-
-    Differs from / not given by the paper: the step of its thresholds (here exact), strict or not, which pixels touch.
+    Source: [1], Section 4.3: increasing thresholds until the largest region is just below the minimum defect area. Not
+    given by it: the step of the thresholds (here exact), whether a pixel at the threshold counts, and which pixels
+    touch.
 
     Example:
         >>> normal_threshold([[[0.1, 0.2, 0.7, 0.6, 0.1, 0.9]]], min_area=2)  # 0.7 and 0.6 touch; 0.9 is alone
@@ -154,7 +174,7 @@ def normal_threshold(maps: npt.ArrayLike, *, min_area: int) -> float:
         raise ValueError(f"min_area is {min_area}; expected 1 to h * w = {scores[0].size}")
     threshold: Any = -np.inf
     for image in scores:
-        # Most images lie within the threshold of those before: one look, no search.
+        # Most images do not exceed the threshold of those before: one look, no search.
         if not _has_region(image, threshold, min_area):
             continue
         values = np.unique(image)
@@ -175,15 +195,15 @@ def _has_region(image: Real, threshold: Any, min_area: int) -> bool:
 
 
 def _regions(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
-    """Numbers the 8-connected regions from 1; 0 is outside."""
-    from scipy import ndimage  # type: ignore[import-untyped]  # here, as it takes longer to import than all the rest
+    """Number the 8-connected regions from 1; 0 is outside."""
+    from scipy import ndimage  # type: ignore[import-untyped]  # here, because it takes longer to import than all the rest
 
     labels, count = ndimage.label(mask, structure=np.ones((3, 3), bool))
     return labels, int(count)
 
 
 def _region_mean(defect: Mask, scores: Real, value: Callable[[Real], npt.NDArray[np.float64]]) -> float:
-    """Mean over regions of the mean over a region's pixels."""
+    """Return the mean over regions of the mean over a region's pixels."""
     total, n_regions = 0.0, 0
     for mask, image in zip(defect, scores, strict=True):
         labels, count = _regions(mask)
@@ -194,9 +214,9 @@ def _region_mean(defect: Mask, scores: Real, value: Callable[[Real], npt.NDArray
 
 
 def _found_share(defect: Mask, scores: Real, max_fpr: float) -> Callable[[Real], npt.NDArray[np.float64]]:
-    """Of the false-positive rates up to ``max_fpr``, the share at which a pixel is found, as a function of its score.
+    """Return the share of the false-positive rates up to ``max_fpr`` at which a pixel is found, by its score.
 
-    Rates are counts of normal pixels here. From ``start`` to ``end`` more and more of the pixel is found, then all.
+    Rates are counts of normal pixels here. From ``start`` to ``end`` the found part of the pixel grows from 0 to 1.
     """
     normal = np.empty(defect.size - np.count_nonzero(defect), scores.dtype)
     position = 0

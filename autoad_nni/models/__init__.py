@@ -1,1 +1,1 @@
-"""Models: autoencoder, hypothesis and distance, joined into a detector; training and scoring."""
+"""Models: an autoencoder, a hypothesis and a distance make a detector; how it is trained, and how it scores."""

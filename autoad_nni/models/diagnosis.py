@@ -1,4 +1,4 @@
-"""Tells a detector that learned nothing from one that did, whatever its AUROC says."""
+"""Detects models that learned nothing, whatever their AUROC is."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["check_alive"]
 
-# Relative to the spread of the images. Below it, what differs is noise; well-trained outputs have 0.5 to 1.
+# Relative to the spread of the images; below it is noise. Reconstructions of a trained model have 0.5 to 1.
 _LEAST_OUTPUT_SPREAD = 1e-3
-# Relative to the size of the codes; float32 resolves 1e-7.
+# Relative to the size of the codes; the resolution of float32 is 1e-7.
 _LEAST_CODE_SPREAD = 1e-5
 _N_IMAGES = 256
 
@@ -21,16 +21,16 @@ _N_IMAGES = 256
 def check_alive(detector: Detector, images: Tensor) -> None:
     """Raise if a trained detector does not react to its input.
 
-    A hypothesis that needs codes can detect with a dead decoder (a mixture on the codes of a hardly trained encoder
-    reached an AUROC of 0.90 where the distance had 0.28), so for it the codes have to differ; for one that needs none,
-    the reconstructions.
+    With a hypothesis that needs codes, the codes must differ from image to image; with one that needs none, the
+    reconstructions must. A hypothesis on codes can detect with a dead decoder: a mixture on the codes of a hardly
+    trained encoder reached an AUROC of 0.90 where the distance had 0.28.
 
     Args:
         detector: In evaluation mode.
-        images: Training images, ``(n, channels, height, width)``; the first 256 are looked at.
+        images: Training images, ``(n, channels, height, width)``; the first 256 are used.
 
     Raises:
-        RejectedTrial: ``COLLAPSED``, all codes are one point; ``IGNORES_INPUT``, all reconstructions are one image.
+        RejectedTrial: ``COLLAPSED`` if all codes are one point; ``IGNORES_INPUT`` if all reconstructions are one image.
 
     Example:
         >>> from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
@@ -40,7 +40,7 @@ def check_alive(detector: Detector, images: Tensor) -> None:
         ...         return torch.zeros_like(images), images.flatten(1)
         >>> check_alive(Detector(Blank(), ReconstructionHypothesis(), L1Distance()).eval(), torch.rand(9, 1, 8, 8))
         Traceback (most recent call last):
-        autoad_nni.verdicts.RejectedTrial: ignores_input: Reconstructions spread by 0 of what the images do.
+        autoad_nni.verdicts.RejectedTrial: ignores_input: The reconstructions spread by 0 of the images' spread.
     """
     device = next((parameter.device for parameter in detector.parameters()), images.device)
     images = images[:_N_IMAGES].to(device)
@@ -50,15 +50,15 @@ def check_alive(detector: Detector, images: Tensor) -> None:
     if detector.hypothesis.needs_codes:
         relative = _spread(codes) / max(codes.double().square().mean().sqrt().item(), torch.finfo(codes.dtype).tiny)
         if relative < _LEAST_CODE_SPREAD:
-            raise RejectedTrial(Verdict.COLLAPSED, f"Codes spread by {relative:.2g} of their size.")
+            raise RejectedTrial(Verdict.COLLAPSED, f"The codes spread by {relative:.2g} of their size.")
     else:
         relative = _spread(reconstructions) / _spread(images)
         if relative < _LEAST_OUTPUT_SPREAD:
             raise RejectedTrial(
-                Verdict.IGNORES_INPUT, f"Reconstructions spread by {relative:.2g} of what the images do."
+                Verdict.IGNORES_INPUT, f"The reconstructions spread by {relative:.2g} of the images' spread."
             )
 
 
 def _spread(values: Tensor) -> float:
-    """Root mean square deviation of each number from its mean over the batch."""
+    """The root mean square deviation of each number from its mean over the batch."""
     return values.double().var(0, correction=0).mean().sqrt().item()

@@ -63,8 +63,8 @@ class EncoderLayer(nn.Module):
     """ACT(NORM(POOL(CONV(x)))).
 
     Args:
-        in_channels: Channels that come in.
-        choice: What the search decided; ``choice.channels`` go out.
+        in_channels: Channels of the input.
+        choice: What the search decided; ``choice.channels`` are the channels of the output.
 
     Shape:
         - in: ``(batch, in_channels, height, width)``
@@ -100,19 +100,19 @@ class DecoderLayer(nn.Module):
     """ACT(NORM(UPPOOL(DECONV(x)))), the mirror of one encoder layer.
 
     Args:
-        out_channels: Channels that went into the encoder layer, and come out here.
-        choice: What the search decided; ``choice.channels`` come in.
+        out_channels: Channels of the output: those of the encoder layer's input.
+        choice: What the search decided; ``choice.channels`` are the channels of the input.
 
     Shape:
         - in: ``(batch, choice.channels, ...)``
-        - out: ``(batch, out_channels, *size)`` with ``size`` what the encoder layer saw
+        - out: ``(batch, out_channels, *size)``, ``size`` that of the encoder layer's input
 
-    Not given by the paper: how UPPOOL enlarges (nearest neighbour here), and whether the last layer, which writes the
+    Not given by the paper: how UPPOOL enlarges (nearest neighbour here), and whether the last layer, which outputs the
     image, is built like the others (it is). In this order max-unpooling is impossible: the encoder's indices belong to
-    ``choice.channels`` channels, the deconvolution's output to ``out_channels``. Nearest and bilinear, and a last layer
-    with or without normalization and activation, could not be told apart by measurement. Unpooling before the
-    deconvolution detects better in about 1.8 times the time (AUROC +0.07 against digits, 2 dead candidates of 24
-    instead of 7); the paper's order is kept, see docs/decisions/child-model.md.
+    ``choice.channels`` channels, the deconvolution's output has ``out_channels``. Nearest or bilinear, a last layer
+    with or without normalization and activation: no difference could be measured. Unpooling before the deconvolution
+    detects better but takes about 1.8 times as long (AUROC +0.07 against digits, 2 dead models of 24 instead of 7);
+    the paper's order is kept, see docs/decisions/child-model.md.
 
     Example:
         >>> import torch
@@ -138,10 +138,10 @@ class DecoderLayer(nn.Module):
 
 
 class Normalization(nn.Module):
-    """None, batch or instance normalization, left out where it has a single value to normalize over.
+    """No, batch or instance normalization; none where there is a single value to normalize over.
 
-    Instance normalization over a 1x1 map, and batch normalization over a 1x1 map in a training batch of one, would
-    raise in torch (the variance of one value is 0): there the input passes unchanged.
+    Instance normalization of a 1x1 map, and batch normalization of a 1x1 map in a training batch of one, raise in
+    torch (the variance of one value is 0): there the input is returned unchanged.
 
     Args:
         kind: ``none``, ``batch`` or ``instance``.

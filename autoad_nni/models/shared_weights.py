@@ -1,4 +1,4 @@
-"""Weights that the trials of one search hand on to one another (Eq. 3 of the paper), as files in a folder."""
+"""Weights that the trials of a search share (Eq. 3 of the paper), as files in a folder."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _State = dict[str, Tensor]
 
 
 class SharedWeights:
-    r"""The shared :math:`\omega`: one safetensors file per operation that learns. Trials read first and write last.
+    r"""The shared :math:`\omega`: one safetensors file per operation that learns. A trial reads first and writes last.
 
-    An operation is a module with learnable parameters of its own (a convolution, a normalization). Children share it
-    when it is the same one at the same place: equal path in the autoencoder (side and number of the layer), class,
-    settings as its ``extra_repr`` tells them (channels, kernel, ...) and shapes. So any torch module works, and a space
-    keeps two operations apart by giving them different paths or settings. What no earlier trial had starts fresh.
-    Buffers of such a module, the running statistics of batch normalization, go with it.
+    An operation is a module that has learnable parameters itself (a convolution, a normalization). Models share it if
+    it is the same one in the same place: equal path in the autoencoder (side and number of the layer), class, settings
+    as in its ``extra_repr`` (channels, kernel, ...) and shapes. So any torch module works, and a space keeps two
+    operations apart by different paths or settings. An operation that no earlier trial had starts fresh. The buffers of
+    a module, like the running statistics of batch normalization, are shared with its parameters.
 
-    Files are replaced whole: trials side by side read old or new, never half of each, and the last writer of a file
-    wins. A file also keeps what its writer started from, so a trial that is run again, since it was killed anywhere
-    before its end was recorded, starts from where it started first and gives the same result again.
+    Files are replaced as a whole: concurrent trials read the old or the new one, never half of each, and the last
+    writer wins. A file also holds what its writer started from, so that a trial that was killed before its end was
+    recorded starts from the same weights when it is repeated, and has the same result.
 
     Args:
-        folder: Belongs to one search; made at the first `store`.
-        trial: Which trial of the search this is; the same again when it is repeated.
+        folder: Belongs to one search; made by the first `store`.
+        trial: Name of the trial in the search; the same when it is repeated.
 
     Differs from the paper, which trains shared weights batch by batch, also in its self-imitation (Algorithm 1, lines
     9 and 20): here each trial trains them for its epochs, since a strategy trains nothing.
@@ -58,13 +58,13 @@ class SharedWeights:
 
     @torch.no_grad()
     def load_into(self, autoencoder: nn.Module) -> int:
-        """Replaces fresh weights in place by shared ones where there are any.
+        """Replace fresh weights by shared ones, in place, where there are any.
 
         Returns:
-            How many operations took shared weights.
+            The number of operations with shared weights.
 
         Raises:
-            AutoADError: If a file cannot be read, or holds something else.
+            AutoADError: A file cannot be read, or holds something else.
         """
         n_taken = 0
         for operation in _operations(autoencoder):
@@ -76,11 +76,11 @@ class SharedWeights:
         return n_taken
 
     def store(self, autoencoder: nn.Module) -> None:
-        """Writes the weights of a trained autoencoder for those that come after.
+        """Write the weights of a trained autoencoder for later trials.
 
         Raises:
-            StorageError: If a file cannot be written.
-            AutoADError: If one that is there cannot be read.
+            StorageError: A file cannot be written.
+            AutoADError: An existing one cannot be read.
         """
         from safetensors.torch import save
 
@@ -89,12 +89,12 @@ class SharedWeights:
             parts = {"now": now, "before": self._start(operation)}
             tensors = {f"{part}/{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
             path = self._folder / operation.file_name
-            with storing(path, "Make room or give write access, or drop --weight-sharing."):
+            with storing(path, "Make room or give write access, or drop [[weight_sharing]]."):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 replace_file(path, save(tensors, metadata={"operation": operation.key, "trial": self._trial}))
 
     def _start(self, operation: _Operation) -> _State:
-        """What this trial starts from, also when it has written already; empty for fresh weights."""
+        """What this trial starts from, also if it has written already; empty for fresh weights."""
         from safetensors import SafetensorError, safe_open
 
         path = self._folder / operation.file_name
@@ -116,7 +116,7 @@ class SharedWeights:
 
 
 class _Operation:
-    """A module that learns, with its own parameters and buffers by name."""
+    """A module that learns, with its parameters and buffers by name."""
 
     def __init__(self, path: str, module: nn.Module) -> None:
         persistent = module.state_dict(keep_vars=True)
@@ -136,6 +136,6 @@ def _operations(autoencoder: nn.Module) -> Iterator[_Operation]:
 
 def _foreign(path: Path, got: str) -> AutoADError:
     return AutoADError(
-        f"{path} {got}. Expected what a trial with --weight-sharing wrote. "
-        "Delete that file: the operation then starts fresh."
+        f"{path} {got}. Expected what a trial with [[weight_sharing]] wrote. "
+        "Delete the file: the operation then starts fresh."
     )

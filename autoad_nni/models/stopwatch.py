@@ -1,4 +1,4 @@
-"""The limit in seconds of a trial."""
+"""The time limit of a trial."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["Stopwatch"]
 
-# The share of the time limit after which a run is stopped if it is on the way to this multiple of the limit.
+# After this share of the limit, work is stopped if at its pace it would take this multiple of the limit.
 _PROJECT_AFTER, _PROJECTED_EXCESS = 0.1, 2.0
 
 
 class Stopwatch:
-    """Stops work that takes too long, or is on the way to it.
+    """Stops work that takes longer than a limit, or would take longer than twice the limit.
 
     Args:
-        max_seconds: The limit from now on; None for no limit.
+        max_seconds: The limit, from now on; None for no limit.
     """
 
     def __init__(self, max_seconds: float | None) -> None:
@@ -25,7 +25,7 @@ class Stopwatch:
         self._first: tuple[int, float] | None = None
 
     def check_limit(self, done: str) -> float:
-        """Return the seconds so far; raise if they are too many. ``done`` follows them in the message.
+        """Return the seconds so far; raise if the limit is exceeded. ``done`` follows them in the message.
 
         Raises:
             RejectedTrial: ``OVER_TIME``.
@@ -36,7 +36,7 @@ class Stopwatch:
         return elapsed
 
     def check(self, done: int, total: int) -> None:
-        """Raise if ``done`` of ``total`` steps took too long; the first one, which warms up, sets no pace.
+        """Raise if ``done`` of ``total`` steps took too long; the first step, which warms up, does not count as pace.
 
         Raises:
             RejectedTrial: ``OVER_TIME``.

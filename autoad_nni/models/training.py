@@ -18,9 +18,9 @@ from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["TrainingSettings", "fit"]
 
-# Reading a loss waits for the device, so it is not done every step. A diverged run costs this many steps more.
+# Reading a loss waits for the device, so it is not read at each step: a diverged run takes this many steps more.
 _FINITE_CHECK_EVERY = 50
-# Statistics of a hypothesis between epochs need no more; the last ones are those of all images.
+# Enough for the statistics of a hypothesis between epochs; the final ones are those of all images.
 _CODES_WHILE_TRAINING = 4096
 
 
@@ -30,17 +30,17 @@ class TrainingSettings:
 
     Args:
         epochs: Passes over the training images.
-        batch_size: Images per step. A last batch of a single image is left out, for batch normalization's sake.
+        batch_size: Images per step. A last batch of a single image is left out, which batch normalization cannot use.
         learning_rate: Adam's, divided by 10 at 50 % and at 75 % of the steps.
         beta1: Adam's decay of the mean gradient; what the paper calls momentum.
         beta2: Adam's decay of the mean squared gradient.
 
     Raises:
-        AutoADError: A value out of its range.
+        AutoADError: A value is out of range.
 
-    Differs from the paper: its learning rate, 0.1, is kept in :meth:`paper`; with Adam it ruins many candidates
-    (figures in docs/decisions/child-model.md). Not given by the paper: beta2, here Adam's usual 0.999, and the number
-    of epochs.
+    Differs from the paper, whose learning rate of 0.1 ruins many models with Adam (figures in
+    docs/decisions/child-model.md); :meth:`paper` has it. Not given by the paper: beta2, here Adam's usual 0.999, and
+    the number of epochs.
 
     Reference:
         Li et al., TNNLS 2022, Section V-C.
@@ -57,9 +57,10 @@ class TrainingSettings:
     beta2: float = 0.999
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise AutoADError(f"{name} is {getattr(self, name)}. Expected 1 or more. Give {name}=5, for instance.")
+        if self.epochs < 1:
+            raise AutoADError(f"[[epochs]] is {self.epochs}. Expected 1 or more. Give for instance [[epochs=5]].")
+        if self.batch_size < 1:
+            raise AutoADError(f"batch_size is {self.batch_size}. Expected 1 or more. Give for instance batch_size=64.")
         if not 0 < self.learning_rate < math.inf:
             raise AutoADError(
                 f"learning_rate is {self.learning_rate}. Expected a positive number. Give learning_rate=0.01."
@@ -70,7 +71,7 @@ class TrainingSettings:
 
     @classmethod
     def paper(cls, epochs: int) -> TrainingSettings:
-        """The article's constants: batch 64, learning rate 0.1, beta1 0.9."""
+        """Return the paper's constants: batch size 64, learning rate 0.1, beta1 0.9."""
         return cls(epochs=epochs, batch_size=64, learning_rate=0.1, beta1=0.9)
 
 
@@ -86,29 +87,30 @@ def fit(
 ) -> None:
     """Train a detector on normal images; afterwards it is in evaluation mode.
 
-    Steps go through the images in an order drawn anew for each epoch from ``seed`` alone; the global random state is
-    neither read nor changed. A hypothesis that needs codes gets those of at most 4,096 images, spread evenly, before
-    the first epoch and between epochs, and those of all images when training has ended; then the detector's terms are
-    put on one scale (:meth:`autoad_nni.models.detector.Detector.calibrate`).
+    The order of the images is drawn for each epoch from ``seed`` alone; the global random state is neither read nor
+    changed. A hypothesis that needs codes is fitted to those of at most 4,096 images, spread evenly, before the first
+    epoch and between epochs, and to those of all images after the last one; then both terms of the score are
+    calibrated (:meth:`autoad_nni.models.detector.Detector.calibrate`).
 
     Args:
         detector: Trained in place, on the device of its parameters, from the weights it has.
-        images: Normal images; on another device than the detector's, they are moved there at once when they take
-            less than half of its free memory, otherwise batch by batch.
+        images: Normal images. They are moved to the detector's device at once if they take less than half of its free
+            memory, otherwise batch by batch.
         settings: Epochs, batch size, learning rate.
         seed: Of the order of the images.
-        calibrate: Set the scales of the score's terms for a hypothesis that needs no codes too; otherwise its score
-            stays the distance as it is.
-        max_seconds: The run is stopped when it has taken longer; or already after a tenth of that time if, at its
-            pace since the first step, it would take more than twice that time.
+        calibrate: Calibrate also with a hypothesis that needs no codes, whose score otherwise stays the distance as it
+            is.
+        max_seconds: Training is stopped when it takes longer, or after a tenth of that time if, at its pace since the
+            first step, it would take more than twice that time.
         on_epoch: Called after each epoch with its number, from 1, and its mean training loss.
 
     Shape:
         - images: ``(n, channels, height, width)``, float32 in [0, 1]
 
     Raises:
-        RejectedTrial: ``OVER_TIME``, or ``NON_FINITE`` for an infinite or undefined loss.
-        AutoADError: No images.
+        RejectedTrial: ``OVER_TIME``, or ``NON_FINITE`` for a training loss, a distance or a code that is infinite or
+            undefined.
+        AutoADError: There are no images.
     """
     if len(images) == 0:
         raise AutoADError("The training set has 0 images. Expected at least 1. Give more normal images.")
@@ -123,6 +125,7 @@ def fit(
     step = 0
     for epoch in range(1, settings.epochs + 1):
         detector.train()
+        detector.hypothesis.begin_epoch((epoch - 1) / settings.epochs)
         order = torch.randperm(len(images), generator=generator).to(images.device)
         total = torch.zeros((), device=device)
         for start in starts:
@@ -147,10 +150,10 @@ def fit(
 
 
 class _Adam:
-    """Adam by torch's functional form, fused.
+    """Adam in torch's functional form, fused.
 
-    The class ``torch.optim.Adam`` computes the same, but imports torch._dynamo when it is created: 1.2 to 2.5 s,
-    at the start of every trial process. The fused form takes a fifth of the time of the default one on a CPU.
+    ``torch.optim.Adam`` computes the same, but imports torch._dynamo when it is created, which takes 1.2 to 2.5 s at
+    the start of every trial process. On a CPU, the fused form takes a fifth of the time of the default one.
     """
 
     def __init__(self, module: nn.Module, settings: TrainingSettings) -> None:
@@ -162,7 +165,7 @@ class _Adam:
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Move the parameters against their gradients, then clear these."""
+        """Move the parameters against their gradients, then clear the gradients."""
         moved = [i for i, parameter in enumerate(self._parameters) if parameter.grad is not None]
         adam(
             [self._parameters[i] for i in moved],
@@ -196,13 +199,13 @@ def _move_if_it_fits(images: Tensor, device: torch.device) -> Tensor:
 
 
 def _batch_starts(n_images: int, batch_size: int) -> list[int]:
-    """Where the batches begin; none has a single image, unless there is only one or batches are that small."""
+    """Where batches begin; none has a single image, unless there is only one or ``batch_size`` is 1."""
     starts = list(range(0, n_images, batch_size))
     return starts[:-1] if len(starts) > 1 and n_images - starts[-1] == 1 < batch_size else starts
 
 
 def _decay(step: int, n_steps: int) -> float:
-    """1, then 0.1 from half of the steps on, then 0.01 from three quarters on."""
+    """1; 0.1 from half of the steps on; 0.01 from three quarters on."""
     return 0.1 ** ((2 * step >= n_steps) + (4 * step >= 3 * n_steps))
 
 
@@ -214,10 +217,10 @@ def _mean(total: Tensor, count: int) -> float:
 
 
 def _fit_first(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch) -> None:
-    """Give the hypothesis its first statistics, from a part of the images.
+    """Fit the hypothesis for the first time, to a part of the images.
 
-    In training mode, as the batches that follow: batch normalization scales codes by their batch there, and would not
-    scale them at all in evaluation mode before the first step. Its running statistics settle meanwhile.
+    In training mode, like the batches that follow: there, batch normalization scales codes by their batch; in
+    evaluation mode it would not scale them before the first step. Its running statistics settle meanwhile.
     """
     if detector.hypothesis.needs_codes:
         detector.train()
@@ -225,13 +228,13 @@ def _fit_first(detector: Detector, images: Tensor, batch_size: int, watch: Stopw
 
 
 def _fit_between(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch) -> None:
-    """Give the hypothesis the statistics of a part of the images, between two epochs."""
+    """Fit the hypothesis to a part of the images, between two epochs."""
     if detector.hypothesis.needs_codes:
         detector.hypothesis.fit(_terms(detector, _part(images), batch_size, watch)[1])
 
 
 def _fit_last(detector: Detector, images: Tensor, batch_size: int, calibrate: bool, watch: Stopwatch) -> None:
-    """Give the hypothesis the statistics of all images, and the detector the scales of its score's terms."""
+    """Fit the hypothesis to all images, and calibrate the detector."""
     if detector.hypothesis.needs_codes or calibrate:
         distances, codes = _terms(detector, images, batch_size, watch)
         detector.hypothesis.fit(codes)

@@ -1,4 +1,4 @@
-"""Pictures of what a model sees: image, reconstruction, map and overlay side by side."""
+"""Pictures of a model at work: image, reconstruction, map and overlay side by side."""
 
 from __future__ import annotations
 
@@ -24,27 +24,28 @@ _LEAST_TILE, _MOST_TILE = 128, 512
 _GAP, _TEXT_HEIGHT, _SHEET_COLUMNS = 4, 14, 2
 _MAX_ON_SHEET = 48
 _CONTOUR = (64, 255, 64)
-# Black, violet, orange, yellow: brightness rises evenly, so that the order shows in grey too.
+# Black, violet, orange, yellow: brightness rises evenly, so that the order is visible in grey too.
 _COLOURS: Final = np.array([(0, 0, 8), (84, 16, 108), (188, 54, 84), (248, 142, 8), (252, 254, 164)], np.float64)
 
 
 def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, title: str = "") -> Path:
-    """Writes a PNG for each image into a folder, and a contact sheet of up to 48 of them beside it.
+    """Write a PNG for each image into a folder, and a contact sheet of up to 48 of them beside it.
 
-    Colours of the maps have one scale for all images, as `shades` says: black at the median of the normal images'
-    pixels, yellow at the 99.5th percentile of the maps' highest values.
+    All maps have one scale of colours, that of `shades`: black at the median of the normal images' pixels, yellow at
+    the 99.5th percentile of the maps' highest values.
 
     Args:
-        folder: Made when missing; files lie in it as `picture_files` says.
+        folder: Created if missing; `picture_files` names the files in it.
         scorer: The model.
-        images: Test images; those with a mask get its contour.
-        title: First line of the contact sheet.
+        images: Test images, drawn with the contours of their masks.
+        title: Begins the first line of the contact sheet.
 
     Returns:
         The contact sheet, ``FOLDER.png``.
 
     Raises:
-        StorageError: If the disk refuses.
+        StorageError: A file cannot be written.
+        RejectedTrial: A score or a map is not finite.
     """
     maps = predict(scorer, images.images).anomaly_map[:, 0].numpy()
     reconstructions = reconstruct(scorer, images.images)
@@ -65,13 +66,13 @@ def write_pictures(folder: Path, scorer: Scorer, images: LabelledImages, *, titl
 
 
 def picture_files(names: Sequence[str]) -> list[str]:
-    """Returns the file below the folder of pictures for each image: its path, with ``.png`` added to other endings.
+    """Return each image's file below the folder of pictures: its path, with ``.png`` added to other endings.
 
     Example:
         >>> picture_files(["dent/a.png", "dent/b.PNG", "dent/c.jpg", "dent/c.jpg.png"])
         ['dent/a.png', 'dent/b.PNG', 'dent/c.jpg.png.png', 'dent/c.jpg.png']
     """
-    # A plug-in's data set may name its files from the root on: a picture must not replace the image.
+    # A plugin's data set may have absolute names: a picture must not replace the image.
     paths = ["/".join(part for part in name.split("/") if part not in ("", ".", "..")) for name in names]
     own, taken = set(paths), set[str]()
     files = []
@@ -93,16 +94,16 @@ def _save(picture: Any, path: Path) -> None:
 
 
 def side_by_side(image: Pixels, reconstruction: Pixels, colours: Pixels, mask: npt.NDArray[np.bool_] | None) -> Any:
-    """Returns one picture: image, reconstruction, map, and the map over the image with the mask's contour.
+    """Return one picture: image, reconstruction, map, and the map over the image with the mask's contour.
 
     Args:
         image: ``(height, width, 3)``.
-        reconstruction: As the image.
-        colours: The map in colours, as the image.
+        reconstruction: Of the same shape.
+        colours: The coloured map, of the same shape.
         mask: ``(height, width)``, or None.
     """
     overlay = (0.5 * image + 0.5 * colours).astype(np.uint8)
-    # A whole number: pixels stay squares. Of a strip the longer side decides.
+    # A whole number, so that pixels stay squares. Of a strip, the longer side is decisive.
     scale = max(1, min(-(-_LEAST_TILE // min(image.shape[:2])), _MOST_TILE // max(image.shape[:2])))
     tiles = [np.kron(tile, np.ones((scale, scale, 1), np.uint8)) for tile in (image, reconstruction, colours, overlay)]
     if mask is not None and mask.any():
@@ -113,12 +114,12 @@ def side_by_side(image: Pixels, reconstruction: Pixels, colours: Pixels, mask: n
 
 
 def contact_sheet(pictures: Sequence[tuple[str, Any]], *, title: str = "", with_masks: bool = True) -> Any:
-    """Returns pictures of one size on one sheet, two in a row, their names above them.
+    """Return pictures of equal size on one sheet, two in a row, with their names above them.
 
     Args:
         pictures: Names and pictures.
         title: Begins the first line.
-        with_masks: Whether that line speaks of a mask's contour.
+        with_masks: Whether that line mentions the contour of the mask.
     """
     width, height = pictures[0][1].size
     n_rows = -(-len(pictures) // _SHEET_COLUMNS)
@@ -136,7 +137,7 @@ def contact_sheet(pictures: Sequence[tuple[str, Any]], *, title: str = "", with_
 
 
 def drawable(text: str) -> str:
-    """Returns the text with ``?`` for all but printable ASCII: Pillow's own font draws boxes for the rest.
+    """Return the text with ``?`` for all but printable ASCII: Pillow's default font draws boxes for the rest.
 
     Example:
         >>> drawable("Löcher/孔.png")
@@ -146,7 +147,7 @@ def drawable(text: str) -> str:
 
 
 def heat(values: npt.NDArray[np.floating[Any]], *, low: float, high: float) -> Pixels:
-    """Colours a map, ``(height, width)`` to ``(height, width, 3)``: black up to ``low``, yellow from ``high`` on.
+    """Return a map ``(height, width)`` in colours ``(height, width, 3)``: black up to ``low``, yellow from ``high`` on.
 
     Example:
         >>> heat(np.array([[0.0, 1.0]]), low=0.0, high=1.0).tolist()
@@ -160,14 +161,14 @@ def heat(values: npt.NDArray[np.floating[Any]], *, low: float, high: float) -> P
 def shades(
     maps: npt.NDArray[np.floating[Any]], *, normal: npt.NDArray[np.floating[Any]]
 ) -> npt.NDArray[np.floating[Any]]:
-    """Returns how bright pixels are to be drawn: by their score up to what is usual, by its logarithm above.
+    """Return the brightness that pixels are drawn with: about linear up to the usual score, logarithmic above.
 
-    Beside a defect of a hundred times the usual score, one of ten times would be as black as the normal rest on an
-    even scale, although it is found as surely.
+    On a linear scale, beside a defect of a hundred times the usual score, one of ten times would be as black as the
+    normal pixels, although it is found as well.
 
     Args:
-        maps: Scores of any shape.
-        normal: Scores of normal images: their median has no brightness, their 99th percentile is the usual.
+        maps: Scores, of any shape.
+        normal: Scores of normal images: their median has brightness 0, their 99th percentile is the usual score.
 
     Example:
         >>> shades(np.array([0.0, 1.0, 10.0, 100.0]), normal=np.array([0.0, 0.0, 1.0, 1.0])).round(2).tolist()
@@ -185,7 +186,7 @@ def _pixels(image: torch.Tensor) -> Pixels:
 
 
 def _contour(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The pixels of a mask that touch its outside, at the image's border too."""
+    """The pixels of a mask that touch its outside, also at the border of the image."""
     around = np.pad(mask, 1)
     inside = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
     contour: npt.NDArray[np.bool_] = mask & ~inside
@@ -193,7 +194,7 @@ def _contour(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _spread(tiles: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """At most `_MAX_ON_SHEET`, evenly over all, so that every kind of defect is seen."""
+    """At most `_MAX_ON_SHEET`, spread evenly, so that every kind of defect is shown."""
     if len(tiles) <= _MAX_ON_SHEET:
         return tiles
     return [tiles[i] for i in np.linspace(0, len(tiles) - 1, _MAX_ON_SHEET).round().astype(int)]

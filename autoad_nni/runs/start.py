@@ -77,7 +77,8 @@ class RunStart:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise AutoADError(
-                f"{path} cannot be read: {reason}. Expected what the search began with, as JSON. Restore the file, or remove it."
+                f"{path} cannot be read: {reason}. Expected what the search began with, as JSON. Restore the file, or "
+                "remove it."
             ) from None
 
     def check_same(self, now: RunStart, folder: Path) -> None:

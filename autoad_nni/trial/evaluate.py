@@ -35,6 +35,11 @@ def evaluate(
 ) -> dict[str, float]:
     """Return every metric of labelled images, in one pass of the model over them.
 
+    From scores: :func:`autoad_nni.metrics.image.auroc`, `aupr_in` and `aupr_out`. With masks, from maps too:
+    :func:`autoad_nni.metrics.pixel.pixel_auroc`, `aupro`, `rpro` at the threshold of `threshold_of`, and
+    ``image_auroc``, the AUROC of images whose score is the highest value of their map. All lie in [0, 1]; higher is
+    better. In windows, ``auroc`` and ``image_auroc`` are equal.
+
     Args:
         scorer: The model.
         images: With masks, the metrics of maps are returned too.

@@ -21,7 +21,7 @@ from autoad_nni.metrics.pixel import aupro, normal_threshold, pixel_auroc, rpro
 
 Real = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
-Judged = tuple[Mask, Real]
+MaskedMaps = tuple[Mask, Real]
 WITH_MASKS = pytest.mark.parametrize("metric", [pixel_auroc, aupro, lambda m, s: rpro(m, s, threshold=0.0)])
 LIMITS = pytest.mark.parametrize("max_fpr", [0.01, 0.3, 0.77, 1.0])
 quick = settings(deadline=None, derandomize=True, max_examples=60)
@@ -67,7 +67,7 @@ def naive_threshold(maps: Real, min_area: int) -> float:
     raise AssertionError("nothing lies above the maximum")
 
 
-def case(seed: int, levels: int | None, shape: tuple[int, int, int] = (3, 9, 11), share: float = 0.2) -> Judged:
+def case(seed: int, levels: int | None, shape: tuple[int, int, int] = (3, 9, 11), share: float = 0.2) -> MaskedMaps:
     """Noise above which defects lie a little; few levels make heavy ties."""
     rng = np.random.default_rng(seed)
     masks = rng.random(shape) < share
@@ -76,7 +76,7 @@ def case(seed: int, levels: int | None, shape: tuple[int, int, int] = (3, 9, 11)
 
 
 @st.composite
-def judged(draw: st.DrawFn) -> Judged:
+def masked_maps(draw: st.DrawFn) -> MaskedMaps:
     """Masks with both kinds of pixels and maps of few values."""
     shape = (draw(st.integers(1, 3)), draw(st.integers(1, 5)), draw(st.integers(2, 5)))
     masks = draw(arrays(bool, shape))
@@ -129,22 +129,22 @@ def test_aupro_equals_the_naive_twin(levels: int | None, share: float, max_fpr: 
 
 
 @quick
-@given(judged(), st.floats(0.01, 1))
-def test_aupro_equals_the_naive_twin_with_ties(data: Judged, max_fpr: float) -> None:
+@given(masked_maps(), st.floats(0.01, 1))
+def test_aupro_equals_the_naive_twin_with_ties(data: MaskedMaps, max_fpr: float) -> None:
     assert aupro(*data, max_fpr=max_fpr) == pytest.approx(naive_aupro(*data, max_fpr), abs=1e-9)
 
 
 @quick
-@given(judged())
-def test_pixel_auroc_is_the_auroc_of_all_pixels(data: Judged) -> None:
+@given(masked_maps())
+def test_pixel_auroc_is_the_auroc_of_all_pixels(data: MaskedMaps) -> None:
     masks, maps = (part.ravel() for part in data)
     assert pixel_auroc(*data) == pytest.approx(auroc(masks, maps))
     assert pixel_auroc(*data) == pytest.approx(roc_auc_score(masks, maps))
 
 
 @quick
-@given(judged())
-def test_threshold_equals_the_naive_twin(data: Judged) -> None:
+@given(masked_maps())
+def test_threshold_equals_the_naive_twin(data: MaskedMaps) -> None:
     _, maps = data
     for min_area in range(1, maps[0].size + 1):
         assert normal_threshold(maps, min_area=min_area) == naive_threshold(maps, min_area)
@@ -158,16 +158,16 @@ def test_threshold_equals_the_naive_twin_without_ties() -> None:
 
 
 @quick
-@given(judged(), st.integers(-6, 6))
-def test_rpro_equals_a_loop_over_the_regions(data: Judged, quarter: int) -> None:
+@given(masked_maps(), st.integers(-6, 6))
+def test_rpro_equals_a_loop_over_the_regions(data: MaskedMaps, quarter: int) -> None:
     masks, maps = data
     parts = [(maps[i][r] > quarter / 4).mean() for i, mask in enumerate(masks) for r in regions_by_flood(mask)]
     assert rpro(masks, maps, threshold=quarter / 4) == pytest.approx(np.mean(parts))
 
 
 @quick
-@given(judged(), st.floats(0.01, 1), st.randoms(use_true_random=False))
-def test_only_the_order_of_scores_matters_and_not_that_of_images(data: Judged, limit: float, random: Random) -> None:
+@given(masked_maps(), st.floats(0.01, 1), st.randoms(use_true_random=False))
+def test_only_the_order_of_scores_matters_not_that_of_images(data: MaskedMaps, limit: float, random: Random) -> None:
     masks, maps = data
     area, auc, cut = aupro(masks, maps, max_fpr=limit), pixel_auroc(masks, maps), normal_threshold(maps, min_area=2)
     overlap = rpro(masks, maps, threshold=cut)
@@ -185,8 +185,8 @@ def test_only_the_order_of_scores_matters_and_not_that_of_images(data: Judged, l
 
 
 @quick
-@given(judged(), st.integers(2, 3))
-def test_enlarged_images_are_judged_alike(data: Judged, factor: int) -> None:
+@given(masked_maps(), st.integers(2, 3))
+def test_enlarging_the_images_changes_nothing(data: MaskedMaps, factor: int) -> None:
     masks, maps = (part.repeat(factor, 1).repeat(factor, 2) for part in data)
     assert aupro(masks, maps) == pytest.approx(aupro(*data))
     assert pixel_auroc(masks, maps) == pytest.approx(pixel_auroc(*data))
@@ -195,9 +195,9 @@ def test_enlarged_images_are_judged_alike(data: Judged, factor: int) -> None:
 
 
 @quick
-@given(judged(), st.integers(-5, 5), st.integers(2, 9))
-def test_the_size_of_a_region_does_not_matter(data: Judged, score: int, width: int) -> None:
-    def with_strip(columns: int) -> Judged:
+@given(masked_maps(), st.integers(-5, 5), st.integers(2, 9))
+def test_the_size_of_a_region_does_not_matter(data: MaskedMaps, score: int, width: int) -> None:
+    def with_strip(columns: int) -> MaskedMaps:
         """A region of one score beside the images; between them a normal column."""
         masks, maps = (np.pad(part, ((0, 0), (0, 0), (0, columns + 1))) for part in data)
         masks[:, :, -columns:], maps[:, :, -columns:] = True, score / 4

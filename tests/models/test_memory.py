@@ -181,7 +181,7 @@ def test_a_cut_batch_is_a_smaller_batch(task: Task) -> None:
     assert {**cut, "seconds": 0} == {**asked, "seconds": 0}
 
 
-def test_patches_need_less_than_whole_images(task: Task) -> None:
+def test_windows_need_less_than_whole_images(task: Task) -> None:
     metrics, _, seen = trial(task, max_memory=5, scoring=ScoringSettings(patch=8))
     assert metrics["verdict"] == "ok"
     assert max(seen) == int(5 / (MEGABYTES / 4)), "windows too are no more at a time"

@@ -205,12 +205,12 @@ def test_a_file_that_is_not_ours_is_named(folder: Path, spoil: Callable[[Path], 
             use(child())
         message = str(caught.value)
         assert message.startswith(f"{path} ") and "\n" not in message
-        assert message.endswith("Delete that file: the operation then starts fresh.")
+        assert message.endswith("Delete the file: the operation then starts fresh.")
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "weights").write_text("a file")
-    with pytest.raises(AutoADError, match=r"weights/encoder.0.*cannot be written: .*drop --weight-sharing\.$"):
+    with pytest.raises(AutoADError, match=r"weights/encoder.0.*cannot be written: .*drop weight_sharing\.$"):
         SharedWeights(tmp_path / "weights", "0").store(child())
 
 

@@ -152,6 +152,23 @@ def test_a_hypothesis_gets_codes_before_the_first_epoch_and_after_each() -> None
     assert hypothesis.seen == [((40, 4 * 8 * 8), False)] * 3
 
 
+@pytest.mark.parametrize("needs_codes", [True, False])
+def test_a_hypothesis_hears_before_each_epoch_how_much_of_the_training_is_over(needs_codes: bool) -> None:
+    calls: list[tuple[str, float]] = []
+
+    class Hearing(Recording):
+        def fit(self, codes: Tensor) -> None:
+            calls.append(("fit", 0.0))
+
+        def begin_epoch(self, progress: float) -> None:
+            calls.append(("epoch", progress))
+
+    Hearing.needs_codes = needs_codes
+    fit(detector(Hearing()), IMAGES, settings=TrainingSettings(epochs=4), seed=0)
+    assert [progress for what, progress in calls if what == "epoch"] == [0, 0.25, 0.5, 0.75]
+    assert [what for what, _ in calls] == (["fit", "epoch"] * 4 + ["fit"] if needs_codes else ["epoch"] * 4)
+
+
 def test_between_epochs_some_images_are_enough_and_at_the_end_it_is_all() -> None:
     hypothesis = Recording()
     images = torch.rand(4100, 1, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -283,8 +300,8 @@ def test_no_training_images_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epochs": 0}, r"^epochs is 0\. Expected 1 or more\."),
-        ({"batch_size": -3}, r"^batch_size is -3\. Expected 1 or more\."),
+        ({"epochs": 0}, r"^epochs is 0\. Expected 1 or more\. Give for instance epochs=5\.$"),
+        ({"batch_size": -3}, r"^batch_size is -3\. Expected 1 or more\. Give for instance batch_size=64\.$"),
         ({"learning_rate": 0.0}, r"^learning_rate is 0\.0\. Expected a positive number\."),
         ({"learning_rate": math.nan}, r"^learning_rate is nan\."),
         ({"beta1": 1.0}, r"^beta1 is 1\.0\. Expected 0 <= beta1 < 1\."),
@@ -293,6 +310,15 @@ def test_no_training_images_is_an_error() -> None:
 def test_settings_out_of_range_are_errors(values: dict[str, float], message: str) -> None:
     with pytest.raises(AutoADError, match=message):
         TrainingSettings(**values)  # type: ignore[arg-type]
+
+
+def test_only_the_epochs_are_an_option_of_the_command() -> None:
+    with pytest.raises(AutoADError) as caught:
+        TrainingSettings(epochs=0)
+    assert caught.value.on_command_line() == "--epochs is 0. Expected 1 or more. Give for instance --epochs 5."
+    with pytest.raises(AutoADError) as caught:
+        TrainingSettings(batch_size=0)
+    assert caught.value.on_command_line() == str(caught.value)
 
 
 def test_the_papers_constants() -> None:

@@ -35,6 +35,9 @@ class NoSubclass(nn.Module):
     needs_codes = False
     max_code_size = 256
 
+    def begin_epoch(self, progress: float) -> None:
+        pass
+
     def regularizer(self, codes: Tensor) -> Tensor:
         return codes.new_zeros(())
 

@@ -194,8 +194,8 @@ REJECTED: list[tuple[Callable[[], nn.Module], dict[str, Any], Verdict, str]] = [
     (FiniteWhileTraining, {}, Verdict.NON_FINITE, "24 of 24 scores are infinite or undefined"),
     (Conv, {"max_macs": 64 * 40 - 1}, Verdict.OVER_MACS, "2,560 multiply-adds for one image, the limit is 2,559."),
     (Conv, {"max_seconds": 1e-9}, Verdict.OVER_TIME, "the limit is"),
-    (Blind, {}, Verdict.IGNORES_INPUT, "Reconstructions spread by 0 of what the images do"),
-    (lambda: OnePoint(0.5), {}, Verdict.COLLAPSED, "Codes spread by 0 of their size"),
+    (Blind, {}, Verdict.IGNORES_INPUT, "The reconstructions spread by 0 of the images' spread"),
+    (lambda: OnePoint(0.5), {}, Verdict.COLLAPSED, "The codes spread by 0 of their size"),
 ]
 
 

@@ -17,7 +17,7 @@ class L1Distance(Distance):
     Shape:
         - reconstruction, images: ``(batch, channels, height, width)``; map: ``(batch, 1, height, width)``
 
-    Not given by the paper: the scale. The mean, not the sum, so that scores do not grow with the image.
+    Not given by the paper: the scale. The mean, not the sum, so that the distance does not grow with the image.
 
     Reference:
         Li et al., "Automated Anomaly Detection via Curiosity-Guided Search and Self-Imitation Learning", TNNLS 2022,

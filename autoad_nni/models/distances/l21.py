@@ -19,14 +19,14 @@ class L21Distance(Distance):
     .. math:: r_x = \sqrt{\tfrac{1}{ch} \sum_{k,y} d_{kyx}^2}, \qquad s = \tfrac{1}{w} \sum_x r_x .
 
     The map is :math:`\tfrac{1}{c} \sum_k d_{kyx}^2 / r_x`, and 0 in a column without any difference; its mean is the
-    score. The gradient of such a column is 0, where the root alone would give not-a-number.
+    distance :math:`s`. The gradient of such a column is 0, where the root alone would have an undefined one.
 
     Shape:
         - reconstruction, images: ``(batch, channels, height, width)``; map: ``(batch, 1, height, width)``
 
-    Not given by the paper: over which axis the inner norm goes. Over the channels of one pixel, it would equal l1 for
-    grey images, so that two of the paper's choices were one; columns keep it a choice of its own. Neither is the
-    scale given: means, so that scores do not grow with the image.
+    Not given by the paper: the axis of the inner norm. Over the channels of a pixel, the distance would equal l1 for
+    grey images, so that two of the paper's four choices were the same; over columns it differs. Nor is the scale given:
+    means, so that the distance does not grow with the image.
 
     Reference:
         Nie et al., "Efficient and Robust Feature Selection via Joint l2,1-Norms Minimization", NIPS 2010 (the norm).

@@ -14,13 +14,13 @@ __all__ = ["L21SsimDistance"]
 class L21SsimDistance(Distance):
     r"""Sum of the l2,1 distance and the structural dissimilarity, :math:`s = s_{2,1} + (1 - \mathrm{SSIM}) / 2`.
 
-    For images in [0, 1] either term lies in [0, 1]. The map is the sum of the two maps, so its mean is the score.
+    For images in [0, 1] each term lies in [0, 1]. The map is the sum of the two maps, so its mean is the distance.
 
     Shape:
         - reconstruction, images: ``(batch, channels, height, width)``; map: ``(batch, 1, height, width)``
 
-    Not given by the paper: how the two are weighted; Table IV reports "l2,1 + SSIM", read as the plain sum of the two
-    distances as they are defined here. It is none of the paper's four choices, so it is registered beside them.
+    Not given by the paper: the weights of the two; Table IV reports "l2,1 + SSIM", read here as the plain sum. It is
+    not among the four distances of the paper's search space, so it is registered beside them.
 
     Reference:
         Li et al., "Automated Anomaly Detection via Curiosity-Guided Search and Self-Imitation Learning", TNNLS 2022,
@@ -43,6 +43,6 @@ class L21SsimDistance(Distance):
         return self.l21.map(reconstruction, images) + self.ssim.map(reconstruction, images)
 
     def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        """Return the sum of both scores, ``(batch,)``."""
-        score: Tensor = self.l21(reconstruction, images) + self.ssim(reconstruction, images)
-        return score
+        """Return the sum of both distances, ``(batch,)``."""
+        distance: Tensor = self.l21(reconstruction, images) + self.ssim(reconstruction, images)
+        return distance

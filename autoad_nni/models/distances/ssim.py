@@ -28,10 +28,10 @@ class SsimDistance(Distance):
         \quad a = \frac{(\mu_{\hat{x}} - \mu_x)^2}{\mu_x^2 + \mu_{\hat{x}}^2 + C_1},
         \quad b = \frac{\mathrm{var}(\hat{x} - x)}{\sigma_x^2 + \sigma_{\hat{x}}^2 + C_2} .
 
-    The map is :math:`(a + b - ab) / 2` averaged over the channels; the score is its mean. Windows that reach over the
-    border see the image mirrored there, edge pixel included. An image smaller than the window shrinks it to the
-    largest odd size that fits: 7 at 8 pixels, 3 at 3 or 4; at 1 or 2 pixels it is that single pixel, so that nothing
-    but brightness is compared.
+    The map is :math:`(a + b - ab) / 2` averaged over the channels; the distance is its mean. Beyond the border, a
+    window sees the image mirrored, edge pixel included. For an image smaller than the window, the window shrinks to
+    the largest odd size that fits: 7 at 8 pixels, 3 at 3 or 4; at 1 or 2 pixels it is a single pixel, and nothing but
+    brightness is compared.
 
     Shape:
         - reconstruction, images: ``(batch, channels, height, width)``, values in [0, 1]; map:
@@ -40,11 +40,11 @@ class SsimDistance(Distance):
     Not given by the paper: everything. Window 11, c1 0.01, c2 0.03 as in Bergmann et al., read as Wang et al. write
     them: :math:`C_1 = (0.01 L)^2`, :math:`C_2 = (0.03 L)^2` with the range L = 1, Gaussian window of deviation 1.5.
 
-    Why no library: of kornia 0.9, torchmetrics 1.9, piqa 1.3 and pytorch-msssim 1.0, the last two give no map,
-    torchmetrics takes over 3 s to import (for every trial), and kornia subtracts large squares in float32: around grey
-    value 100, which an untrained decoder reaches, its SSIM was 1.10, a negative distance. The form above, on centred
+    Why no library: of kornia 0.9, torchmetrics 1.9, piqa 1.3 and pytorch-msssim 1.0, the last two return no map,
+    torchmetrics takes over 3 s to import (in every trial), and kornia subtracts large squares in float32: for values
+    around 100, which an untrained decoder reaches, its SSIM was 1.10, a negative distance. The form above, on centred
     images, stays exact there and always within [0, 1]. Tests compare it with scikit-image. The windows are applied as
-    two banded matrices, on one core 1.5 to 6 times faster than the depthwise convolutions, from 224 down to 28 pixels.
+    two banded matrices: on one core 1.5 to 6 times as fast as depthwise convolutions, from 224 down to 28 pixels.
 
     Reference:
         Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", TIP 2004; Bergmann et

@@ -9,7 +9,7 @@ __all__ = ["root_mean_square_deviation"]
 
 
 def root_mean_square_deviation(codes: Tensor) -> Tensor:
-    """Return the root mean square deviation of the codes' numbers from their means; 1 where none deviates.
+    """Return the root mean square deviation of the numbers of codes from their means; 1 if all codes are equal.
 
     Example:
         >>> root_mean_square_deviation(torch.tensor([[0.0, 5.0], [2.0, 5.0]]))  # variances 1 and 0

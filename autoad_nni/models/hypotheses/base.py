@@ -1,4 +1,4 @@
-"""The role of a hypothesis."""
+"""The base class of hypotheses."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ class Hypothesis(nn.Module):
     With the codes :math:`z = f(x)` of an autoencoder and a distance :math:`\mathrm{DIST}`, the detector minimises the
     mean of :math:`\mathrm{DIST}(\hat{x}, x)` plus :meth:`regularizer`, and scores an image by
     :math:`\mathrm{DIST}(\hat{x}, x)` plus :meth:`score`, each divided by its standard deviation on the training images
-    (Eq. 2 of the paper, DEFINEREG; the division is ours, see :class:`autoad_nni.models.detector.Detector`).
+    (Eq. 2 of the paper, DEFINEREG; the division is ours, see :class:`autoad_nni.models.scoring.Scorer`).
 
-    State lives in buffers, so that it is saved with the model and moves with it; a buffer may be empty at first and
-    take its shape in :meth:`fit`. A hypothesis must not depend on the scale of the codes or on their size d: an
-    autoencoder's codes lie anywhere between 1e-3 and 1e3, with 1 to `max_code_size` numbers each.
+    A subclass defines :meth:`regularizer` and :meth:`score`, nearly always :meth:`fit`, and :meth:`begin_epoch` if it
+    changes in the course of training. State lives in buffers, so that it is saved with the model and moves with it; a
+    buffer may be empty at first and take its shape in :meth:`fit`. A hypothesis must not depend on the scale of the
+    codes or on their size d: an autoencoder's codes lie anywhere between 1e-3 and 1e3, with 1 to `max_code_size`
+    numbers each.
 
     Shape:
         - codes: ``(batch, d)``, the flattened output of the encoder; a longer one than `max_code_size` is averaged
@@ -30,32 +32,41 @@ class Hypothesis(nn.Module):
     """
 
     needs_codes: ClassVar[bool] = True
-    """Whether the codes matter; when False, training gathers none, and the score is the distance as it is."""
+    """Whether the codes matter; if False, `fit` is never called, and the score is the distance as it is."""
 
     max_code_size: ClassVar[int] = 256
     """The most numbers that one code can have."""
 
     def fit(self, codes: Tensor) -> None:
-        """Estimate the statistics anew from codes of training images, ``(n, d)``.
+        """Estimate the statistics from codes of training images, ``(n, d)``.
 
         Called without gradients: before the first epoch, between epochs, and once more when training has ended. The
         last call gets the codes of all training images from the trained encoder, in evaluation mode; the others may
-        get those of a part of the images. All codes are finite; n is 1 or more, and d is the same in every call.
+        get those of a part of the images. All codes are finite; n is at least 1, and d is the same in every call.
+        """
+
+    def begin_epoch(self, progress: float) -> None:
+        """Take notice that a training epoch begins; does nothing unless a subclass overrides it.
+
+        Called before each epoch, after the :meth:`fit` that precedes it.
+
+        Args:
+            progress: The share of the training that is over, from 0 before the first epoch; less than 1.
         """
 
     @abstractmethod
     def regularizer(self, codes: Tensor) -> Tensor:
-        """Return the scalar that is added to the training loss of a batch, weighted: of the order of 0.1."""
+        """Return the scalar that is added to the training loss of a batch; weighted, of the order of 0.1."""
 
     @abstractmethod
     def score(self, codes: Tensor) -> Tensor:
-        """Return the term of each image's score, ``(batch,)``, in any unit; higher is more anomalous.
+        """Return the hypothesis's term of each score, ``(batch,)``, in any unit; higher is more anomalous.
 
         The score of a code does not depend on the others in its batch.
         """
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        # What fit() shaped is loaded into a fresh object, whose buffers are still empty.
+        # In a fresh object, the buffers that fit() shapes are still empty.
         for name, buffer in self._buffers.items():
             saved = state_dict.get(prefix + name)
             if buffer is not None and isinstance(saved, Tensor) and saved.shape != buffer.shape:

@@ -23,19 +23,23 @@ class CentroidHypothesis(Hypothesis):
     training codes' mean square deviation, so that they depend neither on the autoencoder's scale nor on d.
 
     The centre is the mean of the first training codes and stays; components within 0.1 units of zero are pushed to
-    0.1 or -0.1, because a zero is reached by zero weights. R is 0 in the objective for the first `warm_up_epochs`
-    epochs; then, and in the score, it is the :math:`1 - \nu` quantile of the training codes' distances.
+    0.1 or -0.1, because a zero is reached by zero weights. :math:`R^2` is the :math:`1 - \nu` quantile of the training
+    codes' squared distances, anew after each epoch. In the objective R is 0 during the warm-up, which lasts until the
+    first epoch that begins when a share `warm_up` of the training is over: at least one epoch, unless it is 0.
 
     Args:
         nu: The share of training codes that may lie outside, in (0, 1].
         weight: Weight of the objective.
-        warm_up_epochs: Epochs before the radius enters the objective.
+        warm_up: Share of the training before the radius enters the objective, in [0, 1]; 1 for never. 1/15, as in the
+            source, where it is 10 of 150 epochs.
 
     Shape:
         - codes: ``(batch, d)``; regularizer: scalar; score: ``(batch,)``
 
-    Differs from the paper: Table I leaves out :math:`1 / (\nu n)`; it stands in the source. Differs from the source:
-    the units, and an autoencoder that goes on reconstructing, which hinders collapse.
+    Differs from the paper: Table I leaves out :math:`1 / (\nu n)`; it stands in the source. Table I's term, as a
+    score, would be :math:`\max(0, \|z - c\|^2 - R^2)`; here it is not clipped at 0, so that codes within the ball are
+    ranked too, as in the source. Differs from the source: the units, a radius that is updated once per epoch instead
+    of in each step, and an autoencoder that goes on reconstructing, which hinders collapse.
 
     Reference:
         Ruff et al., "Deep One-Class Classification", ICML 2018.
@@ -50,32 +54,34 @@ class CentroidHypothesis(Hypothesis):
     centre: Tensor
     unit: Tensor
     squared_radius: Tensor
-    n_fits: Tensor
+    warmed_up: Tensor
 
-    def __init__(self, nu: float = 0.1, *, weight: float = 0.1, warm_up_epochs: int = 10) -> None:
+    def __init__(self, nu: float = 0.1, *, weight: float = 0.1, warm_up: float = 1 / 15) -> None:
         super().__init__()
         self.nu = nu
         self.weight = weight
-        self.warm_up_epochs = warm_up_epochs
+        self.warm_up = warm_up
         self.register_buffer("centre", torch.empty(0))
         self.register_buffer("unit", torch.ones(()))
         self.register_buffer("squared_radius", torch.zeros(()))
-        self.register_buffer("n_fits", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("warmed_up", torch.zeros((), dtype=torch.bool))
 
     def fit(self, codes: Tensor) -> None:
-        """Set centre and unit the first time, the radius every time."""
-        if self.n_fits == 0:
+        """Set centre and unit on the first call, the radius on every call."""
+        if len(self.centre) == 0:
             self.unit = root_mean_square_deviation(codes)
             centre, least = codes.mean(0), 0.1 * self.unit
             pushed = torch.where(centre < 0, -least, least)
             self.centre = torch.where(centre.abs() < least, pushed, centre)
         self.squared_radius = torch.quantile(self._squared_distance(codes).double(), 1 - self.nu).to(codes.dtype)
-        self.n_fits = self.n_fits + 1
+
+    def begin_epoch(self, progress: float) -> None:
+        """Let the radius enter the objective once the warm-up is over."""
+        self.warmed_up = torch.full_like(self.warmed_up, self.warm_up <= progress)
 
     def regularizer(self, codes: Tensor) -> Tensor:
         """Return the weighted soft-boundary objective."""
-        epochs = int(self.n_fits) - 1
-        squared_radius = self.squared_radius if epochs >= self.warm_up_epochs else torch.zeros_like(self.unit)
+        squared_radius = torch.where(self.warmed_up, self.squared_radius, 0.0)
         outside = torch.relu(self._squared_distance(codes) - squared_radius).mean()
         return self.weight * (squared_radius + outside / self.nu)
 

@@ -29,16 +29,19 @@ class ClusterHypothesis(Hypothesis):
     Args:
         n_clusters: Clusters; fewer when there are fewer codes.
         weight: Weight of the divergence.
-        refresh_every: Training batches after which :math:`f_j` is that of the batches since the last refresh.
+        refresh_every: :math:`f_j` is taken from :meth:`fit`'s codes and then, within an epoch, from the training codes
+            since the last refresh, each time they are this many times as many as :meth:`fit` had. 0.5: at least once
+            within each epoch, also on small sets; ``inf`` for never.
 
     Shape:
         - codes: ``(batch, d)``; regularizer: scalar; score: ``(batch,)``
 
     Differs from the paper: Table I's divergence as a score is *low* far away, where every :math:`q_{ij}` is alike, so
     the score is the kernel's negative logarithm instead (figures in docs/decisions/hypotheses.md). Differs from the
-    source: centroids follow by k-means from their last state after each epoch instead of by gradient, and between two
-    refreshes the target keeps the frequencies :math:`f_j` only, not each image's p. Not given by either: the number of
-    clusters.
+    source: centroids follow by k-means from their last state after each epoch instead of by gradient, between two
+    refreshes the target keeps the frequencies :math:`f_j` only, not each image's p, and a refresh takes the training
+    batches' codes. The source refreshes every 140 batches of 256, about half an epoch of its 70,000 images, but
+    several epochs of a small set. Not given by either: the number of clusters.
 
     Reference:
         Guo et al., "Deep Clustering with Convolutional Autoencoders", ICONIP 2017.
@@ -54,10 +57,12 @@ class ClusterHypothesis(Hypothesis):
     unit: Tensor
     frequencies: Tensor
     seen: Tensor
-    """Memberships of the batches since the last refresh, summed; also how many these are, `n_seen`."""
+    """Memberships of the training codes since the last refresh, summed."""
     n_seen: Tensor
+    """How many codes these are; the next refresh is at `refresh_at`."""
+    refresh_at: Tensor
 
-    def __init__(self, n_clusters: int = 10, *, weight: float = 0.1, refresh_every: int = 140) -> None:
+    def __init__(self, n_clusters: int = 10, *, weight: float = 0.1, refresh_every: float = 0.5) -> None:
         super().__init__()
         self.n_clusters = n_clusters
         self.weight = weight
@@ -67,18 +72,19 @@ class ClusterHypothesis(Hypothesis):
         self.register_buffer("frequencies", torch.empty(0))
         self.register_buffer("seen", torch.empty(0))
         self.register_buffer("n_seen", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("refresh_at", torch.full((), float("inf")))
 
     def fit(self, codes: Tensor) -> None:
-        """Move the centroids by k-means, from their last places where there are some; then unit and frequencies."""
+        """Move the centroids by k-means, starting from their last state if there is one; set unit and frequencies."""
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
 
-        scale = root_mean_square_deviation(codes)  # k-means stops by squared distances, which can underflow
+        scale = root_mean_square_deviation(codes)  # k-means stops by squared distances, which could underflow
         first = len(self.centroids) == 0
         start = "k-means++" if first else (self.centroids / scale).cpu().numpy()
         n_clusters = min(self.n_clusters, len(codes)) if first else len(self.centroids)
-        # One thread: sums of several come in any order, and the same seed would not give the same model.
+        # One thread: several sum in any order, and the same seed would not lead to the same model.
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct codes than clusters
             means = KMeans(n_clusters, init=start, n_init=1, random_state=0).fit((codes / scale).cpu().numpy())
@@ -88,6 +94,7 @@ class ClusterHypothesis(Hypothesis):
         kernel = self._kernel(codes)
         self.frequencies = (kernel / kernel.sum(1, keepdim=True)).mean(0)
         self.seen, self.n_seen = torch.zeros_like(self.frequencies), torch.zeros_like(self.n_seen)
+        self.refresh_at = torch.full_like(self.refresh_at, self.refresh_every * len(codes))
 
     def regularizer(self, codes: Tensor) -> Tensor:
         """Return the weighted mean divergence."""
@@ -107,11 +114,11 @@ class ClusterHypothesis(Hypothesis):
         return 1.0 / (1.0 + (offsets / self.unit).square().sum(2))
 
     def _refresh(self, q: Tensor) -> None:
-        """Gather the memberships of training batches; after `refresh_every` of them, they give the frequencies."""
+        """Add up the memberships of training codes; once there are enough, their mean becomes the frequencies."""
         if not self.training:
             return
-        seen, n_seen = self.seen + q.mean(0), self.n_seen + 1
-        enough = n_seen >= self.refresh_every  # an `if` would wait for the device
+        seen, n_seen = self.seen + q.sum(0), self.n_seen + len(q)
+        enough = n_seen >= self.refresh_at  # an `if` would wait for the device
         self.frequencies = torch.where(enough, seen / n_seen, self.frequencies)
         self.seen, self.n_seen = torch.where(enough, 0, seen), torch.where(enough, 0, n_seen)
 

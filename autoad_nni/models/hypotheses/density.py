@@ -15,8 +15,8 @@ from autoad_nni.models.hypotheses.base import Hypothesis
 __all__ = ["DensityHypothesis"]
 
 
-# Added to the covariances' diagonals: for rounding in the score, against violent gradients in training.
-_SHARPNESS, _BLUNTNESS = 1e-4, 0.1
+# Added to the diagonals of the covariances: in the score against rounding, in training against huge gradients.
+_RIDGE, _TRAINING_RIDGE = 1e-4, 0.1
 
 
 class DensityHypothesis(Hypothesis):
@@ -28,11 +28,11 @@ class DensityHypothesis(Hypothesis):
     .. math:: E(z) = -\log \sum_k \phi_k \frac{\exp(-\frac12 (z - \mu_k)^T \Sigma_k^{-1} (z - \mu_k))}
         {\sqrt{|2 \pi \Sigma_k|}} .
 
-    It is the score. The regularizer of a batch is :math:`0.1\, \overline{E} / d` plus the covariance penalty, 0.005
-    times the mean of :math:`1 / (s_j^2 + 0.01)` over the d numbers of a code, :math:`s_j^2` the variance of the j-th
-    one within the batch's components; its energies are those of :math:`\Sigma_k + 0.1\, I`. Codes are first divided by
-    the root mean square deviation of the first training codes from their mean, so that neither term depends on the
-    autoencoder's scale.
+    It is the score. The regularizer of a batch is :math:`0.1\, \overline{E} / d` plus the covariance penalty: 0.005
+    times the mean of :math:`1 / (s_j^2 + 0.01)` over the d numbers of a code, with :math:`s_j^2` the variance of the
+    j-th number within the components, estimated on the batch. Its energies are those of :math:`\Sigma_k + 0.1\, I`.
+    Codes are first divided by the root mean square deviation of the first training codes from their mean, so that
+    neither term depends on the autoencoder's scale.
 
     Args:
         n_components: Components of the mixture; fewer when there are fewer codes.
@@ -42,13 +42,13 @@ class DensityHypothesis(Hypothesis):
     Shape:
         - codes: ``(batch, d)``; regularizer: scalar; score: ``(batch,)``, in nats
 
-    Differs from the source: there, a network beside the encoder says to which component a code belongs, and the
-    mixture of each batch of 1,024 is computed from that, for codes of 1 to 3 numbers. Here codes have up to 128 and
-    batches 64, too few for a covariance: the mixture is estimated by expectation maximization (scikit-learn's
-    GaussianMixture, double precision, full covariances with 1e-4 added to the diagonal) from the training codes
-    after each epoch and when training ends, and stands still in between. Energies are per number, so that a long code
-    does not outweigh the distance, and those of the regularizer are blunted by 0.1 units: without, numbers that hardly
-    vary pulled so hard at the encoder that it died. Not given by the paper: the settings, here those of the source.
+    Differs from the source: there, a second network assigns each code to a component, and the mixture of each batch of
+    1,024 follows from that, for codes of 1 to 3 numbers. Here codes have up to 128 numbers, and a batch of 64 is too
+    small for a covariance: the mixture is estimated by expectation maximization (scikit-learn's GaussianMixture,
+    double precision, full covariances with 1e-4 added to the diagonal) from the training codes after each epoch and
+    when training ends, and is fixed in between. Energies are per number, so that a long code does not outweigh the
+    distance, and the regularizer adds 0.1 to the diagonals: without it, numbers that hardly vary caused gradients so
+    large that encoders died. Not given by the paper: the settings, here those of the source.
 
     Reference:
         Zong et al., "Deep Autoencoding Gaussian Mixture Model for Unsupervised Anomaly Detection", ICLR 2018.
@@ -66,7 +66,7 @@ class DensityHypothesis(Hypothesis):
     weights: Tensor
     means: Tensor
     factors: Tensor
-    blunt_factors: Tensor
+    training_factors: Tensor
     scale: Tensor
 
     def __init__(self, n_components: int = 4, *, energy_weight: float = 0.1, covariance_weight: float = 0.005) -> None:
@@ -77,16 +77,16 @@ class DensityHypothesis(Hypothesis):
         self.register_buffer("weights", torch.empty(0, dtype=torch.float64))
         self.register_buffer("means", torch.empty(0, dtype=torch.float64))
         self.register_buffer("factors", torch.empty(0, dtype=torch.float64))
-        self.register_buffer("blunt_factors", torch.empty(0, dtype=torch.float64))
+        self.register_buffer("training_factors", torch.empty(0, dtype=torch.float64))
         self.register_buffer("scale", torch.zeros((), dtype=torch.float64))
 
     def fit(self, codes: Tensor) -> None:
-        """Estimate the mixture; from its last state where there is one."""
+        """Estimate the mixture, starting from its last state if there is one."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
         from threadpoolctl import threadpool_limits
 
-        codes = codes.double().expand(max(len(codes), 2), -1)  # scikit-learn wants two
+        codes = codes.double().expand(max(len(codes), 2), -1)  # scikit-learn needs two
         if self.scale == 0:
             self.scale = root_mean_square_deviation(codes)
         warm = {}
@@ -96,25 +96,26 @@ class DensityHypothesis(Hypothesis):
         mixture = GaussianMixture(
             min(self.n_components, len(codes)) if not warm else len(self.weights),
             covariance_type="full",
-            reg_covar=_SHARPNESS,
+            reg_covar=_RIDGE,
             max_iter=20,
             random_state=0,
             **{name: value.cpu().numpy() for name, value in warm.items()},
         )
-        # One thread: sums of several come in any order, and the same seed would not give the same model.
+        # One thread: several sum in any order, and the same seed would not lead to the same model.
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)  # 20 iterations from the last state are enough
             mixture.fit((codes / self.scale).cpu().numpy())
         self.weights = torch.as_tensor(mixture.weights_, device=codes.device)
         self.means = torch.as_tensor(mixture.means_, device=codes.device)
         self.factors = torch.as_tensor(mixture.precisions_cholesky_, device=codes.device)
-        blunt = torch.as_tensor(mixture.covariances_) + _BLUNTNESS * torch.eye(codes.shape[1], dtype=torch.float64)
-        self.blunt_factors = torch.linalg.inv(torch.linalg.cholesky(blunt)).mT.to(codes.device)
+        ridge = _TRAINING_RIDGE * torch.eye(codes.shape[1], dtype=torch.float64)
+        widened = torch.as_tensor(mixture.covariances_) + ridge
+        self.training_factors = torch.linalg.inv(torch.linalg.cholesky(widened)).mT.to(codes.device)
 
     def regularizer(self, codes: Tensor) -> Tensor:
         """Return the weighted energy per number plus the weighted covariance penalty."""
         codes = (codes / self.scale).to(codes.dtype)
-        joint = self._log_joint(codes, self.blunt_factors)
+        joint = self._log_joint(codes, self.training_factors)
         energy = -torch.logsumexp(joint, 1).mean() / codes.shape[1]
         shares = torch.softmax(joint, 1).detach()
         own_mean = shares @ (shares.mT @ codes / shares.sum(0).clamp(min=1e-6)[:, None])
@@ -127,7 +128,7 @@ class DensityHypothesis(Hypothesis):
         return -torch.logsumexp(self._log_joint(codes.double() / self.scale, self.factors), 1).to(codes.dtype)
 
     def _log_joint(self, codes: Tensor, factors: Tensor) -> Tensor:
-        """Log of weight times density, ``(batch, component)``, of codes in units of the scale."""
+        """The logarithm of weight times density, ``(batch, component)``, of codes in units of `scale`."""
         dtype = codes.dtype
         offsets = codes - self.means.to(dtype)[:, None]  # (component, batch, d)
         squared = (offsets @ factors.to(dtype)).square().sum(2)

@@ -12,12 +12,15 @@ __all__ = ["ReconstructionHypothesis"]
 
 
 class ReconstructionHypothesis(Hypothesis):
-    r"""Normal images are those that the autoencoder can reconstruct; the distance alone decides.
+    r"""Normal images are those that the autoencoder can reconstruct: the distance alone is the training loss and score.
 
-    The regularizer and the score term are zero.
+    The regularizer and the term of the score are zero.
 
     Shape:
         - codes: ``(batch, d)``; regularizer: scalar; score: ``(batch,)``
+
+    Differs from the paper: Table I's term is the mean squared error of the reconstruction, which Eq. 2 would add to the
+    distance. Here nothing is added: with l2 it would only double the distance, with the others mix two.
 
     Reference:
         Zhou and Paffenroth, "Anomaly Detection with Robust Deep Autoencoders", KDD 2017 (Table I of the paper).

@@ -5,7 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from autoad_nni.models.detector import Detector
+from autoad_nni.models.distances.l2 import L2Distance
 from autoad_nni.models.hypotheses.centroid import CentroidHypothesis
+from autoad_nni.models.training import TrainingSettings, fit
 
 
 def ball(n: int = 500, seed: int = 0) -> Tensor:
@@ -13,10 +16,9 @@ def ball(n: int = 500, seed: int = 0) -> Tensor:
     return torch.randn(n, 4, generator=generator) * 3 + torch.tensor([20.0, -20.0, 0.05, -0.05])
 
 
-def fitted(n_fits: int = 1, **settings: float) -> CentroidHypothesis:
+def fitted(**settings: float) -> CentroidHypothesis:
     hypothesis = CentroidHypothesis(**settings)
-    for _ in range(n_fits):
-        hypothesis.fit(ball())
+    hypothesis.fit(ball())
     return hypothesis
 
 
@@ -28,7 +30,8 @@ def naive_distances(codes: Tensor, hypothesis: CentroidHypothesis) -> np.ndarray
 
 
 def test_score_and_objective_are_those_of_the_source() -> None:
-    hypothesis = fitted(n_fits=3, nu=0.2, weight=0.5, warm_up_epochs=1)
+    hypothesis = fitted(nu=0.2, weight=0.5)
+    hypothesis.begin_epoch(0.5)
     batch = ball(seed=1)[:40]
     distances = naive_distances(batch, hypothesis)
     squared_radius = hypothesis.squared_radius.item()
@@ -39,8 +42,9 @@ def test_score_and_objective_are_those_of_the_source() -> None:
 
 def test_a_case_worked_out_by_hand() -> None:
     """Centre 5, unit 2, squared radius 1; codes 5, 9, 11 lie 0, 4, 9 away. Outside: 3 and 8."""
-    hypothesis = CentroidHypothesis(nu=0.5, weight=1.0, warm_up_epochs=0)
+    hypothesis = CentroidHypothesis(nu=0.5, weight=1.0, warm_up=0)
     hypothesis.fit(torch.tensor([[3.0], [7.0]]))
+    hypothesis.begin_epoch(0.0)
     codes = torch.tensor([[5.0], [9.0], [11.0]])
     assert hypothesis.score(codes).tolist() == pytest.approx([-1, 3, 8])
     assert hypothesis.regularizer(codes).item() == pytest.approx(1 + (3 + 8) / (0.5 * 3))
@@ -64,10 +68,52 @@ def test_the_centre_is_the_first_mean_without_zeros_and_stays() -> None:
     assert torch.equal(hypothesis.centre, before)
 
 
-@pytest.mark.parametrize(("n_fits", "inside"), [(2, False), (3, True)])
-def test_the_radius_enters_the_objective_after_the_warm_up(n_fits: int, inside: bool) -> None:
-    hypothesis = fitted(n_fits=n_fits, warm_up_epochs=2, weight=1.0)
+@pytest.mark.parametrize(("progress", "inside"), [(None, False), (0.0, False), (0.29, False), (0.3, True), (0.9, True)])
+def test_the_radius_enters_the_objective_after_the_warm_up(progress: float | None, inside: bool) -> None:
+    hypothesis = fitted(warm_up=0.3, weight=1.0)
+    if progress is not None:
+        hypothesis.begin_epoch(progress)
     at_centre = hypothesis.centre[None].clone()
+    assert hypothesis.squared_radius > 0
     expected = hypothesis.squared_radius.item() if inside else 0.0
     assert hypothesis.regularizer(at_centre).item() == pytest.approx(expected)
     assert hypothesis.score(at_centre).item() == pytest.approx(-hypothesis.squared_radius.item())
+
+
+class Noting(CentroidHypothesis):
+    """Notes in each training batch whether the radius is in the objective."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[bool] = []
+
+    def regularizer(self, codes: Tensor) -> Tensor:
+        at_centre = super().regularizer(self.centre[None])
+        self.noted.append(bool(at_centre > 0))
+        return super().regularizer(codes)
+
+
+@pytest.mark.parametrize(("epochs", "warm_up"), [(1, 1), (2, 1), (5, 1), (20, 2)])
+def test_the_radius_is_in_the_objective_of_every_short_training_but_for_its_first_epoch(
+    epochs: int, warm_up: int
+) -> None:
+    """1 epoch in 15; a training of 5 has none to lose."""
+
+    class Autoencoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(16, 2)
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return images, self.linear(images.flatten(1))
+
+    detector = Detector(Autoencoder(), hypothesis := Noting(), L2Distance())
+    images = torch.rand(12, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    fit(detector, images, settings=TrainingSettings(epochs=epochs, batch_size=4), seed=0)
+    assert hypothesis.noted == [False] * 3 * warm_up + [True] * 3 * (epochs - warm_up)
+
+
+def test_codes_within_the_ball_are_ranked_too() -> None:
+    hypothesis = fitted()
+    nearer, farther = hypothesis.score(hypothesis.centre + torch.tensor([[0.1], [0.5]]) * hypothesis.unit).tolist()
+    assert nearer < farther < 0

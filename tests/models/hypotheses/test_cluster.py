@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from autoad_nni.models.detector import Detector
+from autoad_nni.models.distances.l2 import L2Distance
 from autoad_nni.models.hypotheses.cluster import ClusterHypothesis, target
+from autoad_nni.models.training import TrainingSettings, fit
 
 CENTRES = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
 
@@ -86,7 +89,7 @@ def test_the_regularizer_pulls_codes_together() -> None:
 
 
 def test_frequencies_are_refreshed_by_training_batches_only() -> None:
-    hypothesis = fitted(refresh_every=3)
+    hypothesis = fitted(refresh_every=0.08)  # of 300 codes: 24
     first = CENTRES[:1].repeat(8, 1)  # all in one cluster
     before = hypothesis.frequencies.clone()
     hypothesis.eval()
@@ -99,6 +102,57 @@ def test_frequencies_are_refreshed_by_training_batches_only() -> None:
     assert torch.equal(hypothesis.frequencies, before)
     hypothesis.regularizer(first)
     assert hypothesis.frequencies.max() > 0.9
+    hypothesis.regularizer(CENTRES[1:2].repeat(8, 1))
+    refreshed = hypothesis.frequencies.clone()
+    hypothesis.fit(clustered())
+    torch.testing.assert_close(hypothesis.frequencies, before)
+    for _ in range(2):
+        hypothesis.regularizer(first)
+    torch.testing.assert_close(hypothesis.frequencies, before, msg="fit() begins to count anew")
+    assert not torch.equal(refreshed, before)
+
+
+@pytest.mark.parametrize("batch_size", [4, 64])
+def test_the_frequencies_are_those_of_the_codes_since_the_last_refresh(batch_size: int) -> None:
+    """A batch counts by its codes: the last one is smaller."""
+    hypothesis = fitted(refresh_every=1 / 3).train()
+    codes = clustered(seed=4)[:100]
+    for batch in codes.split(batch_size):  # type: ignore[no-untyped-call]
+        hypothesis.regularizer(batch)
+    unit = hypothesis.unit.item()
+    mean = np.mean([naive_memberships(code, hypothesis.centroids.numpy(), unit) for code in codes.numpy()], 0)
+    np.testing.assert_allclose(hypothesis.frequencies, mean, rtol=1e-4)
+
+
+class Noting(ClusterHypothesis):
+    """Notes the frequencies that each training batch is compared with."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+        self.noted: list[tuple[float, ...]] = []
+
+    def regularizer(self, codes: Tensor) -> Tensor:
+        self.noted.append(tuple(self.frequencies.tolist()))
+        return super().regularizer(codes)
+
+
+@pytest.mark.parametrize("n_images", [24, 200])
+def test_the_frequencies_are_refreshed_within_an_epoch_of_a_small_set(n_images: int) -> None:
+    class Autoencoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(16, 2)
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return images, self.linear(images.flatten(1))
+
+    images = torch.rand(n_images, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    detector = Detector(Autoencoder(), hypothesis := Noting(), L2Distance())
+    fit(detector, images, settings=TrainingSettings(epochs=3, batch_size=4), seed=0)
+    per_epoch = n_images // 4
+    epochs = [hypothesis.noted[i : i + per_epoch] for i in range(0, 3 * per_epoch, per_epoch)]
+    assert [len(set(epoch)) for epoch in epochs] == [2, 2, 2], "from fit(), then from the first half of the epoch"
+    assert all(len(set(epoch[: per_epoch // 2])) == 1 for epoch in epochs)
 
 
 def test_a_later_fit_keeps_the_order_of_the_clusters() -> None:

@@ -74,7 +74,7 @@ def test_the_regularizer_is_energy_per_number_and_covariance_penalty() -> None:
     hypothesis = fitted(codes, energy_weight=0.7, covariance_weight=0.03)
     batch = codes[180:220]  # of both components
     small = (batch.double() / hypothesis.scale).numpy()
-    parts = hypothesis.weights.numpy(), hypothesis.means.numpy(), covariances(hypothesis.blunt_factors)
+    parts = hypothesis.weights.numpy(), hypothesis.means.numpy(), covariances(hypothesis.training_factors)
     energies = [naive_energy(code, *parts) for code in small]
     own = np.zeros((len(small), 2))
     for i, code in enumerate(small):
@@ -89,10 +89,10 @@ def test_the_regularizer_is_energy_per_number_and_covariance_penalty() -> None:
     assert hypothesis.regularizer(batch).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_blunt_covariances_are_a_tenth_wider() -> None:
+def test_the_covariances_of_the_regularizer_are_a_tenth_wider() -> None:
     hypothesis = fitted(mixture_codes())
     wider = covariances(hypothesis.factors) + 0.1 * np.eye(3)
-    np.testing.assert_allclose(covariances(hypothesis.blunt_factors), wider, rtol=1e-6)
+    np.testing.assert_allclose(covariances(hypothesis.training_factors), wider, rtol=1e-6)
 
 
 def test_training_pulls_codes_together_but_not_to_a_point() -> None:
