@@ -30,8 +30,9 @@ def seen(site: Path) -> Iterator[None]:
         patch.syspath_prepend(str(site))
         _read_again()
         yield
-    for name in [path.stem for path in site.glob("*.py")]:
-        sys.modules.pop(name, None)
+    here = {path.stem for path in site.iterdir()}
+    for name in [name for name in sys.modules if name.partition(".")[0] in here]:
+        del sys.modules[name]
     _read_again()
 
 

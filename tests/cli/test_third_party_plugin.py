@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from run_command import Ended, run
+from installed import install, seen
+from run_command import Ended, command
 from small_experiment import history, space, tuner, write
 
 MODULE = '''
@@ -33,12 +34,7 @@ squared = third_party:Squared
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an installed distribution that registers two distances."""
     folder = tmp_path_factory.mktemp("site")
-    (folder / "third_party.py").write_text(MODULE)
-    info = folder / "third_party-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    return folder
+    return install(folder, "third-party", "1.2", ENTRY_POINTS, third_party=MODULE)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +42,8 @@ def searched(site: Path) -> tuple[Ended, Path]:
     # Tanh: a decoder that ends in a relu can be dead, which is a verdict of its own.
     search_space = space(distance=["exploding", "squared"], layer1_activation=["tanh"], layer1_pooling_kernel=[1])
     file = write(site / "x.yml", searchSpace=search_space, tuner=tuner(strategy="random"), maxTrialNumber=6)
-    return run("search", file, "--output", site / "run", python_path=site), site / "run"
+    with seen(site):
+        return command("search", file, "--output", site / "run"), site / "run"
 
 
 def test_a_plugin_takes_part_without_a_change_here_and_a_crashing_one_ends_no_search(
@@ -70,7 +67,8 @@ def test_the_history_says_why_a_trial_crashed(searched: tuple[Ended, Path]) -> N
 
 
 def test_it_is_listed_with_its_distribution(site: Path) -> None:
-    lines = run("plugins", "list", python_path=site).out.splitlines()
+    with seen(site):
+        lines = command("plugins", "list").out.splitlines()
     assert f"  {'exploding':<22} third-party 1.2" in lines
     assert any(line.startswith("  l1 ") and "autoad-nni" in line for line in lines)
 
@@ -87,19 +85,16 @@ def test_it_is_listed_with_its_distribution(site: Path) -> None:
 def test_a_plugin_that_cannot_be_made_is_refused_before_anything_runs(
     tmp_path: Path, name: str, body: str | None, message: str
 ) -> None:
-    info = tmp_path / "wrong_1-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong-1\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[autoad_nni.hypotheses]\n{name} = wrong_{name}:Wrong\n")
-    if body is not None:
-        (tmp_path / f"wrong_{name}.py").write_text(body + "\n")
+    modules = {} if body is None else {f"wrong_{name}": body + "\n"}
+    install(tmp_path, "wrong-1", "1.0", f"[autoad_nni.hypotheses]\n{name} = wrong_{name}:Wrong\n", **modules)
     file = write(tmp_path / "x.yml", searchSpace=space(hypothesis=["reconstruction", name]))
-    ended = run("search", file, "--output", tmp_path / "run", python_path=tmp_path)
+    with seen(tmp_path):
+        ended = command("search", file, "--output", tmp_path / "run")
     assert ended.code == 2 and message in ended.err and ended.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_a_search_is_not_resumed_without_its_plugins(searched: tuple[Ended, Path]) -> None:
-    ended = run("search", searched[1].parent / "x.yml", "--output", searched[1], "--resume")
+    ended = command("search", searched[1].parent / "x.yml", "--output", searched[1], "--resume")
     assert ended.code == 2 and ended.err.count("\n") == 1
     assert "The distance 'exploding' is not installed. Expected third-party 1.2" in ended.err
