@@ -80,7 +80,7 @@ def _keeps_contract(registry: Registry, plugin: Any, name: str) -> bool:
     typer.echo("  ok    it can be loaded")
     checks = _checks_for(registry)
     if not checks:
-        typer.echo(f"  There are no contract checks for a {registry.noun}.")
+        typer.echo(f"  There are no contract checks for {_article(registry.noun)} {registry.noun}.")
         return True
     n_failed = [_passes(check, plugin) for check in checks].count(False)
     outcome = f"{n_failed} failed" if n_failed else "all passed"
@@ -115,3 +115,7 @@ def _passes(check: Check[Any], plugin: Any) -> bool:
         return False
     typer.echo(f"  ok    {said}")
     return True
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"

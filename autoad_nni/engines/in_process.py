@@ -171,9 +171,9 @@ class InProcessSearch:
         best = self.folder.best
         if best is None:
             return None
+        detector = self._best_detector(best)
         if self.folder.tested() is not None:  # an earlier session read the test set for this very model
             return self.folder.write_best()
-        detector = self._best_detector(best)
         figures, reason = evaluate_on_test(detector, self._task, self.request.settings)
         save_pictures(self.folder.path, detector, self._task, self.request, best.number)
         return self.folder.write_best(figures, reason)

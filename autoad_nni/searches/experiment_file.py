@@ -110,9 +110,9 @@ def _load_mapping(path: Path) -> dict[str, Any]:
         raise AutoADError(f"There is no experiment file {path}. Expected a YAML file. Check the path.")
     content = _load_yaml(path)
     if not isinstance(content, dict):
+        got = "is empty" if content is None else f"holds a {type(content).__name__}"
         raise AutoADError(
-            f"{path} holds a {type(content).__name__}. Expected a mapping with the keys of an NNI experiment. "
-            "Start from a file in experiments/."
+            f"{path} {got}. Expected a mapping with the keys of an NNI experiment. Start from a file in experiments/."
         )
     return content
 

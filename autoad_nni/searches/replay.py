@@ -60,6 +60,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         self._reopen = reopen or (lambda models: engine.submit_models(*models))
         self._models: dict[int, SampleSpace] = {}
         self._records: dict[int, TrialRecord] = {}
+        self._beyond_budget: set[int | None] = set()
         self._fault: AutoADError | None = None
         super().__init__(engine)
 
@@ -125,6 +126,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         n_left = len(still_open)
         if self._max_trials is not None:  # a smaller maximum than there are submissions: the newest stay open
             n_left = max(0, self._max_trials - (len(self._models) - len(still_open)))
+        self._beyond_budget = {model.trial_id for model in still_open[n_left:]}
         self._reopen(still_open[:n_left])
 
     def _replay_end(self, event: Mapping[str, Any]) -> None:
@@ -148,8 +150,12 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
             self._on_end(record, self._replaying)
 
     def wait_models(self, *models: SampleSpace) -> None:
-        """Wait until these (or all) models ended."""
-        self.engine.wait_models(*(models or tuple(self._models.values())))
+        """Wait until these (or all) models ended, but for those that a smaller budget leaves open."""
+        awaited = [
+            model for model in models or tuple(self._models.values()) if model.trial_id not in self._beyond_budget
+        ]
+        if awaited:
+            self.engine.wait_models(*awaited)
 
     def idle_worker_available(self) -> bool:
         """Return whether a model submitted now would run at once."""

@@ -47,7 +47,7 @@ def parse_request(words: Sequence[str], folder: Path = Path()) -> TrialRequest:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise AutoADError(f"trialCommand: {message}. Expected the options of 'autoad-nni trial'. Correct it.")
+        raise AutoADError(f"trialCommand: {message}. See 'autoad-nni trial --help'. Correct it.")
 
 
 def _unknown(word: str) -> AutoADError:

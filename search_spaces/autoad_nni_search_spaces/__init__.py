@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import autoad_nni.nni_framework  # noqa: F401
 from autoad_nni_search_spaces.autoencoder import AutoencoderSpace
 
 __all__ = ["AutoencoderSpace"]

@@ -37,9 +37,9 @@ def test_a_full_disk_is_no_crashed_trial(tmp_path: Path, n_bytes: int, named: st
     )
     assert not list(run.rglob(".*")), "no temporary file is left"
     assert command("search", file, "--output", run, "--resume").code == 0
-    assert [line["metrics"]["verdict"] for line in history(run)] == ["ok"] * 3
+    assert [line["verdict"] for line in history(run)] == ["ok"] * 3
     events = [json.loads(line) for line in (run / "state" / "journal.jsonl").read_text().splitlines()]
-    assert [event["metrics"]["verdict"] for event in events if event["event"] == "end"] == ["ok"] * 3
+    assert [event["record"]["verdict"] for event in events if event["event"] == "end"] == ["ok"] * 3
 
 
 def test_a_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:

@@ -15,20 +15,21 @@ from torch import Tensor
 from torchvision.models import vgg16
 from torchvision.models.segmentation import deeplabv3_resnet50
 
-from autoad_nni.cli.refine import _fine_form, names_of, refine_files
+from autoad_nni.cli.refine import _fine_shape, names_of, refine_files
 from autoad_nni.data import ImageShape
 from autoad_nni.errors import AutoADError
+from autoad_nni.models.scoring import Prediction
 
 
 class Brightness:
     """Scores a pixel by its brightness."""
 
-    def __init__(self, form: ImageShape) -> None:
-        self.form = form
+    def __init__(self, image_shape: ImageShape) -> None:
+        self.image_shape = image_shape
 
-    def score_map(self, images: Tensor) -> Tensor:
-        assert images.shape[1:] == self.form
-        return images.mean(1, keepdim=True)
+    def predict(self, images: Tensor) -> Prediction:
+        assert images.shape[1:] == self.image_shape
+        return Prediction(images.mean((1, 2, 3)), images.mean(1))
 
 
 def picture(path: Path, width: int = 20, height: int = 12, mode: str = "RGB") -> Path:
@@ -39,22 +40,22 @@ def picture(path: Path, width: int = 20, height: int = 12, mode: str = "RGB") ->
 
 
 def refine(
-    names: dict[Path, Path], output: Path, form: ImageShape | None = None, object_name: str | None = None
+    names: dict[Path, Path], output: Path, shape: ImageShape | None = None, object_name: str | None = None
 ) -> None:
     networks = {"classifier": tiny_classifier(), "segmenter": tiny_segmenter()}
-    refine_files(Brightness(form or ImageShape(3, 12, 20)), names, output, object_name=object_name, **networks)
+    refine_files(Brightness(shape or ImageShape(3, 12, 20)), names, output, object_name=object_name, **networks)
 
 
 @pytest.mark.parametrize(
-    ("mode", "form"), [("RGB", ImageShape(3, 12, 20)), ("L", ImageShape(1, 8, 8)), ("L", ImageShape(3, 16, 9))]
+    ("mode", "shape"), [("RGB", ImageShape(3, 12, 20)), ("L", ImageShape(1, 8, 8)), ("L", ImageShape(3, 16, 9))]
 )
-def test_a_picture_and_a_map_for_each_image(tmp_path: Path, mode: str, form: ImageShape) -> None:
+def test_a_picture_and_a_map_for_each_image(tmp_path: Path, mode: str, shape: ImageShape) -> None:
     names = {picture(tmp_path / f"{name}.png", mode=mode): Path("deep", name) for name in ("a", "b")}
-    refine(names, tmp_path / "out", form)
+    refine(names, tmp_path / "out", shape)
     written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     assert written == ["deep/a.npy", "deep/a.png", "deep/b.npy", "deep/b.png"]
     refined = np.load(tmp_path / "out" / "deep" / "a.npy", allow_pickle=False)
-    assert refined.shape == form[1:] and refined.dtype == np.float32
+    assert refined.shape == shape[1:] and refined.dtype == np.float32
     assert refined.min() >= 0 and refined.max() <= 1
     with Image.open(tmp_path / "out" / "deep" / "a.png") as drawn:
         assert drawn.width > drawn.height
@@ -81,11 +82,11 @@ def test_results_stay_below_the_output_whatever_the_paths(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("size", "form"), [((300, 200), (3, 100, 150)), ((1200, 40), (3, 32, 400)), ((40, 160), (3, 400, 100))]
+    ("size", "shape"), [((300, 200), (3, 100, 150)), ((1200, 40), (3, 32, 400)), ((40, 160), (3, 400, 100))]
 )
-def test_long_strips_are_not_blown_up(tmp_path: Path, size: tuple[int, int], form: tuple[int, ...]) -> None:
+def test_long_strips_are_not_blown_up(tmp_path: Path, size: tuple[int, int], shape: tuple[int, ...]) -> None:
     Image.new("RGB", size).save(tmp_path / "a.png")
-    assert _fine_form(tmp_path / "a.png", 100) == form
+    assert _fine_shape(tmp_path / "a.png", 100) == shape
 
 
 def test_nothing_is_left_when_a_later_image_is_broken(tmp_path: Path) -> None:

@@ -12,11 +12,14 @@ from run_command import command
 from small_experiment import SPACE, TRIAL, history, space, tuner, write
 
 from autoad_nni import __version__
-from autoad_nni.cli.trial import parse_request
 from autoad_nni.data import load_task
 from autoad_nni.models.build import build_detector
+from autoad_nni.models.scoring import Scorer
 from autoad_nni.runs.folder import RunFolder
+from autoad_nni.runs.start import RunStart
 from autoad_nni.searches.experiment_file import read_experiment
+from autoad_nni.searches.trial_options import parse_request
+from autoad_nni.trial import run as trial_run
 from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -51,29 +54,32 @@ def best_of(run: Path) -> dict[str, Any]:
 
 def test_the_history_has_a_line_per_trial(finished: Path) -> None:
     lines = history(finished)
-    assert [line["trial"] for line in lines] == list(range(TRIALS))
+    assert [line["number"] for line in lines] == list(range(TRIALS))
     for line in lines:
         assert set(line["sample"]) == set(SPACE)
         assert all(line["sample"][label] in SPACE[label] for label in SPACE)
-        metrics = line["metrics"]
         assert line["plugins"][f"distance {line['sample']['distance']}"] == f"autoad-nni {__version__}"
-        assert set(metrics) == {"default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "verdict"}
-        assert metrics["verdict"] == "ok" and metrics["default"] == metrics["auroc"]
+        assert set(line["validation"]) == {"auroc", "aupr_in", "aupr_out"}
+        assert line["verdict"] == "ok" and line["reward"] == line["validation"]["auroc"]
+        assert line["macs"] > 0 and line["parameters"] > 0 and line["detail"] == ""
     assert len({json.dumps(line["sample"]) for line in lines}) == TRIALS
-    assert len({line["metrics"]["default"] for line in lines}) > 2
+    assert len({line["reward"] for line in lines}) > 2
 
 
 def test_the_best_is_the_best_of_the_history(finished: Path) -> None:
     best, lines = best_of(finished), history(finished)
-    winner = max(lines, key=lambda line: line["metrics"]["default"])
-    assert best["trial"] == winner["trial"] and best["sample"] == winner["sample"]
-    assert best["reward"] == winner["metrics"]["default"] == best["validation"]["auroc"]
-    assert set(best["test"]) == {"auroc", "aupr_in", "aupr_out"}
-    assert best["test"] != {name: best["validation"][name] for name in best["test"]}
-    assert (best["n_trials"], best["verdicts"]) == (TRIALS, {"ok": TRIALS})
-    assert best["plugins"] == lines[best["trial"]]["plugins"]
-    assert best["summary"]["hypothesis"] == {"reconstruction": {"trials": TRIALS, "ok": TRIALS, "best": best["reward"]}}
-    assert (best["experiment"], best["seed"]) == ("small.yml", 0) and best["strategy"] == "autoad"
+    winner = max(lines, key=lambda line: line["reward"])
+    assert {name: value for name, value in best["trial"].items() if name != "seconds"} == winner
+    assert set(best["test"]) == {"auroc", "aupr_in", "aupr_out"} and best["test_detail"] == ""
+    assert best["test"] != best["trial"]["validation"]
+    assert best["image_shape"] == [1, 8, 8]
+    assert best["request"] == parse_request(TRIAL.split()[2:]).options()
+    search = best["search"]
+    assert (search["experiment"], search["strategy"], search["seed"]) == ("small.yml", "autoad", 0)
+    assert (search["summary"]["trials"], search["summary"]["verdicts"]) == (TRIALS, {"ok": TRIALS})
+    assert search["summary"]["choices"]["hypothesis"] == {
+        "reconstruction": {"trials": TRIALS, "ok": TRIALS, "best": winner["reward"]}
+    }
 
 
 def test_the_weights_are_those_of_the_best_trial(finished: Path, file: Path) -> None:
@@ -82,16 +88,15 @@ def test_the_weights_are_those_of_the_best_trial(finished: Path, file: Path) -> 
     best = best_of(finished)
     request = parse_request(read_experiment(file).trial_arguments)
     task = load_task(request.task)
-    detector = build_detector(best["sample"], channels=task.channels)
+    detector = build_detector(best["trial"]["sample"], channels=task.channels)
     detector.load_state_dict(load_file(finished / "best.safetensors"))
-    validation = {name: best["validation"][name] for name in ("auroc", "aupr_in", "aupr_out")}
-    assert evaluate(detector, task.validation) == validation
-    assert evaluate(detector, task.test) == best["test"]
+    assert evaluate(Scorer(detector.eval()), task.validation) == best["trial"]["validation"]
+    assert evaluate(Scorer(detector), task.test) == best["test"]
 
 
 def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
-        "history.jsonl", "best.json", "best.safetensors", "state", "tensorboard"
+        "history.jsonl", "best.json", "best.safetensors", "started.json", "state", "tensorboard"
     }  # fmt: skip
     assert sorted(path.name for path in (finished / "state").iterdir()) == ["iterations.jsonl", "journal.jsonl", "lock"]
 
@@ -99,7 +104,8 @@ def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
 def test_the_journal_has_every_submission_and_every_end(finished: Path) -> None:
     events = [json.loads(line) for line in (finished / "state" / "journal.jsonl").read_text().splitlines()]
     assert Counter(event["event"] for event in events) == {"search": 1, "submit": TRIALS, "end": TRIALS}
-    assert events[0]["strategy"] == "autoad" and events[0]["trial_arguments"] == TRIAL.split()[2:]
+    assert events[0]["strategy"] == "autoad"
+    assert events[2]["record"]["number"] == 0 and events[2]["record"]["sample"] == events[1]["sample"]
 
 
 def scalars_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -110,7 +116,7 @@ def scalars_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_tensorboard_shows_the_search_and_each_trial(finished: Path) -> None:
-    rewards = [line["metrics"]["default"] for line in history(finished)]
+    rewards = [line["reward"] for line in history(finished)]
     search = scalars_of(finished / "tensorboard" / "search")
     assert {tag for tag in search if "/" not in tag} == {"reward", "best"}
     assert search["reward"] == [(i, pytest.approx(reward)) for i, reward in enumerate(rewards, 1)]
@@ -125,7 +131,7 @@ def test_what_the_strategy_tells_is_kept_and_shown(finished: Path, run: Path, fi
     kept = [json.loads(line) for line in (finished / "state" / "iterations.jsonl").read_text().splitlines()]
     assert [row["iteration"] for row in kept] == [1, 2]  # batches of five: of eight trials, two
     assert {"reward", "best", "baseline", "entropy", "intrinsic", "kl_prior", "kl_sharpening"} <= set(kept[0])
-    rewards = {json.dumps(line["sample"]): line["metrics"]["default"] for line in history(finished)}
+    rewards = {json.dumps(line["sample"]): line["reward"] for line in history(finished)}
     remembered = {json.dumps(entry["sample"]): entry["reward"] for entry in kept[1]["buffer"]}
     assert remembered == rewards and len(remembered) == TRIALS  # the buffer has room for ten
     search = scalars_of(finished / "tensorboard" / "search")
@@ -140,11 +146,11 @@ def test_what_the_strategy_tells_is_kept_and_shown(finished: Path, run: Path, fi
 
 def test_the_screen_shows_progress_the_best_model_and_where_it_is(finished: Path) -> None:
     out, best = (finished.parent / "stdout.txt").read_text(), best_of(finished)
-    assert f"{TRIALS}/{TRIALS}" in out and f"best {best['reward']:.4f}" in out
+    assert f"{TRIALS}/{TRIALS}" in out and f"best auroc {best['trial']['reward']:.4f}" in out
     assert f"{TRIALS} trials: {TRIALS} ok" in out
-    assert f"best: trial {best['trial']}, validation reward {best['reward']:.4f}" in out
+    assert f"best: trial {best['trial']['number']}, auroc {best['trial']['reward']:.4f} on validation" in out
     assert f"auroc {best['test']['auroc']:.4f}" in out
-    for label, value in best["sample"].items():
+    for label, value in best["trial"]["sample"].items():
         assert f"  {label}: {value}" in out
     assert out.endswith(f"written to {finished}/best.json\n"), "no pictures of digits among photographs"
 
@@ -166,7 +172,9 @@ def test_a_folder_in_which_a_search_runs_is_not_touched(run: Path, file: Path, w
     with journal.open("ab") as other:
         other.write(b'{"event": "sub')  # what the other search is writing
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    with closing(RunFolder(run, resume=True)):
+    start = RunStart.read(run)
+    assert start is not None
+    with closing(RunFolder(run, start, resume=True)):
         ended = command("search", file, "--output", run, *words)
         assert ended.code == 2 and ended.err.count("\n") == 1
         assert (f"another search runs in {run}." if words else "holds a search already") in ended.err
@@ -180,12 +188,52 @@ def test_resuming_a_finished_search_changes_nothing(run: Path, file: Path) -> No
     assert {name: (run / name).read_bytes() for name in before} == before
 
 
+def test_the_test_set_is_read_once_in_the_life_of_a_search(
+    run: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_again(*arguments: Any) -> Any:
+        raise AssertionError("the test set is read again")
+
+    before = best_of(run)
+    monkeypatch.setattr("autoad_nni.engines.in_process.evaluate_on_test", read_again)
+    assert command("search", file, "--output", run, "--resume").code == 0
+    assert best_of(run) == before
+
+
+@pytest.mark.parametrize("number", [0, TRIALS - 1])
+def test_a_trial_of_a_search_is_repeated_without_its_options(finished: Path, number: int) -> None:
+    ended = command("trial", "--run", finished, "--number", number)
+    assert ended.code == 0, ended
+    repeated = json.loads(ended.out)
+    del repeated["seconds"]
+    assert {"number": number, **repeated} == history(finished)[number]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--number", TRIALS], f"has no trial {TRIALS}. Expected one of its trials: 0 to {TRIALS - 1}."),
+        ([], "Expected --run and --number together."),
+        (["--number", 0, "--epochs", 3], "--run comes with --epochs. Expected the sample and the options of that"),
+        (["--number", 0, "--sample", "x.json"], "--run comes with --sample."),
+    ],
+)
+def test_a_trial_of_a_search_that_cannot_be_repeated(finished: Path, words: list[Any], message: str) -> None:
+    ended = command("trial", "--run", finished, *words)
+    assert ended.code == 2 and message in ended.err and ended.err.count("\n") == 1
+
+
+def test_a_folder_without_a_search_has_no_trial(tmp_path: Path) -> None:
+    ended = command("trial", "--run", tmp_path, "--number", 0)
+    assert ended.code == 2 and f"{tmp_path} holds no search." in ended.err and "Correct --run." in ended.err
+
+
 def test_more_trials_go_on_from_a_finished_search(finished: Path, file: Path, tmp_path: Path) -> None:
     """Also when the smaller budget ended within a batch of the strategy."""
     run = tmp_path / "run"
     assert command("search", file, "--output", run, "--trials", 4).code == 0
     assert history(run) == history(finished)[:4]
-    assert best_of(run)["n_trials"] == 4
+    assert best_of(run)["search"]["summary"]["trials"] == 4
     assert command("search", file, "--output", run, "--trials", TRIALS, "--resume").code == 0
     assert history(run) == history(finished)
     iterations = [(folder / "state" / "iterations.jsonl").read_text() for folder in (run, finished)]
@@ -197,6 +245,7 @@ def test_more_trials_go_on_from_a_finished_search(finished: Path, file: Path, tm
 def test_fewer_trials_than_there_are_forget_none(run: Path, finished: Path, file: Path) -> None:
     ended = command("search", file, "--output", run, "--trials", 1, "--resume")
     assert ended.code == 0 and f"{TRIALS}/{TRIALS}" in ended.out and f"{TRIALS}/1" not in ended.out
+    assert f"{TRIALS} trials have ended already, --trials is 1: none is run." in ended.out
     assert history(run) == history(finished) and best_of(run) == best_of(finished)
 
 
@@ -206,7 +255,7 @@ def test_the_same_seed_gives_the_same_trials_and_another_one_others(finished: Pa
     assert history(tmp_path / "same") == history(finished)[:5]
     samples = [line["sample"] for line in history(tmp_path / "other")]
     assert samples != [line["sample"] for line in history(finished)[:5]]
-    assert best_of(tmp_path / "other")["seed"] == 1
+    assert best_of(tmp_path / "other")["search"]["seed"] == 1
 
 
 def test_resume_in_a_folder_that_is_not_there_begins(file: Path, tmp_path: Path) -> None:
@@ -221,7 +270,7 @@ def test_resume_in_a_folder_that_is_not_there_begins(file: Path, tmp_path: Path)
         ({"tuner": tuner(seed=1)}, "seed = 0, this search has 1"),
         ({"tuner": tuner(strategy="random")}, 'strategy = "autoad", this search has "random"'),
         ({"searchSpace": space(distance=["l2", "l1"])}, "search_space, distance = "),
-        ({"trialCommand": f"{TRIAL} --seed 1"}, "trial_arguments = "),
+        ({"trialCommand": f"{TRIAL} --seed 1"}, "began with --seed its default, now it is --seed 1"),
     ],
 )
 def test_resuming_another_search_is_refused(run: Path, tmp_path: Path, change: dict[str, Any], named: str) -> None:
@@ -233,9 +282,9 @@ def test_resuming_another_search_is_refused(run: Path, tmp_path: Path, change: d
 
 @pytest.mark.parametrize("plugin", ["distance l2", "data set photos"])
 def test_a_search_goes_on_with_the_plugins_it_began_with(run: Path, file: Path, plugin: str) -> None:
-    journal = run / "state" / "journal.jsonl"
+    start = run / "started.json"
     ours = f'"{plugin}": "autoad-nni {__version__}"'
-    journal.write_text(journal.read_text().replace(ours, f'"{plugin}": "third-party 0.9"', 1))
+    start.write_text(start.read_text().replace(ours, f'"{plugin}": "third-party 0.9"', 1))
     noun, _, name = plugin.rpartition(" ")
     ended = command("search", file, "--output", run, "--resume")
     assert ended.code == 2 and ended.err.count("\n") == 1
@@ -247,7 +296,7 @@ def test_a_kill_between_the_journal_and_the_rest_loses_nothing(run: Path, finish
     lines = (run / "history.jsonl").read_bytes().splitlines(keepends=True)
     (run / "history.jsonl").write_bytes(b"".join(lines[:-1]))
     (run / "best.json").unlink()
-    best = best_of(finished)["trial"]
+    best = best_of(finished)["trial"]["number"]
     (run / "best.safetensors").rename(run / "state" / f"trial-{best:04d}.safetensors")
     assert command("search", file, "--output", run, "--resume").code == 0
     assert history(run) == history(finished) and best_of(run) == best_of(finished)
@@ -285,14 +334,14 @@ def test_a_search_in_which_no_trial_ends_well_says_so(tmp_path: Path) -> None:
     assert ended.code == 1
     assert "3 trials: 3 over_macs" in ended.out
     assert ended.err == (
-        "no trial ended well of 3 trials: 3 over_macs. Expected one with the verdict ok. Add --resume with a larger "
+        "autoad-nni: no trial ended well of 3 trials: 3 over_macs. Expected one with the verdict ok. Add --resume with a larger "
         "--trials, or raise --max-macs in trialCommand and start anew. "
         f"{tmp_path}/run/history.jsonl says why for each.\n"
     )
     assert not (tmp_path / "run" / "best.json").exists()
     for line in history(tmp_path / "run"):
-        assert line["metrics"]["verdict"] == "over_macs" and line["metrics"]["default"] == 0.0
-        assert "--max-macs is 1" in line["detail"]
+        assert line["verdict"] == "over_macs" and line["reward"] == 0.0
+        assert "the limit is 1." in line["detail"]
     written = (tmp_path / "run" / "history.jsonl").read_bytes()
     (tmp_path / "run" / "history.jsonl").unlink()
     assert command("search", file, "--output", tmp_path / "run", "--resume").code == 1
@@ -316,18 +365,23 @@ def test_a_model_that_fails_on_the_test_images_keeps_its_place(
 ) -> None:
     """As images of another kind can make it: validation was in order."""
 
-    def fail(*arguments: object) -> dict[str, float]:
-        raise RejectedTrial(Verdict.NON_FINITE, "1 of 40 scores are infinite or undefined.")
+    real = trial_run.evaluate
 
-    monkeypatch.setattr("autoad_nni.runs.best.score_test", fail)
+    def fail_on_test(scorer: Any, images: Any, *, normal: Any = None, max_seconds: Any = None) -> dict[str, float]:
+        if normal is not None:
+            raise RejectedTrial(Verdict.NON_FINITE, "1 of 40 scores are infinite or undefined.")
+        return real(scorer, images, max_seconds=max_seconds)
+
+    monkeypatch.setattr(trial_run, "evaluate", fail_on_test)
+    (run / "best.json").unlink()  # or the test set would not be read again
     ended = command("search", file, "--output", run, "--resume")
     assert (ended.code, ended.err) == (0, "")
     verdict = "non_finite: 1 of 40 scores are infinite or undefined."
-    assert f"test (read once, for this model): no figures, {verdict}" in ended.out
+    assert f"on test (read once, for this model): no figures, {verdict}" in ended.out
     best = best_of(run)
-    assert best["test"] is None and best["test_verdict"] == verdict
+    assert best["test"] is None and best["test_detail"] == verdict
     by_hand = command("trial", *TRIAL.split()[2:], "--sample", run / "best.json", "--test")
-    assert by_hand.code == 0 and json.loads(by_hand.out)["test_verdict"] == verdict
+    assert by_hand.code == 0 and json.loads(by_hand.out)["test_detail"] == verdict
 
 
 def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path) -> None:
@@ -336,7 +390,7 @@ def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path) -> 
     ended = history(tmp_path / "run")
     assert 1 <= len(ended) <= 3
     assert command("search", file, "--output", tmp_path / "run", "--resume").code == 0
-    assert history(tmp_path / "run") == ended, "the time of earlier sittings counts"
+    assert history(tmp_path / "run") == ended, "the time of earlier sessions counts"
 
 
 @pytest.mark.parametrize("strategy", ["random", "grid_search", "regularized_evolution"])
@@ -369,6 +423,6 @@ def test_a_relative_root_means_the_same_as_under_nnictl(tmp_path: Path) -> None:
     # Other images, other split: rewards that do not compare.
     (tmp_path / "images" / "good" / "7.png").unlink()
     ended = command("search", file, "--output", tmp_path / "run", "--trials", "3", "--resume")
-    assert ended.code == 2 and "was recorded with images = " in ended.err and len(ended.err.splitlines()) == 1
-    assert "The images have changed." in ended.err
+    assert ended.code == 2 and "began with images with the digest" in ended.err and len(ended.err.splitlines()) == 1
+    assert "the images have changed." in ended.err
     assert len(history(tmp_path / "run")) == 2

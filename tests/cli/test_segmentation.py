@@ -19,7 +19,7 @@ from PIL import Image
 
 from autoad_nni.data import TaskOptions, load_task
 from autoad_nni.metrics.pixel import aupro
-from autoad_nni.runs.best import load_best
+from autoad_nni.runs.model import load
 from autoad_nni.trial.evaluate import MAP_METRICS
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -40,9 +40,11 @@ def test_mvtec_runs_on_a_miniature_set(tmp_path: Path) -> None:
     ended = command("search", shortened("mvtec.yml", tmp_path, trials=4), "--output", tmp_path / "run")
     assert ended.code == 0, ended.err
     best = json.loads((tmp_path / "run" / "best.json").read_text())
-    assert best["model"]["form"] == [3, 224, 224]
-    assert all(0 <= best[part][name] <= 1 for part in ("validation", "test") for name in MAP_METRICS)
-    assert best["reward"] == best["validation"]["aupro"] > 0.3  # black and white squares on grey stripes
+    assert best["image_shape"] == [3, 224, 224]
+    assert all(0 <= part[name] <= 1 for part in (best["trial"]["validation"], best["test"]) for name in MAP_METRICS)
+    assert (
+        best["trial"]["reward"] == best["trial"]["validation"]["aupro"] > 0.3
+    )  # black and white squares on grey stripes
 
     assert ended.out.endswith(
         f"written to {tmp_path}/run/best.json\nhow it works on test images: {tmp_path}/run/pictures.png\n"
@@ -57,10 +59,10 @@ def test_mvtec_runs_on_a_miniature_set(tmp_path: Path) -> None:
         assert min(sheet.size) > 224
 
     # What was kept is the model that was scored.
-    model = load_best(tmp_path / "run")
+    model = load(tmp_path / "run")
     task = load_task(TaskOptions(data="mvtec", root=tmp_path / "data" / "mvtec", category="bottle", image_size=224))
     assert task.test.masks is not None
-    assert aupro(task.test.masks.numpy(), model.score_map(task.test.images)[:, 0].numpy()) == best["test"]["aupro"]
+    assert aupro(task.test.masks.numpy(), model.predict(task.test.images).anomaly_map.numpy()) == best["test"]["aupro"]
 
 
 @pytest.mark.parametrize("name", ["mvtec.yml"])
@@ -83,7 +85,7 @@ def test_textures_run_under_nnictl_and_leave_a_model_and_pictures(tmp_path: Path
     folder = tmp_path / "nni-experiments" / done.stdout.split("autoad-nni launch --view ")[1].split()[0]
     assert f"how it works on test images: {folder}/pictures.png\n" in done.stdout
     best = json.loads((folder / "best.json").read_text())
-    assert best["n_trials"] == 3 and best["test"]["aupro"] > 0.15  # chance
+    assert best["search"]["summary"]["trials"] == 3 and best["test"]["aupro"] > 0.15  # chance
     assert len(list((folder / "pictures").rglob("*.png"))) == 36 and (folder / "pictures.png").exists()
-    assert load_best(folder).score_map(torch.rand(1, 1, 128, 128)).shape == (1, 1, 128, 128)
+    assert load(folder).predict(torch.rand(1, 1, 128, 128)).anomaly_map.shape == (1, 128, 128)
     shutil.rmtree(folder)

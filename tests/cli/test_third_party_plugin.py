@@ -51,7 +51,7 @@ def test_a_plugin_takes_part_without_a_change_here_and_a_crashing_one_ends_no_se
 ) -> None:
     ended, folder = searched
     assert (ended.code, ended.err) == (0, "")
-    verdicts = [(line["sample"]["distance"], line["metrics"]["verdict"]) for line in history(folder)]
+    verdicts = [(line["sample"]["distance"], line["verdict"]) for line in history(folder)]
     assert len(verdicts) == 6
     assert set(verdicts) == {("exploding", "crashed"), ("squared", "ok")}
     for line in history(folder):
@@ -61,9 +61,9 @@ def test_a_plugin_takes_part_without_a_change_here_and_a_crashing_one_ends_no_se
 
 
 def test_the_history_says_why_a_trial_crashed(searched: tuple[Ended, Path]) -> None:
-    crashed = [line for line in history(searched[1]) if line["metrics"]["verdict"] == "crashed"]
-    assert all(line["detail"] == "RuntimeError: boom,\nin two lines" for line in crashed)
-    assert all("detail" not in line for line in history(searched[1]) if line not in crashed)
+    crashed = [line for line in history(searched[1]) if line["verdict"] == "crashed"]
+    assert all(line["detail"] == "RuntimeError: boom, in two lines" for line in crashed)
+    assert all(line["detail"] == "" for line in history(searched[1]) if line not in crashed)
 
 
 def test_it_is_listed_with_its_distribution(site: Path) -> None:

@@ -33,9 +33,11 @@ def plain(sample: Path) -> dict[str, Any]:
 
 
 def test_the_metrics_of_a_trial(plain: dict[str, Any]) -> None:
-    assert set(plain) == {"default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "verdict", "plugins"}
+    parts = {"sample", "verdict", "reward", "validation", "macs", "parameters", "plugins", "detail"}
+    assert set(plain) == parts and set(plain["validation"]) == {"auroc", "aupr_in", "aupr_out"}
+    assert plain["sample"] == SAMPLE and plain["detail"] == ""
     assert plain["plugins"]["hypothesis reconstruction"] == f"autoad-nni {__version__}"
-    assert plain["verdict"] == "ok" and plain["default"] == plain["auroc"]
+    assert plain["verdict"] == "ok" and plain["reward"] == plain["validation"]["auroc"]
     # 3 x 3 kernels from 1 to 3 channels and back, on 8 x 8 pixels, and a bias each.
     assert (plain["macs"], plain["parameters"]) == (64 * 54, 54 + 3 + 1)
 
@@ -45,7 +47,7 @@ def test_the_figures_of_each_epoch_come_on_stderr(sample: Path) -> None:
     epochs = [json.loads(line) for line in ended.err.splitlines()]
     assert len(epochs) == 3
     assert all(set(epoch) == {"default", "loss", "auroc", "aupr_in", "aupr_out"} for epoch in epochs)
-    assert epochs[-1]["auroc"] == metrics_of(ended)["auroc"]
+    assert epochs[-1]["auroc"] == metrics_of(ended)["validation"]["auroc"]
     assert epochs[-1]["loss"] < epochs[0]["loss"]
 
 
@@ -66,8 +68,8 @@ def test_the_test_set_is_read_on_demand_only(sample: Path, plain: dict[str, Any]
 @pytest.mark.parametrize("reward", ["auroc", "aupr_in", "aupr_out"])
 def test_the_reward_is_the_metric_that_was_asked_for(sample: Path, plain: dict[str, Any], reward: str) -> None:
     metrics = metrics_of(command("trial", *WORDS, "--reward", reward, "--sample", sample))
-    assert metrics["default"] == plain[reward]
-    assert {**metrics, "default": plain["default"]} == plain
+    assert metrics["reward"] == plain["validation"][reward]
+    assert {**metrics, "reward": plain["reward"]} == plain
 
 
 def test_a_model_that_costs_too_much_is_refused_before_training(sample: Path) -> None:
@@ -76,11 +78,13 @@ def test_a_model_that_costs_too_much_is_refused_before_training(sample: Path) ->
     metrics = metrics_of(ended)
     assert len(metrics.pop("plugins")) == 5
     assert metrics == {
-        "default": 0.0,
+        "sample": SAMPLE,
+        "reward": 0.0,
+        "validation": {},
         "macs": 64 * 54,
         "parameters": 58,
         "verdict": "over_macs",
-        "detail": "3,456 multiply-adds for one image, --max-macs is 3,455",
+        "detail": "3,456 multiply-adds for one image, the limit is 3,455.",
     }
     assert metrics_of(command("trial", *WORDS, "--max-macs", 64 * 54, "--sample", sample))["verdict"] == "ok"
 
@@ -103,7 +107,7 @@ def test_a_recorded_sample_runs_with_the_recorded_plugins_only(
 
 def test_a_trial_that_takes_too_long_is_stopped(sample: Path) -> None:
     metrics = metrics_of(command("trial", *WORDS, "--max-seconds", 1e-6, "--sample", sample))
-    assert (metrics["default"], metrics["verdict"]) == (0.0, "over_time")
+    assert (metrics["reward"], metrics["verdict"]) == (0.0, "over_time")
 
 
 def test_the_paper_preset_trains_differently(sample: Path, plain: dict[str, Any]) -> None:
@@ -115,7 +119,7 @@ def test_images_are_resized(sample: Path) -> None:
 
 
 def test_a_sample_may_lie_in_a_best_json(sample: Path, plain: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "best.json").write_text(json.dumps({"trial": 3, "reward": 0.5, "sample": SAMPLE}))
+    (tmp_path / "best.json").write_text(json.dumps({"trial": {"number": 3, "reward": 0.5, "sample": SAMPLE}}))
     assert metrics_of(command("trial", *WORDS, "--sample", tmp_path / "best.json")) == plain
 
 

@@ -68,16 +68,16 @@ def metrics_of(ended: Ended) -> dict[str, Any]:
 def test_the_metrics_of_maps_for_validation_and_test(root: Path, sample: Path, words: tuple[object, ...]) -> None:
     ended = trial(root, sample, *words, "--reward", "aupro", "--test")
     metrics = metrics_of(ended)
-    assert metrics["verdict"] == "ok" and metrics["default"] == metrics["aupro"]
-    assert set(metrics) == {"default", *REWARDS, "macs", "parameters", "verdict", "plugins", "test"}
-    assert list(metrics["test"]) == list(REWARDS)
-    assert all(0 <= part[name] <= 1 for part in (metrics, metrics["test"]) for name in REWARDS)
-    assert metrics["test"] != {name: metrics[name] for name in REWARDS}
+    assert metrics["verdict"] == "ok" and metrics["reward"] == metrics["validation"]["aupro"]
+    validation, test = metrics["validation"], metrics["test"]
+    assert list(validation) == list(test) == list(REWARDS)
+    assert all(0 <= part[name] <= 1 for part in (validation, test) for name in REWARDS)
+    assert test != validation
     assert metrics["macs"] == (PATCH if words else SIDE) ** 2 * 27 + (6 if words else 11) ** 2 * 27
     epochs = [json.loads(line) for line in ended.err.splitlines()]
     assert [set(epoch) for epoch in epochs] == [{"default", "loss", *REWARDS}] * 2
     assert all(epoch["default"] == epoch["aupro"] for epoch in epochs)
-    assert {name: epochs[-1][name] for name in REWARDS} == {name: metrics[name] for name in REWARDS}
+    assert {name: epochs[-1][name] for name in REWARDS} == validation
     # The same trial again, from the cache of images.
     assert metrics_of(trial(root, sample, *words, "--reward", "aupro", "--test")) == metrics
 
@@ -95,8 +95,9 @@ def test_smoothing_and_reward_are_taken_over(root: Path, sample: Path) -> None:
         for words in ((), ("--smoothing", SIDE / 56), ("--smoothing", 0, "--reward", "rpro"))
     )
     assert default == own
-    assert sharp["pixel_auroc"] != default["pixel_auroc"] and sharp["auroc"] == default["auroc"]
-    assert sharp["default"] == sharp["rpro"] and default["default"] == default["auroc"]
+    smoothed, exact = default["validation"], sharp["validation"]
+    assert exact["pixel_auroc"] != smoothed["pixel_auroc"] and exact["auroc"] == smoothed["auroc"]
+    assert sharp["reward"] == exact["rpro"] and default["reward"] == smoothed["auroc"]
 
 
 def test_a_model_that_needs_too_much_memory_is_refused(root: Path, tmp_path: Path) -> None:
@@ -104,9 +105,9 @@ def test_a_model_that_needs_too_much_memory_is_refused(root: Path, tmp_path: Pat
     (tmp_path / "wide.json").write_text(json.dumps(wide))
     ended = trial(root, tmp_path / "wide.json", "--max-memory", 8, "--test")
     metrics = metrics_of(ended)
-    assert (metrics["verdict"], metrics["default"]) == ("over_memory", 0.0)
-    assert "--max-memory is 8 MB" in metrics["detail"]
-    assert ended.err == "" and "test" not in metrics and not set(REWARDS) & set(metrics)
+    assert (metrics["verdict"], metrics["reward"]) == ("over_memory", 0.0)
+    assert "the limit is 8 MB" in metrics["detail"]
+    assert ended.err == "" and "test" not in metrics and metrics["validation"] == {}
 
 
 def fault(ended: Ended) -> str:
@@ -137,7 +138,7 @@ def test_a_reward_from_masks_without_masks(root: Path, sample: Path, tmp_path: P
         assert f"--reward is {reward}, and folder/tile vs defects has no masks of defects." in message
         assert "Expected a ground_truth folder" in message and "give --reward auroc" in message
     metrics = metrics_of(trial(tmp_path, sample, "--test"))
-    assert set(metrics["test"]) == set(IMAGE_METRICS) and not set(MAP_METRICS) & set(metrics)
+    assert set(metrics["test"]) == set(metrics["validation"]) == set(IMAGE_METRICS)
 
 
 def test_wrong_masks_and_a_missing_set_are_one_line(root: Path, sample: Path, tmp_path: Path) -> None:

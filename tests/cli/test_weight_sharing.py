@@ -14,6 +14,7 @@ from safetensors import safe_open
 from small_experiment import SAMPLE, TRIAL, history, write
 
 from autoad_nni.searches.replay import JournalMiddleware
+from autoad_nni.trial.record import TrialRecord
 
 TRIALS = 6
 ALONE = TRIAL.replace("--epochs 1", "--epochs 6")  # so that more training shows
@@ -51,7 +52,7 @@ def weights(run: Path) -> dict[str, tuple[dict[str, str], dict[str, Any]]]:
 
 
 def rewards(run: Path) -> list[float]:
-    return [line["metrics"]["default"] for line in history(run)]
+    return [line["reward"] for line in history(run)]
 
 
 def operations(sample: dict[str, Any]) -> set[str]:
@@ -63,7 +64,7 @@ def operations(sample: dict[str, Any]) -> set[str]:
 
 def test_there_is_one_file_per_operation_that_was_trained(finished: Path) -> None:
     trained = [operations(line["sample"]) for line in history(finished)]
-    assert all(line["metrics"]["verdict"] == "ok" for line in history(finished))
+    assert all(line["verdict"] == "ok" for line in history(finished))
     files = weights(finished)
     assert len(files) == len(set().union(*trained)) and all(name.endswith(".safetensors") for name in files)
     assert max(Counter(name for names in trained for name in names).values()) > 1, "or nothing was shared"
@@ -71,7 +72,7 @@ def test_there_is_one_file_per_operation_that_was_trained(finished: Path) -> Non
 
 def test_sharing_changes_the_results_of_later_trials_only(finished: Path, alone: Path) -> None:
     first, first_alone = history(finished)[0], history(alone)[0]
-    assert (first["sample"], first["metrics"]) == (first_alone["sample"], first_alone["metrics"])
+    assert first == first_alone
     assert rewards(finished) != rewards(alone)
     assert not (alone / "state" / "shared_weights").exists()
 
@@ -90,16 +91,16 @@ def test_a_killed_search_goes_on_to_the_same_end(
 ) -> None:
     """Killed in trial 3, before its end is in the journal."""
     run, before = tmp_path / "run", tmp_path / "before"
-    real = JournalMiddleware.report_metrics
+    real = JournalMiddleware.take
 
-    def killed(self: JournalMiddleware, model: Any, metrics: Any) -> None:
-        if model.trial_id == 3:
+    def killed(self: JournalMiddleware, record: TrialRecord) -> None:
+        if record.number == 3:
             raise KeyboardInterrupt
         shutil.copytree(run / "state" / "shared_weights", before, dirs_exist_ok=True)
-        real(self, model, metrics)
+        real(self, record)
 
     with monkeypatch.context() as patch:
-        patch.setattr(JournalMiddleware, "report_metrics", killed)
+        patch.setattr(JournalMiddleware, "take", killed)
         assert command("search", file, "--output", run).code == 130
     assert len(history(run)) == 3
     assert any(metadata["trial"] == "3" for metadata, _ in weights(run).values())
@@ -115,7 +116,7 @@ def test_a_killed_search_goes_on_to_the_same_end(
 def test_a_search_is_resumed_with_the_sharing_it_began_with(finished: Path, alone: Path, file: Path) -> None:
     for run, other in ((finished, file.with_name("alone.yml")), (alone, file)):
         ended = command("search", other, "--output", run, "--trials", 9, "--resume")
-        assert ended.code == 2 and "was recorded with trial_arguments = " in ended.err
+        assert ended.code == 2 and "began with --weight-sharing" in ended.err
         assert len(ended.err.splitlines()) == 1
 
 
@@ -125,7 +126,7 @@ def test_a_spoilt_file_is_named_in_the_history(finished: Path, file: Path, tmp_p
         path.write_bytes(b"spoilt")
     assert command("search", file, "--output", run, "--trials", TRIALS + 1, "--resume").code == 0
     last = history(run)[-1]
-    assert last["metrics"]["verdict"] == "crashed"
+    assert last["verdict"] == "crashed"
     assert f"AutoADError: {run}/state/shared_weights/" in last["detail"] and "cannot be read" in last["detail"]
 
 
