@@ -334,8 +334,8 @@ def test_a_search_in_which_no_trial_ends_well_says_so(tmp_path: Path) -> None:
     assert ended.code == 1
     assert "3 trials: 3 over_macs" in ended.out
     assert ended.err == (
-        "autoad-nni: no trial ended well of 3 trials: 3 over_macs. Expected one with the verdict ok. Add --resume with a larger "
-        "--trials, or raise --max-macs in trialCommand and start anew. "
+        "autoad-nni: no trial ended well of 3 trials: 3 over_macs. Expected one with the verdict ok. Add --resume "
+        "with a larger --trials, or raise --max-macs in trialCommand and start anew. "
         f"{tmp_path}/run/history.jsonl says why for each.\n"
     )
     assert not (tmp_path / "run" / "best.json").exists()
