@@ -33,7 +33,6 @@ def run_sample(
 
     ``shared`` is used if the request asks for weight sharing.
     """
-
     def on_epoch(epoch: int, loss: float, validation: dict[str, float]) -> None:
         scalars.add(epoch, {"loss/train": loss, **{f"validation/{k}": v for k, v in validation.items()}})
         report({"default": validation[request.settings.reward], "loss": loss, **validation})

@@ -19,11 +19,13 @@ gamma 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from benchmarks.strategies.specs import Spec
 from benchmarks.strategies.tuning import tune
 
 SEEDS = range(1000, 1020)  # the comparison reports 0 to 49
-SETTINGS: tuple[dict[str, float], ...] = (
+SETTINGS: tuple[Mapping[str, float], ...] = (
     {},  # NNI's: n_startup_jobs 20, n_ei_candidates 24, linear_forgetting 25, prior_weight 1, gamma 0.25
     *({"n_startup_jobs": jobs} for jobs in (4, 5, 8, 10, 15)),
     *({"n_startup_jobs": jobs, "n_ei_candidates": drawn} for jobs in (5, 10, 15) for drawn in (2, 4, 8)),
