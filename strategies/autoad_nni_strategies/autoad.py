@@ -82,10 +82,10 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
     Differs from / not given by the paper: shared child weights (Eq. 3) are up to the trials, not to the strategy;
     everything that `Settings` says is not given; candidates found by resampling or by the filter count as if the
     policy had drawn them at once. Imitation learns from the whole buffer, not from a part of it (line 19), and each of
-    its steps is sharpened and held by the prior as those of REINFORCE are. The baseline of REINFORCE
-    averages the rewards that it is given, intrinsic ones included. The outputs of the best candidates are not fed back
-    (`controller`), and the likelihood of L_explore is weighted by advantages (`learner`). Fixed: the prior and sigma_0 (`posterior`), the step and the scale of the intrinsic reward
-    (`curiosity`).
+    its steps is sharpened and held by the prior as those of REINFORCE are. The baseline of REINFORCE averages the
+    rewards that it is given, intrinsic ones included. The outputs of the best candidates are not fed back
+    (`controller`), and the likelihood of L_explore is weighted by advantages (`learner`). Fixed: the prior and sigma_0
+    (`posterior`), the step and the scale of the intrinsic reward (`curiosity`).
 
     Time: 25 to 30 ms per trial in a search of 200 trials over 20 decisions, more towards its end. The predictor is
     fitted to at most 400 results, half of them the best and half the newest.

@@ -65,8 +65,7 @@ class Learner:
     def entropy(self, actions: Sequence[Action]) -> float:
         """Return the entropy, in nats, of the policy that drew these candidates."""
         with torch.no_grad():
-            policies = self._controller(torch.tensor(actions))
-            return float(sum(-(policy.exp() * policy).sum(1).mean().item() for policy in policies))
+            return self._controller.entropy(torch.tensor(actions)).sum(1).mean().item()
 
     def gains(self, actions: Sequence[Action]) -> list[float]:
         """Return the information gain of each sample (Eq. 6, 7), in nats."""

@@ -10,7 +10,7 @@ import torch
 from tiny_space import Sample, grid_space, play
 
 from autoad_nni_strategies.learner import Learner
-from autoad_nni_strategies.posterior import sharpen
+from autoad_nni_strategies.posterior import GaussianPosterior, sharpen
 from autoad_nni_strategies.replay import ReplayBuffer
 from autoad_nni_strategies.settings import settings_from
 
@@ -117,6 +117,26 @@ def test_an_update_is_sharpened_by_the_gradient_at_the_sampled_weights(
     assert not torch.allclose(gradient, at_mean, rtol=0.1)
 
 
+def test_gains_are_of_the_gradient_at_the_sampled_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, seen = learner(initial_sigma=0.5), []
+
+    def spy(posterior: GaussianPosterior, gradient: torch.Tensor, noise: torch.Tensor) -> float:
+        seen.append((gradient, noise))
+        return 0.0
+
+    monkeypatch.setattr("autoad_nni_strategies.learner.information_gain", spy)
+    one.gains(ACTIONS)
+    for action, (gradient, noise) in zip(ACTIONS, seen, strict=True):
+        sampled, mean = (
+            weights.detach().requires_grad_() for weights in (one.posterior.sample(noise), one.posterior.mu)
+        )
+        expected, at_mean = (
+            torch.autograd.grad(one._log_prob(weights, [action]).sum(), weights)[0] for weights in (sampled, mean)
+        )
+        torch.testing.assert_close(gradient, expected)
+        assert not torch.allclose(gradient, at_mean, rtol=0.1)
+
+
 @pytest.mark.parametrize("bayesian", [True, False])
 def test_means_and_deviations_are_learned(bayesian: bool) -> None:
     one = learner(bayesian=bayesian)
@@ -147,11 +167,30 @@ def test_the_plain_likelihood_has_no_gradient_on_average_the_weighted_one_has() 
     assert size_of_gradient(lambda action: action[0] - 1.0) > 1e-2
 
 
-def test_without_bayes_every_sample_of_the_weights_is_the_mean() -> None:
+def test_without_bayes_every_draw_of_the_weights_is_the_mean() -> None:
     one = learner(bayesian=False)
     assert torch.equal(one.posterior.sample(one._noise()), one.posterior.mu)
     two = learner()
     assert not torch.equal(two.posterior.sample(two._noise()), two.posterior.mu)
+
+
+def test_without_bayes_there_is_neither_prior_nor_sharpening() -> None:
+    one, other = learner(bayesian=False, kl_weight=1e-2), learner(bayesian=False, sharpening=False)
+    for each in (one, other):
+        each.reinforce(ACTIONS, [1.0, -0.5, 0.3])
+    assert one.figures == {"kl_prior": 0.0, "kl_sharpening": 0.0}
+    assert torch.equal(one.posterior.mu, other.posterior.mu)
+
+
+def test_the_entropy_is_the_mean_over_the_candidates() -> None:
+    one = learner(initial_sigma=1.0)  # far from uniform
+    each = [one.entropy([action]) for action in ACTIONS]
+    assert max(each) > min(each) + 0.1
+    assert one.entropy(ACTIONS) == pytest.approx(sum(each) / 3, rel=1e-5)
+    # Of a policy over one decision, by hand.
+    single = Learner([4], settings_from("default", bayesian=False), torch.Generator().manual_seed(0))
+    shares = [math.exp(log_prob(single, (choice,))) for choice in range(4)]
+    assert single.entropy([(0,)]) == pytest.approx(-sum(share * math.log(share) for share in shares))
 
 
 def best_at_the_ends(sample: Sample) -> float:

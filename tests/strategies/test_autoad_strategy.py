@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import inspect
 import io
 import json
@@ -8,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import Field, fields, replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from autoad_nni_strategies.controller import Controller
 from autoad_nni_strategies.learner import Learner
 from autoad_nni_strategies.predictor import RewardPredictor
 from autoad_nni_strategies.settings import PRESETS, Settings
+from autoad_nni_strategies.spaces import Action
 
 SIZES = (5, 4, 3, 4)
 # REINFORCE with the moving baseline, and nothing else.
@@ -246,6 +249,31 @@ def test_a_long_search_predicts_from_the_best_and_the_newest(monkeypatch: pytest
     assert all(len(set(rewards)) == len(rewards) for rewards in fitted), "none twice"
 
 
+def test_the_filter_keeps_what_promises_most_of_draws_and_variations(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered: list[list[Action]] = []
+
+    def improvement(self: RewardPredictor, actions: list[Action]) -> torch.Tensor:
+        offered.append(actions)
+        return torch.tensor([float(sum(action)) for action in actions])
+
+    monkeypatch.setattr(RewardPredictor, "expected_improvement", improvement)
+    _, samples = play(bump, 15, grid_space(8, 8, 8, 8), candidates=20, varied=2)
+    tried, kept = ([tuple(sample.values()) for sample in part] for part in (samples[:10], samples[10:]))
+    ((*candidates,),) = offered  # with fewer than 10 results nothing is predicted
+    assert kept == sorted(candidates, key=lambda action: -sum(action))[:5]  # of equal ones, the earlier
+    drawn = candidates[:20]
+    best = sorted(tried, key=lambda action: -bump(dict(enumerate(action))))[:2]
+    variants = {(*one[:t], choice, *one[t + 1 :]) for one in best for t in range(4) for choice in range(8)}
+    assert sorted(candidates[20:]) == sorted(variants - {*tried, *drawn})
+
+
+def test_each_iteration_imitates_as_often_as_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    imitated: list[int] = []
+    monkeypatch.setattr(Learner, "imitate", lambda self, actions, advantages: imitated.append(len(actions)))
+    play(bump, 10, grid_space(*SIZES), replay_updates=3)
+    assert imitated == [5, 5, 5, 10, 10, 10]
+
+
 class CountingDown:
     def __init__(self) -> None:
         self.given: list[float] = []
@@ -375,6 +403,15 @@ def test_an_interrupted_iteration_is_proposed_again() -> None:
         strategy.run()
     _, rest = play(bump, 10, grid_space(*SIZES), state=strategy.state_dict())
     assert rest == samples[10:]
+
+
+def test_models_live_as_long_as_the_strategy() -> None:
+    """NNI's training-service engine has weak references only."""
+    strategy, _ = play(bump, 10, grid_space(*SIZES))
+    models = [weakref.ref(model) for model in strategy.engine.models]
+    strategy.engine.models.clear()
+    gc.collect()
+    assert len(models) == 10 and all(model() is not None for model in models)
 
 
 def test_a_state_is_a_copy() -> None:
