@@ -46,6 +46,7 @@ def run_sample(
         report: Called after each epoch with ``default`` (the reward), ``loss`` and every metric on validation.
         shared: Used if the request asks for weight sharing.
     """
+
     def on_epoch(epoch: int, loss: float, validation: dict[str, float]) -> None:
         scalars.add(epoch, {"loss/train": loss, **{f"validation/{k}": v for k, v in validation.items()}})
         report({"default": validation[request.settings.reward], "loss": loss, **validation})
