@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,10 +36,15 @@ def search(
     A folder has good/ with good images and a folder for each kind of defect, or the layout of MVTec-AD. Stop it with
     Ctrl-C, or kill it: the same command with --resume goes on.
     """
-    from autoad_nni.engines.search import open_search, quiet_nni
+    if source.is_file():
+        from autoad_nni.searches.experiment_file import read_experiment
+
+        os.environ.update(read_experiment(source).trial_environment)  # before torch is imported: OMP_NUM_THREADS
+    from autoad_nni.engines.isolation import quiet_nni
+    from autoad_nni.engines.search import open_experiment, open_search
 
     with quiet_nni(), sigterm_as_ctrl_c():
-        run = open_search(source, output=output, trials=trials, seed=seed, resume=resume)
+        run = open_search(open_experiment(source), output=output, trials=trials, seed=seed, resume=resume)
         if source.is_dir():
             typer.echo(f"searching {source} with: {' '.join(run.request.to_words())}")
         if run.max_trials is not None and run.n_recorded >= run.max_trials:
