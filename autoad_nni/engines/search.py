@@ -84,6 +84,10 @@ def open_experiment(source: Path | str | Mapping[str, Any], **options: Any) -> E
         )
     if isinstance(source, Mapping):
         return make_experiment(source, name="the experiment", folder=Path())
+    if not Path(source).expanduser().exists():
+        raise AutoADError(
+            f"There is no {source}. Expected a folder of images, or an experiment file (YAML). Check the path."
+        )
     return read_experiment(Path(source).expanduser())
 
 
