@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -38,8 +39,9 @@ def test_show_finds_it(installed: None) -> None:
     assert "  distribution: autoad-nni-knn 0.1.0\n  target:       autoad_nni_knn:KnnHypothesis\n" in ended.out
 
 
-def test_it_keeps_the_contract(site: Path) -> None:
-    ended = run("plugins", "check", "knn", python_path=site)
+def test_it_keeps_the_contract_and_the_command_needs_no_pytest(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "pytest.py").write_text("raise ImportError('there is no pytest')")
+    ended = run("plugins", "check", "knn", python_path=f"{tmp_path}{os.pathsep}{site}")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[-1] == "  12 checks, all passed."
 
