@@ -41,7 +41,7 @@ def search(
 
     with sigterm_as_ctrl_c():
         run = InProcessSearch(file, request, output, max_trials=trials, seed=seed, resume=resume)
-        best = _run_with_progress(run)
+        best = _run_with_progress(run, request.settings.reward)
     _print_result(best, run, output)
 
 
@@ -57,39 +57,21 @@ def _check_output(output: Path, task: TaskOptions) -> None:
         )
 
 
-def _run_with_progress(run: Any) -> dict[str, Any] | None:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def _run_with_progress(run: Any, reward: str) -> dict[str, Any] | None:
+    from autoad_nni.cli.progress import SearchProgress
 
-    columns = (
-        TextColumn("trial"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("best {task.fields[best]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        bar = progress.add_task("search", total=run.max_trials, best="-")
+    try:
+        with SearchProgress(reward, run.max_trials) as progress:
 
-        def listener(ended: int, best: float | None) -> None:
-            # A smaller --trials than there are on resume: none is forgotten.
-            total = None if run.max_trials is None else max(run.max_trials, ended)
-            progress.update(bar, total=total, completed=ended, best="-" if best is None else f"{best:.4f}")
+            def listener(ended: int, best: float | None, recorded: bool) -> None:
+                # A smaller --trials than there are on resume: none is forgotten.
+                total = None if run.max_trials is None else max(run.max_trials, ended)
+                progress.show(ended, best, total=total, recorded=recorded)
 
-        try:
             best: dict[str, Any] | None = run.run(listener)
-        except KeyboardInterrupt:
-            progress.stop()
-            typer.echo("stopped. The same command with --resume goes on.", err=True)
-            raise typer.Exit(130) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped. The same command with --resume goes on.", err=True)
+        raise typer.Exit(130) from None
     return best
 
 

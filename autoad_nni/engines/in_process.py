@@ -29,8 +29,8 @@ from autoad_nni.trial.request import TrialRequest
 
 __all__ = ["InProcessSearch"]
 
-Listener = Callable[[int, float | None], None]
-"""Called with (trials ended so far, best reward so far)."""
+Listener = Callable[[int, float | None, bool], None]
+"""Called with (trials ended so far, best reward so far, whether an earlier session recorded the last of them)."""
 
 
 class InProcessSearch:
@@ -93,7 +93,7 @@ class InProcessSearch:
         self._max_seconds = experiment.max_seconds
         self._scalars = ScalarWriter(output / "tensorboard" / "search")
         self._search.on_iteration = self._scalars.add_iteration
-        self._listener: Listener = lambda ended, best: None
+        self._listener: Listener = lambda ended, best, recorded: None
 
     @staticmethod
     def _strategy_arguments(experiment: ExperimentFile, seed: int | None) -> dict[str, Any]:
@@ -173,7 +173,7 @@ class InProcessSearch:
             self.folder.write_best({"test": None}, self._setting)
             if metrics is not None:
                 self._scalars.add(ended, {"reward": float(metrics["default"]), "best": best or 0.0})
-        self._listener(ended, best)
+        self._listener(ended, best, recorded)
 
     def _finish(self) -> dict[str, Any] | None:
         best = self.folder.best

@@ -1,4 +1,4 @@
-"""What ``launch`` reads out of NNI's data base, on one with NNI's tables."""
+"""What ``launch`` reads out of NNI's database, on one with NNI's tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from autoad_nni.engines.nnictl.launch import FinishedTrial, finished_trials
+from autoad_nni.engines.nnictl.database import FinishedTrial, finished_trials, stored_trial_command
+from autoad_nni.errors import AutoADError
 
 JOBS = [  # job, parameter id, its events, its final result
     ("aa", 0, ["WAITING", "RUNNING", "SUCCEEDED"], {"default": 0.5, "verdict": "ok"}),
@@ -56,3 +57,17 @@ def test_crashed_trials_count_and_lost_ones_do_not(experiment: Path) -> None:
         FinishedTrial(1, {"a": 1}, None),
         FinishedTrial(2, {"a": 2}, None),
     ]
+
+
+def test_only_a_trial_with_the_verdict_ok_has_a_reward(experiment: Path) -> None:
+    assert [trial.reward for trial in finished_trials(experiment)] == [0.75, 0.5, 0.25, None, None]
+    assert FinishedTrial(0, {}, {"default": 0.9, "verdict": "ignores_input"}).reward is None
+
+
+def test_an_experiment_that_never_began_and_a_folder_that_is_gone_are_one_line(experiment: Path) -> None:
+    with closing(sqlite3.connect(experiment / "db" / "nni.sqlite")) as database:
+        database.execute("CREATE TABLE ExperimentProfile (params text, revision integer)")
+    with pytest.raises(AutoADError, match=r"never began\. Expected one that did\. Start a new one\.$"):
+        stored_trial_command(experiment)
+    with pytest.raises(AutoADError, match=r"^there is no .*nni\.sqlite\. Expected NNI's database"):
+        stored_trial_command(experiment / "gone")
