@@ -69,7 +69,8 @@ def search(
         experiment = open_experiment(source, **options)
         with isolated(experiment.trial_environment):
             started = open_search(experiment, output=output, trials=trials, seed=seed, resume=resume)
-            started.run(on_trial or (lambda ended, best: None))
+            listener = on_trial or (lambda ended, best: None)
+            started.run(lambda ended, best, replayed: listener(ended, best))
     return Run(Path(output).expanduser())
 
 
