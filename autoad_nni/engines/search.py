@@ -69,7 +69,8 @@ def search(
         experiment = open_experiment(source, **options)
         with isolated(experiment.trial_environment):
             started = open_search(experiment, output=output, trials=trials, seed=seed, resume=resume)
-            started.run(on_trial or (lambda ended, best: None))
+            listener = on_trial or (lambda ended, best: None)
+            started.run(lambda ended, best, replayed: listener(ended, best))
     return Run(Path(output).expanduser())
 
 
@@ -84,6 +85,10 @@ def open_experiment(source: Path | str | Mapping[str, Any], **options: Any) -> E
         )
     if isinstance(source, Mapping):
         return make_experiment(source, name="the experiment", folder=Path())
+    if not Path(source).expanduser().exists():
+        raise AutoADError(
+            f"There is no {source}. Expected a folder of images, or an experiment file (YAML). Check the path."
+        )
     return read_experiment(Path(source).expanduser())
 
 
