@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from autoad_nni import __version__
 from autoad_nni.engines.nnictl.ports import reserved_port
+from autoad_nni.trial.record import TrialRecord
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 
@@ -55,15 +56,16 @@ def test_gives_what_the_search_in_this_process_gives(done: Experiment, expected:
 
 def test_results_stand_beside_the_parameters_that_gave_them(done: Experiment) -> None:
     # NNI gives parameters to whichever trial asks first, so with two at once they can be swapped.
-    rewards = {event["id"]: event["metrics"] for event in done.journal() if event["event"] == "end"}
+    records = {event["id"]: event["record"] for event in done.journal() if event["event"] == "end"}
     samples = {event["id"]: event["sample"] for event in done.journal() if event["event"] == "submit"}
     jobs = done.jobs()
     assert len(jobs) == 6 and {job["status"] for job in jobs} == {"SUCCEEDED"}
     for job in jobs:
         shown = json.loads(job["hyperParameters"][0])
-        metrics = json.loads(json.loads(job["finalMetricData"][0]["data"]))
-        assert shown["parameters"] == samples[shown["parameter_id"]]
-        assert metrics == rewards[shown["parameter_id"]]
+        report = json.loads(json.loads(job["finalMetricData"][0]["data"]))
+        number = shown["parameter_id"]
+        assert shown["parameters"] == samples[number]
+        assert TrialRecord.from_report(number, samples[number], report).to_json() == records[number]
 
 
 def test_reports_metrics_curve_and_scalars(done: Experiment) -> None:
@@ -127,13 +129,15 @@ def test_launch_prints_the_best_model(tmp_path: Path, expected: list[tuple[str, 
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     best = max(reward for _, reward in expected[:2])
-    assert f"validation reward {best:.4f}" in done.stdout
+    assert f", auroc {best:.4f} on validation" in done.stdout
     trials = re.findall(r"^trial (\d)/2  best auroc (\S+)  0:\d\d:\d\d", done.stdout, re.MULTILINE)
     assert [number for number, _ in trials] == ["1", "2"] and trials[1][1] == f"{best:.4f}"
-    assert "test (read once, for this model): auroc" in done.stdout
+    assert "on test (read once, for this model): auroc" in done.stdout
     experiment_id = done.stdout.split("autoad-nni launch --view ")[1].split()[0]
     content = json.loads((tmp_path / "nni-experiments" / experiment_id / "best.json").read_text())
-    assert content["reward"] == best and 0 <= content["test"]["auroc"] <= 1
+    assert content["trial"]["reward"] == best and 0 <= content["test"]["auroc"] <= 1
+    history = (tmp_path / "nni-experiments" / experiment_id / "history.jsonl").read_text().splitlines()
+    assert [TrialRecord.from_json(json.loads(line)).number for line in history] == [0, 1]
     assert done.stderr == ""  # the model was trained again and is the same
     start = tmp_path / "nni-experiments" / experiment_id / "started.json"
     began = json.loads(start.read_text())
@@ -144,7 +148,7 @@ def test_launch_prints_the_best_model(tmp_path: Path, expected: list[tuple[str, 
         env=environment, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert resumed.returncode == 2 and resumed.stdout == "" and len(resumed.stderr.splitlines()) == 1
-    assert f"experiment {experiment_id} began with images with the digest of another time, now" in resumed.stderr
+    assert f"{experiment_id} began with images with the digest of another time, now it is" in resumed.stderr
 
 
 def test_launch_resumes_a_stopped_experiment(tmp_path: Path, expected: list[tuple[str, float]]) -> None:
@@ -162,7 +166,7 @@ def test_launch_resumes_a_stopped_experiment(tmp_path: Path, expected: list[tupl
         shown = re.findall(r"^trial (\d)/3  best auroc (\S+)  ", done.stdout, re.MULTILINE)
         assert [int(number) for number, _ in shown] == list(range(n_before + 1, 4)), "those of this session"
         assert shown[-1][1] == f"{max(reward for _, reward in expected[:3]):.4f}"
-        assert "test (read once, for this model): auroc" in done.stdout
+        assert "on test (read once, for this model): auroc" in done.stdout
         assert experiment.manager() is None
 
 
