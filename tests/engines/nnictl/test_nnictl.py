@@ -33,7 +33,7 @@ def search_in_process(file: Path, output: Path) -> list[tuple[str, float]]:
         check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200,
     )  # fmt: skip
     lines = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
-    return [(json.dumps(line["sample"], sort_keys=True), line["metrics"]["default"]) for line in lines]
+    return [(json.dumps(line["sample"], sort_keys=True), line["reward"]) for line in lines]
 
 
 @pytest.fixture(scope="module")
