@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 from detectors import run_model
-from torch import Tensor, nn
+from torch import nn
+from toys import Conv
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
@@ -265,18 +266,6 @@ def test_readers_see_whole_files_while_others_write_and_are_killed(tmp_path: Pat
 # In a trial.
 
 SETTINGS = TrialSettings(training=TrainingSettings(epochs=2, batch_size=8), device="cpu")
-
-
-class Conv(nn.Module):
-    hypothesis_name, distance_name = "reconstruction", "l2"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 1, 1))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        reconstruction = self.layers(images)
-        return reconstruction, reconstruction.flatten(1)
 
 
 @pytest.fixture(scope="module")
