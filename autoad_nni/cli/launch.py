@@ -101,6 +101,7 @@ def _report(experiment_id: str) -> None:
 
     folder = experiment_folder(experiment_id)
     os.environ.update(trial_environment(stored_trial_command(folder)[0]))
+    typer.echo("training the best model once more, then reading the test set")
     summary, best, again = finish_experiment(folder)
     typer.echo("\n".join(summary.lines()))
     if best is None or again is None:

@@ -101,7 +101,7 @@ class _Pace:
         return max(0.0, seconds_per_trial * (self.total - self.ended) - (time.monotonic() - self._last_end))
 
     def clock(self) -> str:
-        """Return the time spent, and the time left if something tells."""
+        """Return the time spent, and the time left where it can be estimated."""
         left = self._left_s()
         return _clock(time.monotonic() - self._began) + ("" if left is None else f", {_clock(left)} left")
 

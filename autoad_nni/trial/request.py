@@ -104,7 +104,7 @@ OPTIONS: Final[Mapping[str, Option]] = options_of(
 
 
 def _part(kind: Any, options: Mapping[str, Any], **more: Any) -> Any:
-    """Makes the dataclass that declares some of the options; ``seed`` belongs to two."""
+    """Make the dataclass that declares some of the options; ``seed`` belongs to two."""
     names = {each.name for each in dataclasses.fields(kind)} & OPTIONS.keys()
     return kind(**{name: options[name] for name in names if name in options}, **more)
 

@@ -58,6 +58,6 @@ def test_a_search_tries_it_beside_the_built_in_ones(installed: None, tmp_path: P
     assert (ended.code, ended.err) == (0, "")
     lines = [yaml.safe_load(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines()]
     assert len(lines) == 8
-    verdicts = [line["metrics"]["verdict"] for line in lines if line["sample"]["hypothesis"] == "knn"]
+    verdicts = [line["verdict"] for line in lines if line["sample"]["hypothesis"] == "knn"]
     assert "ok" in verdicts
     assert "crashed" not in verdicts

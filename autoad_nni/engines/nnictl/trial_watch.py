@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
+from autoad_nni.trial.record import TrialRecord
+
 __all__ = ["TrialCount", "TrialWatch", "count_trials"]
 
 _ENDED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
@@ -108,6 +110,6 @@ def count_trials(profile: dict[str, Any], jobs: list[dict[str, Any]]) -> list[Tr
 def _reward(job: dict[str, Any]) -> float | None:
     if not job.get("finalMetricData"):
         return None
-    value = json.loads(json.loads(job["finalMetricData"][0]["data"]))  # what the trial sent, in NNI's own JSON
-    metrics = value if isinstance(value, dict) else {"default": value}
-    return float(metrics["default"]) if metrics.get("verdict", "ok") == "ok" else None
+    report = json.loads(json.loads(job["finalMetricData"][0]["data"]))  # what the trial sent, in NNI's own JSON
+    record = TrialRecord.from_report(0, {}, report)
+    return record.reward if record.ok else None

@@ -198,8 +198,11 @@ def search_in_process(file: Path, output: Path) -> list[tuple[str, float]]:
 def rewards_by_sample(events: list[dict[str, Any]]) -> list[tuple[str, float | None]]:
     """(sample, reward) in the order of submission, of every trial that has ended."""
     samples = {event["id"]: event["sample"] for event in events if event["event"] == "submit"}
-    ends = {event["id"]: event["metrics"] for event in events if event["event"] == "end"}
+    ends = {event["id"]: event["record"] for event in events if event["event"] == "end"}
     return [
-        (json.dumps(samples[number], sort_keys=True), None if ends[number] is None else ends[number]["default"])
+        (
+            json.dumps(samples[number], sort_keys=True),
+            None if ends[number]["verdict"] == "crashed" else ends[number]["reward"],
+        )
         for number in sorted(ends)
     ]

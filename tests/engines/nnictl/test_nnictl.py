@@ -34,6 +34,7 @@ from safetensors.torch import load_file
 
 from autoad_nni import __version__, load
 from autoad_nni.engines.nnictl.ports import reserved_port
+from autoad_nni.trial.record import TrialRecord
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 
@@ -58,15 +59,16 @@ def test_gives_what_the_search_in_this_process_gives(done: Experiment, expected:
 
 def test_results_stand_beside_the_parameters_that_gave_them(done: Experiment) -> None:
     # NNI gives parameters to whichever trial asks first, so with two at once they can be swapped.
-    rewards = {event["id"]: event["metrics"] for event in done.journal() if event["event"] == "end"}
+    records = {event["id"]: event["record"] for event in done.journal() if event["event"] == "end"}
     samples = {event["id"]: event["sample"] for event in done.journal() if event["event"] == "submit"}
     jobs = done.jobs()
     assert len(jobs) == 6 and {job["status"] for job in jobs} == {"SUCCEEDED"}
     for job in jobs:
         shown = json.loads(job["hyperParameters"][0])
-        metrics = json.loads(json.loads(job["finalMetricData"][0]["data"]))
-        assert shown["parameters"] == samples[shown["parameter_id"]]
-        assert metrics == rewards[shown["parameter_id"]]
+        report = json.loads(json.loads(job["finalMetricData"][0]["data"]))
+        number = shown["parameter_id"]
+        assert shown["parameters"] == samples[number]
+        assert TrialRecord.from_report(number, samples[number], report).to_json() == records[number]
 
 
 def test_reports_metrics_curve_and_scalars(done: Experiment) -> None:
@@ -144,6 +146,8 @@ def test_launch_prints_the_best_model_and_draws_it(tmp_path: Path) -> None:
     folder = tmp_path / "nni-experiments" / experiment_id
     content = json.loads((folder / "best.json").read_text())
     assert content["trial"]["reward"] == best and 0 <= content["test"]["aupro"] <= 1
+    history = (folder / "history.jsonl").read_text().splitlines()
+    assert [TrialRecord.from_json(json.loads(line)).number for line in history] == [0, 1]
     assert f"how it works on test images: {folder}/pictures.png\n" in ended.out
     drawn = {path.relative_to(folder / "pictures") for path in (folder / "pictures").rglob("*.png")}
     assert drawn == {
@@ -155,7 +159,7 @@ def test_launch_prints_the_best_model_and_draws_it(tmp_path: Path) -> None:
     (folder / "started.json").write_text(json.dumps({**began, "images": "of another time"}))
     resumed = launch(tmp_path, "--resume", experiment_id)
     assert resumed.code == 2 and resumed.out == "" and len(resumed.err.splitlines()) == 1
-    assert f"experiment {experiment_id} began with images with the digest of another time, now" in resumed.err
+    assert f"{experiment_id} began with images with the digest of another time, now it is" in resumed.err
 
 
 def id_in(ended: Ended) -> str:
