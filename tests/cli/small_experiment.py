@@ -25,7 +25,6 @@ SAMPLE = {label: values[0] for label, values in SPACE.items()} | {"layer1_kernel
 def content(**changes: Any) -> dict[str, Any]:
     """The experiment file with some keys changed; None takes a key out."""
     whole = {
-        "experimentName": "small",
         "trialCommand": TRIAL,
         "maxTrialNumber": 8,
         "trialConcurrency": 1,

@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli.run_command import command
+from cli.small_experiment import TRIAL, history, tuner, write
+from installed import install, seen
 
 from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
 
@@ -44,3 +47,26 @@ def test_the_renamed_template_passes_its_tests_and_the_one_on_the_page(tmp_path:
     ended = subprocess.run(words, cwd=mine, capture_output=True, text=True, env=environment)
     assert ended.returncode == 0, ended.stdout
     assert "25 passed" in ended.stdout
+
+
+def test_a_search_runs_in_the_space_of_the_page(tmp_path: Path) -> None:
+    space, architecture = blocks("python")[2:]
+    entry_points = "".join(block for block in blocks("toml") if "strided" in block)
+    entry_points = (
+        entry_points.replace('"', "").replace("project.entry-points.", "").replace("autoad_nni_mine.", "mine_")
+    )
+    site = install(tmp_path, "mine", "1.0", entry_points, mine_space=space, mine_architecture=architecture)
+    values = {"hypothesis": ["density", "reconstruction"], "distance": ["l1"], "width": [4, 16, 64]}
+    file = write(
+        tmp_path / "x.yml",
+        trialCommand=f"{TRIAL} --space strided",
+        tuner=tuner(space="strided", strategy="random"),
+        searchSpace={label: {"_type": "choice", "_value": choice} for label, choice in values.items()},
+        maxTrialNumber=3,
+    )
+    with seen(site):
+        ended = command("search", file, "--output", tmp_path / "run")
+    assert (ended.code, ended.err) == (0, "")
+    lines = history(tmp_path / "run")
+    assert len(lines) == 3 and "ok" in {line["verdict"] for line in lines}
+    assert {line["plugins"]["search space strided"] for line in lines} == {"mine 1.0"}

@@ -1,0 +1,43 @@
+"""What docs/python.md shows is run as it stands."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PAGE = Path(__file__).parents[1] / "docs/python.md"
+
+
+def _code(page: str) -> str:
+    """The page with every line outside a ``pycon`` block left empty, so that line numbers stay."""
+    lines, inside = [], False
+    for line in page.splitlines():
+        fence = line.startswith("```")
+        lines.append(line if inside and not fence else "")
+        inside = line == "```pycon" if fence else inside
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working folder with ``screws``: 30 noisy images, 6 with a white scratch."""
+    generator = np.random.default_rng(0)
+    for kind, count in (("good", 30), ("scratch", 6)):
+        (tmp_path / "screws" / kind).mkdir(parents=True)
+        for i in range(count):
+            pixels = generator.integers(0, 100, (32, 32), np.uint8)
+            if kind == "scratch":
+                pixels[4:28, 10 + i : 13 + i] = 255
+            Image.fromarray(pixels).save(tmp_path / "screws" / kind / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_example_gives_what_is_printed(folder: None, capsys: pytest.CaptureFixture[str]) -> None:
+    examples = doctest.DocTestParser().get_doctest(_code(PAGE.read_text(encoding="utf-8")), {}, PAGE.name, str(PAGE), 0)
+    assert len(examples.examples) > 20
+    failed, _ = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).run(examples)
+    assert not failed, capsys.readouterr().out
