@@ -1,4 +1,4 @@
-"""What every test process needs before it imports anything, and how tests are spread over several."""
+"""What every test process needs before it imports anything, and where to begin."""
 
 from __future__ import annotations
 
@@ -23,11 +23,6 @@ settings.register_profile("same everywhere", derandomize=True, deadline=None)
 settings.load_profile("same everywhere")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a fixture of their module in one process, or each process would make its own."""
-    for item in items:
-        info = getattr(item, "_fixtureinfo", None)
-        definitions = info.name2fixturedefs.values() if info else ()
-        if any(found.scope == "module" for each in definitions for found in each):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    """Begin with nnictl, by far the longest file, so that no other process waits for it in the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/engines/nnictl/"))

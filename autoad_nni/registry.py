@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a plugin comes from, as far as it can be told without importing it.
+    """Where a plugin comes from, as far as its metadata says, without importing it.
 
     Args:
         distribution: Name of the installed distribution that registers the plugin.

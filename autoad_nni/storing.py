@@ -35,7 +35,7 @@ class StorageError(AutoADError):
 def storing(
     path: Path, advice: str = "Make room or give write access; --resume goes on with a search."
 ) -> Iterator[None]:
-    """Turns what goes wrong on the disk within the block into a `StorageError`.
+    """Turn what goes wrong on the disk within the block into a `StorageError`.
 
     Args:
         path: What is written; named in the message.
@@ -56,7 +56,7 @@ results there. Make room or give write access; --resume goes on with a search.
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader, also after a kill or a power cut, sees the old one or the new one.
+    """Write a file so that a reader, also after a kill or a power cut, sees the old one or the new one.
 
     Raises:
         OSError: If the disk refuses; the old file stays, and no other one is left.
@@ -76,7 +76,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what a killed `replace_file` left in a folder and below; nobody else may be writing there.
+    """Remove what a killed `replace_file` left in a folder and below; nobody else may be writing there.
 
     Example:
         >>> import tempfile
@@ -92,7 +92,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def append_bytes(path: Path, content: bytes) -> None:
-    """Appends to a file and waits until it is on disk.
+    """Append to a file and wait until it is on disk.
 
     Raises:
         OSError: If the disk refuses; the file then ends as before.
@@ -110,7 +110,7 @@ def append_bytes(path: Path, content: bytes) -> None:
 
 
 def read_lines(path: Path, *, mend: bool = True) -> list[dict[str, Any]]:
-    """Reads a JSONL file and drops a torn last line, the trace of a kill in mid-write.
+    """Read a JSONL file and drop a torn last line, the trace of a kill in mid-write.
 
     Args:
         path: The file; missing means empty.
@@ -139,7 +139,7 @@ def read_lines(path: Path, *, mend: bool = True) -> list[dict[str, Any]]:
 
 
 def append_line(path: Path, event: Mapping[str, Any]) -> None:
-    """Appends one JSON line and waits until it is on disk; StorageError if the disk refuses."""
+    """Append one JSON line and wait until it is on disk; StorageError if the disk refuses."""
     with storing(path):
         append_bytes(path, json.dumps(event).encode() + b"\n")
 
@@ -155,7 +155,7 @@ def replace_lines(path: Path, events: Iterable[Mapping[str, Any]]) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON so that a reader, also after a kill, sees the old file or the new one.
+    """Write JSON so that a reader, also after a kill, sees the old file or the new one.
 
     Raises:
         StorageError: If the disk refuses.

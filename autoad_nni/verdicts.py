@@ -22,7 +22,7 @@ class Verdict(str, Enum):
     CONSTANT_SCORE = "constant_score"
     """Every validation image got the same score."""
     COLLAPSED = "collapsed"
-    """Every training image got the same code, so that a hypothesis on codes tells nothing apart."""
+    """Every training image got the same code, so that no hypothesis on codes can separate images."""
     IGNORES_INPUT = "ignores_input"
     """Every training image got the same reconstruction, and only the distance could separate them."""
     CRASHED = "crashed"

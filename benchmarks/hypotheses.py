@@ -72,7 +72,7 @@ MORE_VARIANTS: dict[str, Callable[[], Hypothesis]] = {
     "cluster, refresh every 0.1": lambda: ClusterHypothesis(refresh_every=0.1),
     "centroid, radius never in the objective": lambda: CentroidHypothesis(warm_up=1.0),
     "centroid, radius from the first step": lambda: CentroidHypothesis(warm_up=0.0),
-    "centroid, radius from half of the training": lambda: CentroidHypothesis(warm_up=0.5),
+    "centroid, radius after 1/15 of the training": lambda: CentroidHypothesis(warm_up=1 / 15),
 }
 
 

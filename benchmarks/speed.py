@@ -168,7 +168,7 @@ def overhead(n_trials: int = 20) -> Times:
     with tempfile.TemporaryDirectory() as folder:
         search = InProcessSearch(file, parse_request(file.trial_arguments), Path(folder) / "run", max_trials=n_trials)
         started = clocks()
-        search.run(lambda ended, best: None)
+        search.run(lambda ended, best, recorded: None)
         total = clocks() - started
     shares: Times = 1 - inside.spent / total
     return shares

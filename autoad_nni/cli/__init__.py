@@ -65,6 +65,8 @@ def main(
         program: Its name in messages.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    # NNI says so of every torch class that it does not know; harmless, and not to be fixed in an archived package.
+    warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)
     # Photographs of 90 to 180 megapixels are no attack; above that Pillow refuses, and the file is named.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["launch"]
 
+_PORTS = range(8080, 8181)
+
 
 def launch(
     experiment: Annotated[Path | None, typer.Argument(help="Experiment file (YAML).")] = None,
@@ -25,86 +27,38 @@ def launch(
         int | None, typer.Option(min=1, max=65535, help="Port of the web UI; default: the first free one from 8080.")
     ] = None,
 ) -> None:
-    """Runs an experiment file with nnictl, its web UI reachable from this machine only, and prints the best model.
+    """Run an experiment file with nnictl, its web UI reachable from this machine only, and print the best model.
 
     NNI's server asks for no password and would listen on all interfaces; this command binds it to 127.0.0.1.
     """
     if sum(map(bool, (experiment, resume, view))) != 1:
         raise AutoADError("Give one of: an experiment file, --resume ID, --view ID. See 'autoad-nni launch --help'.")
-    with sigterm_as_ctrl_c():
-        _launch(experiment, resume, view, port)
+    try:
+        with sigterm_as_ctrl_c():
+            _launch(experiment, resume, view, port)
+    except KeyboardInterrupt:
+        typer.echo("stopped.", err=True)
+        raise typer.Exit(130) from None
 
 
 def _launch(experiment: Path | None, resume: str, view: str, port: int | None) -> None:
-    from autoad_nni.engines.nnictl.launch import check_closed, experiment_folder, free_port, run_nnictl
+    from autoad_nni.cli.experiment_run import create_experiment, resume_experiment, view_experiment
+    from autoad_nni.engines.nnictl.experiments import check_closed, experiment_folder
+    from autoad_nni.engines.nnictl.ports import reserved_port
 
-    start = None if experiment is None else _check(experiment)
-    if start is None:
+    if experiment is None:
         folder = experiment_folder(resume or view)
         check_closed(resume or view)
-        if resume:
+    with reserved_port(_PORTS if port is None else [port]) as port:
+        if view:
+            view_experiment(view, port)
+            return
+        if experiment is not None:
+            resume = create_experiment(experiment, port, _check(experiment))
+        else:
             _check_resumed(folder)
-    port = port or free_port()
-    typer.echo(f"web UI: http://127.0.0.1:{port}")
-    if view:
-        run_nnictl(["view", view, "--port", str(port)], echo=lambda line: None)
-        typer.echo(f"close it with: nnictl stop {view}")
-        return
-    if experiment is not None and start is not None:
-        resume = _create(experiment, port, start)
-    else:
-        _resume(resume, port)
+            resume_experiment(resume, port)
     _report(resume)
-
-
-def _create(experiment: Path, port: int, start: RunStart) -> str:
-    from autoad_nni.engines.nnictl.launch import find_experiment_folder, run_nnictl
-
-    experiment_id = ""
-    kept = False
-
-    def echo(line: str) -> None:
-        nonlocal experiment_id, kept
-        experiment_id = line.partition("Experiment ID: ")[2] or experiment_id
-        if experiment_id and not kept and (folder := find_experiment_folder(experiment_id)) is not None:
-            start.write(folder)  # at once: a kill must not lose it
-            kept = True
-        _echo(line)
-
-    try:
-        run_nnictl(["create", "--config", str(experiment), "--port", str(port), "--foreground"], echo=echo)
-    except KeyboardInterrupt:
-        _stopped(experiment_id)
-    if not experiment_id:
-        raise AutoADError("nnictl printed no experiment id. Expected one. See what it printed above.")
-    return experiment_id
-
-
-def _resume(experiment_id: str, port: int) -> None:
-    from autoad_nni.engines.nnictl.launch import run_nnictl, server_gone, stop_server, wait_for_end
-
-    try:
-        run_nnictl(["resume", experiment_id, "--port", str(port)], echo=_echo)
-        status = wait_for_end(port)
-    except KeyboardInterrupt:
-        _stopped(experiment_id)
-    finally:
-        stop_server(experiment_id)
-    if status == "ERROR":
-        raise AutoADError(f"experiment {experiment_id} ended in ERROR. See its log/dispatcher.log for the reason.")
-    if status == "STOPPED":
-        raise server_gone(experiment_id)
-
-
-def _stopped(experiment_id: str) -> NoReturn:
-    from autoad_nni.engines.nnictl.launch import find_experiment_folder, stop_server
-
-    # That of a resumed experiment, which nnictl leaves running; a new one has ended with nnictl.
-    stop_server(experiment_id)
-    begun = find_experiment_folder(experiment_id) is not None
-    hint = f" Go on with: autoad-nni launch --resume {experiment_id}" if begun else ""
-    typer.echo(f"stopped.{hint}", err=True)
-    raise typer.Exit(130)
 
 
 def _check(experiment: Path) -> RunStart:
@@ -138,22 +92,16 @@ def _check_resumed(folder: Path) -> None:
         before.check_same(RunStart.of(request, load_task(request.task), before.plugins), folder)
 
 
-def _echo(line: str) -> None:
-    """Prints the few lines of NNI's log that tell how far the experiment is; the rest is in its folder."""
-    wanted = ("Experiment ID", "status changed", "Change NNIManager status", "WARNING", "ERROR", "Error")
-    # Other lines than NNI's own begin without the time: tracebacks, of which the last line is the message at the end.
-    if line.startswith("[") and any(word in line for word in wanted):
-        typer.echo(f"  {line}")
-
-
 def _report(experiment_id: str) -> None:
     from autoad_nni.cli.search import print_best
+    from autoad_nni.engines.nnictl.database import stored_trial_command
+    from autoad_nni.engines.nnictl.experiments import experiment_folder
     from autoad_nni.engines.nnictl.finish import finish_experiment
-    from autoad_nni.engines.nnictl.launch import experiment_folder, stored_trial_command
     from autoad_nni.searches.trial_command import trial_environment
 
     folder = experiment_folder(experiment_id)
     os.environ.update(trial_environment(stored_trial_command(folder)[0]))
+    typer.echo("training the best model once more, then reading the test set")
     summary, best, again = finish_experiment(folder)
     typer.echo("\n".join(summary.lines()))
     if best is None or again is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,10 +36,15 @@ def search(
     A folder has good/ with good images and a folder for each kind of defect, or the layout of MVTec-AD. Stop it with
     Ctrl-C, or kill it: the same command with --resume goes on.
     """
-    from autoad_nni.engines.search import open_search, quiet_nni
+    if source.is_file():
+        from autoad_nni.searches.experiment_file import read_experiment
+
+        os.environ.update(read_experiment(source).trial_environment)  # before torch is imported: OMP_NUM_THREADS
+    from autoad_nni.engines.isolation import quiet_nni
+    from autoad_nni.engines.search import open_experiment, open_search
 
     with quiet_nni(), sigterm_as_ctrl_c():
-        run = open_search(source, output=output, trials=trials, seed=seed, resume=resume)
+        run = open_search(open_experiment(source), output=output, trials=trials, seed=seed, resume=resume)
         if source.is_dir():
             typer.echo(f"searching {source} with: {' '.join(run.request.to_words())}")
         if run.max_trials is not None and run.n_recorded >= run.max_trials:
@@ -48,39 +54,20 @@ def search(
 
 
 def _run_with_progress(run: InProcessSearch) -> BestRecord | None:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from autoad_nni.cli.progress import SearchProgress
 
-    columns = (
-        TextColumn("trial"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("best {task.fields[reward]} {task.fields[best]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        bar = progress.add_task("search", total=run.max_trials, best="-", reward=run.request.settings.reward)
+    try:
+        with SearchProgress(run.request.settings.reward, run.max_trials) as progress:
 
-        def listener(ended: int, best: float | None) -> None:
-            # A smaller --trials than there are on resume: none is forgotten.
-            total = None if run.max_trials is None else max(run.max_trials, ended)
-            progress.update(bar, total=total, completed=ended, best="-" if best is None else f"{best:.4f}")
+            def listener(ended: int, best: float | None, replayed: bool) -> None:
+                # A smaller --trials than there are on resume: none is forgotten.
+                total = None if run.max_trials is None else max(run.max_trials, ended)
+                progress.show(ended, best, total=total, recorded=replayed)
 
-        try:
-            best = run.run(listener)
-        except KeyboardInterrupt:
-            progress.stop()
-            typer.echo("stopped. The same command with --resume goes on.", err=True)
-            raise typer.Exit(130) from None
-    return best
+            return run.run(listener)
+    except KeyboardInterrupt:
+        typer.echo("stopped. The same command with --resume goes on.", err=True)
+        raise typer.Exit(130) from None
 
 
 def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -> None:

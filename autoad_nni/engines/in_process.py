@@ -37,8 +37,8 @@ from autoad_nni.verdicts import Verdict
 
 __all__ = ["InProcessSearch"]
 
-Listener = Callable[[int, float | None], None]
-"""Called with (trials ended so far, best reward so far)."""
+Listener = Callable[[int, float | None, bool], None]
+"""Called with (trials ended so far, best reward so far, whether the last of them is replayed)."""
 
 
 class InProcessSearch:
@@ -100,7 +100,7 @@ class InProcessSearch:
         self._max_seconds = experiment.max_seconds
         self._scalars = ScalarWriter(output / "tensorboard" / "search")
         self._search.on_iteration = self._scalars.add_iteration
-        self._listener: Listener = lambda ended, best: None
+        self._listener: Listener = lambda ended, best, replayed: None
         self._threads = torch.get_num_threads()
 
     def run(self, listener: Listener) -> BestRecord | None:
@@ -165,7 +165,7 @@ class InProcessSearch:
             self.folder.write_best()
             if record.verdict is not Verdict.CRASHED:
                 self._scalars.add(ended, {"reward": record.reward, "best": best or 0.0})
-        self._listener(ended, best)
+        self._listener(ended, best, replayed)
 
     def _finish(self) -> BestRecord | None:
         best = self.folder.best

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from autoad_nni.engines.in_process import InProcessSearch
+from autoad_nni.engines.isolation import isolated, quiet_nni
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.run import Run
 from autoad_nni.searches.experiment_file import Experiment, make_experiment, read_experiment
@@ -18,7 +15,7 @@ from autoad_nni.searches.folder_experiment import folder_experiment
 from autoad_nni.searches.trial_options import parse_request
 from autoad_nni.trial.request import TrialRequest
 
-__all__ = ["open_search", "quiet_nni", "search"]
+__all__ = ["open_experiment", "open_search", "search"]
 
 
 def search(
@@ -42,6 +39,8 @@ def search(
         resume: Go on with the search in ``output``.
         on_trial: Called after each trial with the number of trials that have ended and the best reward so far.
         options: For a folder, any option of ``autoad-nni trial`` by name, for instance ``image_size=128``.
+
+    Random states, the number of threads, log levels and the environment are the same before and after.
 
     Returns:
         The run: its best model and every trial. If no trial ended well, ``run.best`` is None.
@@ -67,35 +66,16 @@ def search(
         (2, ['aupr_in', 'aupr_out', 'auroc'])
     """
     with quiet_nni():
-        started = open_search(source, output=output, trials=trials, seed=seed, resume=resume, **options)
-        started.run(on_trial or (lambda ended, best: None))
-    return Run(Path(output))
+        experiment = open_experiment(source, **options)
+        with isolated(experiment.trial_environment):
+            started = open_search(experiment, output=output, trials=trials, seed=seed, resume=resume)
+            listener = on_trial or (lambda ended, best: None)
+            started.run(lambda ended, best, replayed: listener(ended, best))
+    return Run(Path(output).expanduser())
 
 
-def open_search(
-    source: Path | str | Mapping[str, Any],
-    *,
-    output: Path | str,
-    trials: int | None = None,
-    seed: int | None = None,
-    resume: bool = False,
-    **options: Any,
-) -> InProcessSearch:
-    """Prepare a search, ready to run; arguments and errors as of `search`."""
-    experiment = _experiment(source, options)
-    request = parse_request(experiment.trial_arguments, experiment.trial_folder)
-    output = Path(output).expanduser()
-    _check_output(output, request)
-    if trials is not None and (type(trials) is not int or trials < 1):
-        raise AutoADError(f"[[trials]] is {trials!r}. Expected a whole number of 1 or more. Give [[trials=30]].")
-    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
-        raise AutoADError(f"[[seed]] is {seed!r}. Expected a whole number from 0 to 2^32 - 1. Give [[seed=0]].")
-    # Trials of nnictl are processes of the trialCommand's own; here all that is set for them holds for this one.
-    os.environ.update(experiment.trial_environment)
-    return InProcessSearch(experiment, request, output, max_trials=trials, seed=seed, resume=resume)
-
-
-def _experiment(source: Path | str | Mapping[str, Any], options: Mapping[str, Any]) -> Experiment:
+def open_experiment(source: Path | str | Mapping[str, Any], **options: Any) -> Experiment:
+    """Read what to search; arguments and errors as of `search`."""
     if not isinstance(source, Mapping) and Path(source).expanduser().is_dir():
         return folder_experiment(Path(source).expanduser(), **options)
     if options:
@@ -105,7 +85,30 @@ def _experiment(source: Path | str | Mapping[str, Any], options: Mapping[str, An
         )
     if isinstance(source, Mapping):
         return make_experiment(source, name="the experiment", folder=Path())
+    if not Path(source).expanduser().exists():
+        raise AutoADError(
+            f"There is no {source}. Expected a folder of images, or an experiment file (YAML). Check the path."
+        )
     return read_experiment(Path(source).expanduser())
+
+
+def open_search(
+    experiment: Experiment,
+    *,
+    output: Path | str,
+    trials: int | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+) -> InProcessSearch:
+    """Prepare a search, ready to run; arguments and errors as of `search`."""
+    request = parse_request(experiment.trial_arguments, experiment.trial_folder)
+    output = Path(output).expanduser()
+    _check_output(output, request)
+    if trials is not None and (type(trials) is not int or trials < 1):
+        raise AutoADError(f"[[trials]] is {trials!r}. Expected a whole number of 1 or more. Give [[trials=30]].")
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
+        raise AutoADError(f"[[seed]] is {seed!r}. Expected a whole number from 0 to 2^32 - 1. Give [[seed=0]].")
+    return InProcessSearch(experiment, request, output, max_trials=trials, seed=seed, resume=resume)
 
 
 def _check_output(output: Path, request: TrialRequest) -> None:
@@ -118,19 +121,3 @@ def _check_output(output: Path, request: TrialRequest) -> None:
             f"[[output]] {output} lies among the images of {images}, where the pictures of this search would be taken "
             "for images. Expected a folder outside. Give another [[output]]."
         )
-
-
-@contextlib.contextmanager
-def quiet_nni() -> Iterator[None]:
-    """Silence what NNI logs of every crash, which the history has, and its warnings about torch; within the block."""
-    logger = logging.getLogger("nni")
-    level = logger.level
-    with warnings.catch_warnings():
-        # For every torch class that NNI does not know; harmless, and not to be fixed in an archived package.
-        warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)
-        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-        logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

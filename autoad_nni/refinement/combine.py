@@ -14,7 +14,7 @@ __all__ = ["Refinement", "refine", "refine_map"]
 
 
 def refine_map(score_map: Tensor, grad_cam: Tensor, saliency: Tensor) -> Tensor:
-    r"""Weights a score map: down where a classifier sees its class, down where no salient object is.
+    r"""Weight a score map: down where a classifier sees its class, down where no salient object is.
 
     .. math:: \alpha = r \odot (1 - G) \odot s
 
@@ -81,7 +81,7 @@ def refine(
     target: int | None = None,
     object_name: str | None = None,
 ) -> Refinement:
-    """Refines the score maps of a model with what two pretrained networks see in the same images.
+    """Refine the score maps of a model with what two pretrained networks see in the same images.
 
     The lowest value of each map is taken off first: in windows a hypothesis may have lifted the whole map,
     or lowered it below 0, and a product is not indifferent to that.

@@ -13,7 +13,7 @@ __all__ = ["grad_cam", "require_captum"]
 
 
 def require_captum() -> None:
-    """Checks that captum is there, before anything is read or computed.
+    """Check that captum is there, before anything is read or computed.
 
     Raises:
         AutoADError: If it is not installed.
@@ -33,7 +33,7 @@ def grad_cam(
     target: int | None = None,
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    r"""Computes Grad-CAM at a classifier's last convolutional layer.
+    r"""Compute Grad-CAM at a classifier's last convolutional layer.
 
     .. math:: G = \mathrm{ReLU}\Big(\sum_k \frac{1}{mn} \sum_{m,n} \frac{\partial y}{\partial A^k_{mn}} A^k\Big)
 

@@ -57,7 +57,7 @@ class Network:
         return ((resized - mean) / std).to(device)
 
     def checked(self, answers: Tensor) -> Tensor:
-        """Returns what the module, or its gradient, gave.
+        """Return what the module, or its gradient, gave.
 
         Raises:
             AutoADError: A value is not finite, as when weights of another network happen to fit.
@@ -106,7 +106,7 @@ class Segmenter(Network):
     classes: tuple[str, ...]
 
     def scores(self, images: Tensor) -> Tensor:
-        """Runs the network on images.
+        """Run the network on images.
 
         Shape:
             ``(n, 1 or 3, height, width)`` in [0, 1] to ``(n, n_classes, H, W)``.
@@ -132,7 +132,7 @@ class Segmenter(Network):
 
 
 def vgg16(weights: Path | None = None, *, download: bool = False, device: torch.device | None = None) -> Classifier:
-    """Makes VGG-16 as trained on ImageNet, from torchvision; Grad-CAM at the rectified fifth block, as its authors do.
+    """Make VGG-16 as trained on ImageNet, from torchvision; Grad-CAM at the rectified fifth block, as its authors do.
 
     Args:
         weights: State dict of ``torchvision.models.vgg16``, 528 MB: safetensors, or torch's format.
@@ -150,7 +150,7 @@ def vgg16(weights: Path | None = None, *, download: bool = False, device: torch.
 
 
 def deeplabv3(weights: Path | None = None, *, download: bool = False, device: torch.device | None = None) -> Segmenter:
-    """Makes DeepLabV3 on ResNet-50 as trained on COCO with the 20 classes of PASCAL VOC, from torchvision.
+    """Make DeepLabV3 on ResNet-50 as trained on COCO with the 20 classes of PASCAL VOC, from torchvision.
 
     Args:
         weights: State dict of ``torchvision.models.segmentation.deeplabv3_resnet50``, 161 MB: safetensors, or torch's

@@ -18,7 +18,7 @@ _GAP, _TEXT_HEIGHT = 4, 14
 
 
 def picture(image: Tensor, refinement: Refinement) -> Any:
-    """Draws the maps of one image.
+    """Draw the maps of one image.
 
     The two maps of scores have a scale each, black at 0 and yellow at their highest value, which stands above: what
     refinement changes is where a map is high, while its values shrink. The two weights go from 0 to 1.

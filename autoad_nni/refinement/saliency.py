@@ -16,7 +16,7 @@ __all__ = ["object_mask"]
 def object_mask(
     segmenter: Segmenter, images: Tensor, name: str | None = None, *, size: tuple[int, int] | None = None
 ) -> Tensor:
-    """Computes how probably each pixel belongs to an object.
+    """Compute how probably each pixel belongs to an object.
 
     Args:
         segmenter: Network, its classes, normalization.

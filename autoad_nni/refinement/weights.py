@@ -37,7 +37,7 @@ class WeightsFile(NamedTuple):
 
 
 def load_weights(module: nn.Module, source: WeightsFile, path: Path | None, *, download: bool) -> None:
-    """Fills a network with its weights.
+    """Fill a network with its weights.
 
     Args:
         module: Of the network; every tensor of it is overwritten.

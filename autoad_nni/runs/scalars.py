@@ -32,7 +32,7 @@ class ScalarWriter:
         self._path: Path | None = None
 
     def add(self, step: int, scalars: dict[str, float]) -> None:
-        """Writes one value per name.
+        """Write one value per name.
 
         Raises:
             StorageError: If the disk refuses.
@@ -51,7 +51,7 @@ class ScalarWriter:
             append_bytes(self._path, _record(event))
 
     def add_iteration(self, figures: dict[str, float]) -> None:
-        """Writes what a strategy tells of an iteration."""
+        """Write the figures that a strategy gives of an iteration."""
         self.add(int(figures["iteration"]), {f"strategy/{name}": value for name, value in figures.items()})
 
 

@@ -107,7 +107,7 @@ def make_experiment(content: Mapping[str, Any], *, name: str, folder: Path) -> E
 
 def _load_mapping(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise AutoADError(f"There is no experiment file {path}. Expected a YAML file. Check the path.")
+        raise AutoADError(f"There is no {path}. Expected an experiment file (YAML). Check the path.")
     content = _load_yaml(path)
     if not isinstance(content, dict):
         got = "is empty" if content is None else f"holds a {type(content).__name__}"

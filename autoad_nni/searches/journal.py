@@ -66,7 +66,7 @@ class Journal:
                 )
 
     def _check_order(self, events: list[Event]) -> None:
-        """Raises unless trials are submitted as 0, 1, 2, ... and each ends at most once, after its submission."""
+        """Raise unless trials are submitted as 0, 1, 2, ... and each ends at most once, after its submission."""
         n_submitted, open_ids = 0, set[int]()
         for number, event in enumerate(events, 2):
             if event.get("event") == "submit" and event.get("id") == n_submitted and "sample" in event:
@@ -87,7 +87,7 @@ class Journal:
 
 
 def _around_the_difference(old: list[Any], new: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Leaves of two long lists what is about their first difference; of options, the name before a value too."""
+    """The part of two long lists around their first difference; of options, the name before a value too."""
     if max(len(_short(value)) for value in (old, new)) < _WIDTH:
         return old, new
     n_equal = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))

@@ -14,14 +14,14 @@ __all__ = ["grid_search", "policy_based_rl", "random", "regularized_evolution", 
 
 
 def random(*, seed: int, dedup: bool = True) -> Any:
-    """Samples uniformly, without repetition. Arguments: nni.nas.strategy.Random."""
+    """Sample uniformly, without repetition. Arguments: nni.nas.strategy.Random."""
     from nni.nas.strategy import Random
 
     return Random(seed=seed, dedup=dedup)
 
 
 def grid_search(*, seed: int, shuffle: bool = True, dedup: bool = True) -> Any:
-    """Goes through the whole space once, in random order. Arguments: nni.nas.strategy.GridSearch."""
+    """Go through the whole space once, in random order. Arguments: nni.nas.strategy.GridSearch."""
     from nni.nas.strategy import GridSearch
 
     return GridSearch(seed=seed, shuffle=shuffle, dedup=dedup)
@@ -36,7 +36,7 @@ def regularized_evolution(
     crossover: bool = False,
     dedup: bool = True,
 ) -> Any:
-    """Mutates the best of a sliding population. Arguments: nni.nas.strategy.RegularizedEvolution.
+    """Mutate the best of a sliding population. Arguments: nni.nas.strategy.RegularizedEvolution.
 
     Differs from NNI: population 25 and tournament 8 instead of 100 and 25, since a search here has a few hundred
     trials and NNI's first 100 are random.

@@ -15,7 +15,7 @@ __all__ = ["check_tuner"]
 def check_tuner(experiment: Experiment) -> None:
     """Raise unless the tuner can be imported and looks for the highest reward.
 
-    NNI's TPE, TPE_legacy and Anneal minimise unless told otherwise: they search for the worst model.
+    NNI's TPE, TPE_legacy and Anneal minimise by default: they search for the worst model.
 
     Raises:
         AutoADError: If NNI has no such tuner, it cannot be imported, or it does not maximise.

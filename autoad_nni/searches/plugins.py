@@ -15,7 +15,7 @@ __all__ = ["check_components", "plugins_of_search"]
 def plugins_of_search(
     search_space: Mapping[str, Any], *, strategy: str | None, space: str, data_sets: Iterable[str] = ()
 ) -> PluginVersions:
-    """Returns the plugins that a search can run: those its space names, the strategy, the space itself, the data sets.
+    """Return the plugins that a search can run: those its space names, the strategy, the space itself, the data sets.
 
     Args:
         search_space: Of the experiment file.
@@ -33,7 +33,7 @@ def plugins_of_search(
 
 
 def check_components(search_space: Mapping[str, Any]) -> None:
-    """Raises unless every hypothesis and distance that a search space names can be imported and made.
+    """Raise unless every hypothesis and distance that a search space names can be imported and made.
 
     Raises:
         AutoADError: For the first that cannot, or is something else.

@@ -39,7 +39,7 @@ class SampleSpace(ExecutableModelSpace):  # type: ignore[misc]
         """Number of the submission in the journal; set when the sample is submitted."""
 
     def freeze(self, sample: Sample) -> SampleSpace:
-        """Returns the one model that ``sample`` names; SampleValidationError if it is not in the space."""
+        """Return the one model that ``sample`` names; SampleValidationError if it is not in the space."""
         self.validate(sample)
         frozen = SampleSpace({}, self.evaluate)
         frozen.mutables = self.mutables
@@ -48,26 +48,26 @@ class SampleSpace(ExecutableModelSpace):  # type: ignore[misc]
         return frozen
 
     def check_contains(self, sample: Sample) -> SampleValidationError | None:
-        """Returns why ``sample`` is not in the space, or None."""
+        """Return why ``sample`` is not in the space, or None."""
         return self.mutables.check_contains(sample)
 
     def leaf_mutables(self, is_leaf: Callable[[Mutable], bool]) -> Iterable[LabeledMutable]:
-        """Yields the choices."""
+        """Yield the choices."""
         yield from self.mutables.leaf_mutables(is_leaf)
 
     def execute(self) -> None:
-        """Runs the sample in this process."""
+        """Run the sample in this process."""
         if self.evaluate is None:
             raise RuntimeError("this space only names samples; it was built without a function to run them")
         self.evaluate(self)
 
     def extra_repr(self) -> str:
-        """Returns what tells two models apart."""
+        """Return what distinguishes two models."""
         return f"sample={self.sample!r}, status={self.status!r}"
 
 
 def declare(space: str, labels: Iterable[str], *, channels: int = 1) -> Any:
-    """Builds the registered space that has exactly these labels, with every installed hypothesis and distance.
+    """Build the registered space that has exactly these labels, with every installed hypothesis and distance.
 
     Args:
         space: Name in the registry of search spaces.
@@ -83,7 +83,7 @@ def declare(space: str, labels: Iterable[str], *, channels: int = 1) -> Any:
 
 
 def to_search_space(space: Any) -> dict[str, Any]:
-    """Writes the choices of an NNI model space in NNI's JSON form (constraints cannot be written)."""
+    """Write the choices of an NNI model space in NNI's JSON form (constraints cannot be written)."""
     return {
         str(label): {"_type": "choice", "_value": list(mutable.values)}
         for label, mutable in space.simplify().items()
@@ -92,7 +92,7 @@ def to_search_space(space: Any) -> dict[str, Any]:
 
 
 def narrow(declared: Any, search_space: SearchSpace) -> dict[str, Mutable]:
-    """Returns the mutables of ``declared`` with the values that ``search_space`` keeps.
+    """Return the mutables of ``declared`` with the values that ``search_space`` keeps.
 
     Args:
         declared: An NNI model space.
@@ -142,7 +142,7 @@ def _kept_values(label: str, known: list[Any], search_space: SearchSpace) -> lis
 
 
 def _contains(values: list[Any], value: Any) -> bool:
-    """Returns whether ``value`` is among ``values``; 1 is not True and not 1.0, as in JSON."""
+    """Return whether ``value`` is among ``values``; 1 is not True and not 1.0, as in JSON."""
     return any(value == other and type(value) is type(other) for other in values)
 
 

@@ -104,7 +104,7 @@ OPTIONS: Final[Mapping[str, Option]] = options_of(
 
 
 def _part(kind: Any, options: Mapping[str, Any], **more: Any) -> Any:
-    """Makes the dataclass that declares some of the options; ``seed`` belongs to two."""
+    """Make the dataclass that declares some of the options; ``seed`` belongs to two."""
     names = {each.name for each in dataclasses.fields(kind)} & OPTIONS.keys()
     return kind(**{name: options[name] for name in names if name in options}, **more)
 
@@ -123,7 +123,9 @@ def _check_names(options: Mapping[str, Any]) -> None:
 
 def _converted(option: Option, value: Any) -> Any:
     """The value as its dataclass wants it: names as a tuple, a path as a Path; AutoADError for another type."""
-    if option.name == "abnormal" and isinstance(value, str | list | tuple):
+    if option.name == "abnormal":
+        if not isinstance(value, str | list | tuple):
+            raise AutoADError(f"[[abnormal]] is {value!r}. Expected names of data sets. Correct it.")
         names = value.split(",") if isinstance(value, str) else [str(name) for name in value]
         return tuple(name.strip() for name in names if name.strip())
     if option.name == "root" and isinstance(value, str | Path):

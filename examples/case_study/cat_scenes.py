@@ -15,7 +15,7 @@ from autoad_nni.data.sources._embedded import embedded_file
 __all__ = ["FORM", "Scene", "cat", "outline", "plant", "training_images"]
 
 FORM = ImageShape(3, 108, 162)
-STRANGERS = ("coins.png", "coffee.png", "astronaut.png", "motorcycle_left.png")
+OTHER_OBJECTS = ("coins.png", "coffee.png", "astronaut.png", "motorcycle_left.png")
 DIAMETERS = (36, 60)
 # Drawn by hand around what is in focus, in pixels of the photograph.
 CAT = (
@@ -64,9 +64,9 @@ def plant(seed: int) -> Scene:
     random = np.random.default_rng(seed)
     image, inside = cat(), outline()
     masks = []
-    for stranger, where in zip(random.permutation(STRANGERS)[:2], (inside, ~inside), strict=True):
+    for other, where in zip(random.permutation(OTHER_OBJECTS)[:2], (inside, ~inside), strict=True):
         diameter = int(random.integers(*DIAMETERS, endpoint=True))
-        source = to_tensor(photograph(stranger))
+        source = to_tensor(photograph(other))
         disc = _disc(diameter)
         while True:
             top, left = (int(random.integers(side - diameter)) for side in where.shape)

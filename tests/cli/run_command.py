@@ -40,7 +40,7 @@ def command(*arguments: object, main: Callable[[list[str]], None] = main) -> End
     return Ended(code, out.getvalue(), err.getvalue())
 
 
-def start(*arguments: object, python_path: Path | None = None) -> subprocess.Popen[str]:
+def start(*arguments: object, python_path: Path | str | None = None) -> subprocess.Popen[str]:
     """Starts the command in a process of its own."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("NNI_FRAMEWORK", None)  # the command sets it itself
@@ -57,7 +57,7 @@ def start(*arguments: object, python_path: Path | None = None) -> subprocess.Pop
     )
 
 
-def run(*arguments: object, python_path: Path | None = None) -> Ended:
+def run(*arguments: object, python_path: Path | str | None = None) -> Ended:
     """Runs the command in a process of its own to its end."""
     process = start(*arguments, python_path=python_path)
     out, err = process.communicate(timeout=120)

@@ -247,7 +247,10 @@ def test_a_trial_without_a_sample_and_without_nni() -> None:
     [
         (["search"], "Missing argument"),
         (["search", "none.yml"], "Missing option '--output'"),
-        (["search", "none.yml", "--output", "run"], "There is no experiment file none.yml"),
+        (
+            ["search", "none.yml", "--output", "run"],
+            "There is no none.yml. Expected a folder of images, or an experiment file",
+        ),
         (["search", "none.yml", "--output", "run", "--trials", "0"], "--trials"),
         (["search", "none.yml", "--output", "run", "--seed", "-1"], "--seed"),
         (["serach"], "No such command 'serach'"),
@@ -257,7 +260,7 @@ def test_a_trial_without_a_sample_and_without_nni() -> None:
         (["space", "--random", "--seed", "-1"], "--seed"),
         (["plugins", "lsit"], "No such command 'lsit'"),
         (["launch"], "Give one of: an experiment file, --resume ID, --view ID."),
-        (["launch", "none.yml"], "There is no experiment file none.yml"),
+        (["launch", "none.yml"], "There is no none.yml. Expected an experiment file"),
     ],
 )
 def test_words_of_the_command_line(words: list[str], part: str) -> None:

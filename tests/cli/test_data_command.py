@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from run_command import command, run, start
+from run_command import command, run
 
 from autoad_nni.data.textures import KINDS
 
@@ -31,17 +31,6 @@ def test_a_set_is_written_and_has_nothing_wrong(tmp_path: Path) -> None:
     mask, image = wrong.out.splitlines()
     assert mask.startswith(f"{out / 'brick/test/blob/a_001.png'} has no mask. Expected {out / 'brick/ground_truth'}")
     assert image.startswith(f"cannot read the image {out / 'gravel/train/good/007.png'}: ")
-
-
-def test_two_writers_of_one_place(tmp_path: Path) -> None:
-    writers = [start("data", "textures", tmp_path / "set") for _ in range(2)]
-    ended = [(writer.communicate(timeout=120)[1], writer.returncode) for writer in writers]
-    assert sorted(code for _, code in ended) == [0, 2]
-    for message, code in ended:
-        assert message.startswith(f"autoad-nni: {tmp_path / 'set'} ") if code else message == ""
-        assert message.count("\n") == (1 if code else 0)
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
-    assert command("data", "check", tmp_path / "set").code == 0
 
 
 def test_what_is_allowed_is_said_last(tmp_path: Path) -> None:

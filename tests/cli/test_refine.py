@@ -101,7 +101,7 @@ def test_nothing_is_left_when_a_later_image_is_broken(tmp_path: Path) -> None:
 
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     good = picture(tmp_path / "a.png")
-    with pytest.raises(AutoADError, match=r"--output .* cannot be written: Not a directory\. Expected a folder"):
+    with pytest.raises(AutoADError, match=r"^output .* cannot be written: Not a directory\. Expected a folder"):
         refine({good: Path("a")}, good / "out")
 
 

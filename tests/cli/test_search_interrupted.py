@@ -11,7 +11,7 @@ import pytest
 from run_command import command, start
 from small_experiment import history, write
 
-TRIALS = 12
+TRIALS = 9
 # Trials of about half a second: long enough to be hit in the middle.
 LONGER = "autoad-nni trial --data digits --abnormal photos --epochs 6 --threads 1"
 

@@ -5,27 +5,14 @@ import time
 import pytest
 import torch
 from torch import Tensor, nn
+from toys import Brightness, Halving, ThreePerImage
 
 from autoad_nni.models.detector import Detector, count_macs
 from autoad_nni.models.distances.base import Distance
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.distances.l2 import L2Distance
 from autoad_nni.models.distances.l21 import L21Distance
-from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-
-
-class Halving(nn.Module):
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return images / 2, images.flatten(1)
-
-
-class Brightness(Hypothesis):
-    def regularizer(self, codes: Tensor) -> Tensor:
-        return codes.mean() * 10
-
-    def score(self, codes: Tensor) -> Tensor:
-        return codes.mean(1) * 100
 
 
 class SmallAutoencoder(nn.Module):
@@ -58,15 +45,8 @@ def test_terms_are_the_distances_and_the_autoencoders() -> None:
     assert torch.equal(terms.code, IMAGES.flatten(1))
 
 
-class OwnForm(L1Distance):
-    """A better conditioned form of the mean: exactly representable, so that it can be told from the map's."""
-
-    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        return 3 * torch.ones(len(images))
-
-
 def test_the_distance_is_in_its_own_form_not_the_mean_of_the_map() -> None:
-    terms = Detector(Halving(), Brightness(), OwnForm())(IMAGES)
+    terms = Detector(Halving(), Brightness(), ThreePerImage())(IMAGES)
     assert terms.distance.tolist() == [3, 3] and terms.distance_map.max() == 0.5
 
 

@@ -9,6 +9,7 @@ import torch
 from detectors import make_detector, run_model
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
+from toys import Blank
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.models.detector import Detector
@@ -86,10 +87,6 @@ def test_an_image_among_many_needs_as_much_as_alone() -> None:
 
 
 def test_nothing_to_learn_needs_nothing() -> None:
-    class Blank(nn.Module):
-        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.zeros_like(images), images.flatten(1)
-
     assert bytes_per_image(Detector(Blank(), ReconstructionHypothesis(), L2Distance()), torch.rand(1, 8, 8)) == 0
 
 

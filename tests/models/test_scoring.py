@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 from torch import Tensor, nn
+from toys import Blank, Brightness, Halving, ThreePerImage
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector
@@ -35,23 +36,6 @@ class Autoencoder(nn.Module):
         code = self.down(images)
         up = nn.functional.interpolate(code, images.shape[-2:])
         return torch.sigmoid(self.up(up)), code.flatten(1)
-
-
-class Blank(nn.Module):
-    """Reconstructs black: the map by ``l1`` is the image."""
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.zeros_like(images), images.flatten(1)
-
-
-class Brightness(Hypothesis):
-    """Scores a code by its mean."""
-
-    def regularizer(self, codes: Tensor) -> Tensor:
-        return codes.mean()
-
-    def score(self, codes: Tensor) -> Tensor:
-        return codes.mean(1)
 
 
 def blank(hypothesis: Hypothesis | None = None) -> Detector:
@@ -142,15 +126,8 @@ def test_a_map_of_a_whole_image_is_the_distances_and_the_score_has_the_hypothesi
     assert maps.flatten(1).std(1).min() > 0 and scores.std() > 0
 
 
-class OwnForm(L1Distance):
-    """A form of its own for the distance of an image, easily told from the mean of the map."""
-
-    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        return images.new_full((len(images),), 3.0)
-
-
 def test_the_score_of_a_whole_image_takes_the_distances_own_form() -> None:
-    score, anomaly_map = Scorer(Detector(Blank(), ReconstructionHypothesis(), OwnForm()))(noise(2, 8, 8))
+    score, anomaly_map = Scorer(Detector(Blank(), ReconstructionHypothesis(), ThreePerImage()))(noise(2, 8, 8))
     assert score.tolist() == [3, 3] and anomaly_map.max() < 1
 
 
@@ -261,26 +238,15 @@ def test_neither_the_batch_nor_the_other_images_change_a_result(patch: int | Non
     torch.testing.assert_close(maps_of(alone, images.flip(0)).flip(0), maps)
 
 
-class Counting(Blank):
-    """Notes how many images or windows it sees at a time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[int] = []
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        self.seen.append(len(images))
-        return super().forward(images)
-
-
 @pytest.mark.parametrize(("patch", "batch"), [(None, 5), (SIDE, 5), (SIDE, 64), (SIDE, 1)])
 def test_no_more_windows_than_a_batch_are_seen_at_a_time(patch: int | None, batch: int) -> None:
-    child = Counting()
+    child = Blank()
     detector = Detector(child, ReconstructionHypothesis(), L1Distance())
     predict(Scorer(detector, unsmoothed(patch), batch_size=batch), noise(12, 24, 16))
+    seen = [len(batch) for batch in child.seen]
     n_windows = 12 if patch is None else 12 * 5 * 3
-    assert sum(child.seen) == n_windows and max(child.seen) <= batch
-    assert len(child.seen) <= 2 * math.ceil(n_windows / batch), "and not many fewer"
+    assert sum(seen) == n_windows and max(seen) <= batch
+    assert len(seen) <= 2 * math.ceil(n_windows / batch), "and not many fewer"
 
 
 @pytest.mark.parametrize("was_training", [False, True])
@@ -322,7 +288,7 @@ def test_what_is_not_finite_is_rejected(value: float, patch: int | None, was_tra
 
 
 def test_a_map_that_is_not_finite_is_rejected_where_the_score_is() -> None:
-    class Overflowing(OwnForm):
+    class Overflowing(ThreePerImage):
         def map(self, reconstruction: Tensor, images: Tensor) -> Tensor:
             return torch.where(images < 0.01, math.inf, images)
 
@@ -343,10 +309,6 @@ def test_predicting_stops_at_the_limit(patch: int | None) -> None:
 
 @pytest.mark.parametrize("patch", [None, SIDE])
 def test_reconstructions_are_the_autoencoders_in_windows_too(patch: int | None) -> None:
-    class Halving(nn.Module):
-        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-            return images / 2, images.flatten(1)
-
     images = noise(5, 19, 13, channels=3)
     scorer = Scorer(Detector(Halving(), ReconstructionHypothesis(), L1Distance()), unsmoothed(patch), batch_size=4)
     torch.testing.assert_close(reconstruct(scorer, images), images / 2)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 from detectors import run_model
-from torch import Tensor, nn
+from torch import nn
+from toys import Conv
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
@@ -214,41 +216,49 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         SharedWeights(tmp_path / "weights", "0").store(child())
 
 
-WRITER = textwrap.dedent("""
-    import itertools, sys, torch
+WRITERS = textwrap.dedent("""
+    import itertools, os, sys, torch
     from pathlib import Path
     from autoad_nni.models.shared_weights import SharedWeights
 
-    module = torch.nn.Conv2d(64, 256, 3)
-    for number in itertools.count(int(sys.argv[2]), 2):
-        with torch.no_grad():
-            for parameter in module.parameters():
-                parameter.fill_(number)
-        SharedWeights(Path(sys.argv[1]), str(number)).store(module)
-        print(number, flush=True)
+    def write(first, parent):
+        module, numbers = torch.nn.Conv2d(64, 256, 3), itertools.count(first, 2)
+        while os.getppid() == parent:
+            number = next(numbers)
+            with torch.no_grad():
+                for parameter in module.parameters():
+                    parameter.fill_(number)
+            SharedWeights(Path(sys.argv[1]), str(number)).store(module)
+            if number == first:
+                print(os.getpid(), flush=True)
+
+    parent = os.getpid()
+    for line in sys.stdin:
+        if os.fork() == 0:
+            write(int(line), parent)
+            os._exit(0)
 """)
 
 
 def test_readers_see_whole_files_while_others_write_and_are_killed(tmp_path: Path) -> None:
-    def start(first: int) -> subprocess.Popen[str]:
-        words = [sys.executable, "-c", WRITER, str(tmp_path), str(first)]
-        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-
+    """The writers are forked from one process, which spares the seconds of importing torch."""
     module = nn.Conv2d(64, 256, 3)
     seen = set()
-    for round_ in range(2):
-        writers = [start(1000 * round_), start(1000 * round_ + 1)]
-        for writer in writers:
-            assert writer.stdout is not None and writer.stdout.readline(), "it has written once"
-        deadline = time.monotonic() + 1
-        while time.monotonic() < deadline:
-            assert SharedWeights(tmp_path, "reader").load_into(module) == 1
-            values = {*module.weight.detach().unique().tolist(), *module.bias.detach().unique().tolist()}
-            assert len(values) == 1, "half of one writer, half of another"
-            seen |= values
-        for writer in writers:
-            writer.send_signal(signal.SIGKILL)
-            writer.communicate()
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITERS, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdin is not None and parent.stdout is not None
+        for first in (0, 1000):
+            print(first, first + 1, sep="\n", file=parent.stdin, flush=True)
+            writers = [int(parent.stdout.readline()) for _ in range(2)]  # each has written once
+            deadline = time.monotonic() + 1
+            while time.monotonic() < deadline:
+                assert SharedWeights(tmp_path, "reader").load_into(module) == 1
+                values = {*module.weight.detach().unique().tolist(), *module.bias.detach().unique().tolist()}
+                assert len(values) == 1, "half of one writer, half of another"
+                seen |= values
+            for writer in writers:
+                os.kill(writer, signal.SIGKILL)
     assert SharedWeights(tmp_path, "reader").load_into(module) == 1
     assert len({value % 2 for value in seen}) == 2 and len(seen) > 10, "or the test proves nothing"
 
@@ -256,18 +266,6 @@ def test_readers_see_whole_files_while_others_write_and_are_killed(tmp_path: Pat
 # In a trial.
 
 SETTINGS = TrialSettings(training=TrainingSettings(epochs=2, batch_size=8), device="cpu")
-
-
-class Conv(nn.Module):
-    hypothesis_name, distance_name = "reconstruction", "l2"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 1, 1))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        reconstruction = self.layers(images)
-        return reconstruction, reconstruction.flatten(1)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import study
 import torch
-from cat_scenes import FORM, STRANGERS, cat, outline, plant, training_images
+from cat_scenes import FORM, OTHER_OBJECTS, cat, outline, plant, training_images
 from efficientnet import activation_mask, efficientnet_lite0
 from PIL import Image
 
@@ -20,7 +20,7 @@ def test_a_scene_has_one_disc_on_the_cat_and_one_beside_it() -> None:
         assert not changed[~(scene.on_cat | scene.beside)].any()
         assert changed[scene.on_cat].float().mean() > 0.9
         assert torch.equal(plant(seed).image, scene.image)
-    assert len(set(STRANGERS)) == len(STRANGERS)
+    assert len(set(OTHER_OBJECTS)) == len(OTHER_OBJECTS)
 
 
 def test_training_images_are_clean_and_seeded() -> None:

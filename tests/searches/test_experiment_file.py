@@ -191,7 +191,7 @@ def test_no_tuner(read: Reader, tmp_path: Path, tuner: Any) -> None:
 
 def test_nnictl_needs_a_code_directory(read: Reader, tmp_path: Path) -> None:
     message = fault(lambda: read(tuner={"className": ADVISOR}), tmp_path / "x.yml")
-    assert message == "tuner has no codeDirectory, and nnictl stops without one. Add codeDirectory: . to it."
+    assert message == "tuner has no codeDirectory. Expected one: nnictl stops without it. Add codeDirectory: . to it."
 
 
 @pytest.mark.parametrize("arguments", ["autoad", ["autoad"], {"strategie": "autoad"}, {"batch_size": 5}])
@@ -274,7 +274,7 @@ def test_search_space_files_that_hold_none(read: Reader, tmp_path: Path, content
         (b"when: 2024-13-45", " is not YAML: month must be in 1..12. Expected YAML or JSON. Correct the file."),
         (b"- a\n- b\n", " holds a list. Expected a mapping with the keys of an NNI experiment. Start from a file in"),
         (b"just text", " holds a str. Expected a mapping"),
-        (b"", " holds a NoneType. Expected a mapping"),
+        (b"", " is empty. Expected a mapping"),
         (b"3", " holds a int. Expected a mapping"),
     ],
 )
@@ -298,5 +298,5 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", ["none.yml", "."])
 def test_there_is_no_such_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(AutoADError, match=r"^There is no experiment file .* Expected a YAML file. Check the path\.$"):
+    with pytest.raises(AutoADError, match=r"^There is no .* Expected an experiment file \(YAML\)\. Check the path\.$"):
         read_experiment(tmp_path / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -38,8 +39,9 @@ def test_show_finds_it(installed: None) -> None:
     assert "  distribution: autoad-nni-knn 0.1.0\n  target:       autoad_nni_knn:KnnHypothesis\n" in ended.out
 
 
-def test_it_keeps_the_contract(site: Path) -> None:
-    ended = run("plugins", "check", "knn", python_path=site)
+def test_it_keeps_the_contract_and_the_command_needs_no_pytest(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "pytest.py").write_text("raise ImportError('there is no pytest')")
+    ended = run("plugins", "check", "knn", python_path=f"{tmp_path}{os.pathsep}{site}")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[-1] == "  12 checks, all passed."
 
@@ -56,6 +58,6 @@ def test_a_search_tries_it_beside_the_built_in_ones(installed: None, tmp_path: P
     assert (ended.code, ended.err) == (0, "")
     lines = [yaml.safe_load(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines()]
     assert len(lines) == 8
-    verdicts = [line["metrics"]["verdict"] for line in lines if line["sample"]["hypothesis"] == "knn"]
+    verdicts = [line["verdict"] for line in lines if line["sample"]["hypothesis"] == "knn"]
     assert "ok" in verdicts
     assert "crashed" not in verdicts

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
+from torch import Tensor
+from toys import Blank
 
 from autoad_nni.data import LabelledImages
 from autoad_nni.metrics.image import auroc
@@ -20,13 +21,6 @@ from autoad_nni.trial.evaluate import IMAGE_METRICS, MAP_METRICS, REWARDS, evalu
 from autoad_nni.verdicts import RejectedTrial
 
 SIDE = 16
-
-
-class Blank(nn.Module):
-    """Reconstructs black: the map by ``l1`` is the image, the score its mean."""
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.zeros_like(images), images.flatten(1)
 
 
 def scorer(patch: int | None = None, smoothing: float = 0) -> Scorer:
@@ -62,23 +56,11 @@ def test_without_masks_there_are_those_of_scores_and_they_are_the_same() -> None
     assert figures == {name: whole[name] for name in IMAGE_METRICS}
 
 
-class Counting(Blank):
-    """Notes what it sees."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Tensor] = []
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        self.seen.append(images)
-        return super().forward(images)
-
-
 @pytest.mark.parametrize("with_masks", [False, True])
 @pytest.mark.parametrize("patch", [None, SIDE])
 def test_the_network_sees_every_image_once(patch: int | None, with_masks: bool) -> None:
     """With windows as large as the images, one window is one image."""
-    images, child = labelled(), Counting()
+    images, child = labelled(), Blank()
     use = Scorer(Detector(child, ReconstructionHypothesis(), L1Distance()), ScoringSettings(patch=patch), batch_size=10)
     evaluate(use, images if with_masks else without_masks(images))
     assert [len(batch) for batch in child.seen] == [10, 10, 4]

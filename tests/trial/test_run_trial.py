@@ -11,6 +11,7 @@ import pytest
 import torch
 from detectors import make_detector, run_model
 from torch import Tensor, nn
+from toys import Conv, ReadNever
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
@@ -33,15 +34,6 @@ class Child(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         reconstruction = self.reconstruct(images)
         return reconstruction, reconstruction.flatten(1)
-
-
-class Conv(Child):
-    def __init__(self, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Dropout(dropout), nn.Conv2d(4, 1, 1))
-
-    def reconstruct(self, images: Tensor) -> Tensor:
-        return self.layers(images)
 
 
 class Scaled(Child):
@@ -97,13 +89,6 @@ class OnePoint(Scaled):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return images * self.scale, (0 * images * self.scale + 1).flatten(1)
-
-
-class ReadNever:
-    """Stands for the test set; whatever is done with it raises."""
-
-    def __getattribute__(self, name: str) -> Any:
-        raise AssertionError(f"the test set was read: {name}")
 
 
 @pytest.fixture(scope="module")

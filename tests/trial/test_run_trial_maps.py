@@ -11,6 +11,7 @@ import pytest
 import torch
 from detectors import make_detector, run_model
 from torch import Tensor, nn
+from toys import ReadNever
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
@@ -47,13 +48,6 @@ class Conv(nn.Module):
 
     def macs(self, height: int, width: int) -> int:
         return height * width * 100
-
-
-class ReadNever:
-    """Stands for the test set; whatever is done with it raises."""
-
-    def __getattribute__(self, name: str) -> Any:
-        raise AssertionError(f"the test set was read: {name}")
 
 
 def stripes(n: int, side: int, generator: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Runs any registered strategy under ``nnictl``, as an NNI advisor.
+"""Run any registered strategy under ``nnictl``, as an NNI advisor.
 
 Nothing heavy is imported here at the top: NNI's manager gives the advisor ten seconds to connect, and importing
 torch can take longer on a busy machine.
@@ -59,7 +59,7 @@ class _OneConnection(WsChannelClient):  # type: ignore[misc]
         self._conn = channel._conn
 
     def send(self, command: Any) -> None:
-        """Sends a command."""
+        """Send a command."""
         if not self._closing:
             self._once(lambda connection: connection.send(command))
 
@@ -75,7 +75,7 @@ class _OneConnection(WsChannelClient):  # type: ignore[misc]
 
 
 class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
-    """Lets a NAS strategy propose the trials of an nnictl experiment.
+    """Let a NAS strategy propose the trials of an nnictl experiment.
 
     In the experiment file::
 
@@ -124,7 +124,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
     # NNI's loop, with two changes: plain JSON, and one queue, since NNI's two let an end overtake its result.
 
     def run(self) -> None:
-        """Receives commands until NNI's manager says stop or goes away."""
+        """Receive commands until NNI's manager says stop or goes away."""
         self.default_worker.start()
         while not self.stopping:
             try:
@@ -142,19 +142,19 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         self._channel.disconnect()
 
     def process_command(self, command: CommandType, data: Any) -> None:
-        """Handles a command; whatever goes wrong shows in the web UI."""
+        """Handle a command; whatever goes wrong shows in the web UI."""
         try:
             super().process_command(command, data)
         except Exception as error:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """Turns the experiment to ERROR; the reason goes to NNI's two logs, which the web UI shows.
+        """Turn the experiment to ERROR; the reason goes to NNI's two logs, which the web UI shows.
 
         The status itself says no more than that the tuner may have crashed: NNI has a fixed text for it.
         """
         if isinstance(error, _ManagerGone):
-            return  # nobody is there to be told, and `run` ends by itself
+            return  # nobody is left to report to, and `run` ends by itself
         reason = str(error) if isinstance(error, AutoADError) else f"{type(error).__name__}: {error}"
         if not isinstance(error, AutoADError):
             reason += "\n" + "".join(traceback.format_exception(error))
@@ -162,7 +162,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         self.report_error(reason)
 
     def handle_initialize(self, data: Mapping[str, Any]) -> None:
-        """Builds strategy and space; ``data`` is the search space of the experiment file."""
+        """Build strategy and space; ``data`` is the search space of the experiment file."""
         from autoad_nni.engines.nnictl.queue_engine import QueueEngine
         from autoad_nni.searches.replay import JournalMiddleware
         from autoad_nni.searches.search import Search
@@ -180,24 +180,24 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         self.send(CommandType.Initialized, "")
 
     def handle_import_data(self, data: list[Mapping[str, Any]]) -> None:
-        """Remembers the trials that NNI knows to be finished."""
+        """Remember the trials that NNI knows to be finished."""
         for entry in data:
             value = entry["value"]
             self._finished.append((dict(entry["parameter"]), json.loads(value) if isinstance(value, str) else value))
 
     def handle_add_customized_trial(self, data: list[Mapping[str, Any]]) -> None:
-        """Remembers the trials that NNI runs again after a resume, under the same parameter id."""
+        """Remember the trials that NNI runs again after a resume, under the same parameter id."""
         self._running_ids |= {entry["parameter_id"] for entry in data if entry["parameter_id"] is not None}
 
     def handle_update_search_space(self, data: Any) -> None:
-        """Refuses: a journal belongs to one search space."""
+        """Refuse: a journal belongs to one search space."""
         raise AutoADError(
             "The search space was changed while the search runs. Expected the one it started with. "
             "Stop this experiment and create a new one."
         )
 
     def handle_request_trial_jobs(self, data: int) -> None:
-        """Starts the strategy at the first request, when all that NNI knows of earlier trials has come in."""
+        """Start the strategy at the first request, when all that NNI knows of earlier trials has come in."""
         if self._engine is None:
             return  # the initialisation failed, and said so
         self._engine.request(int(data))
@@ -206,7 +206,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
             self._thread.start()
 
     def handle_report_metric_data(self, data: Mapping[str, Any]) -> None:
-        """Passes a result on to the strategy's thread."""
+        """Pass a result on to the strategy's thread."""
         engine = self._engine
         trial_id = data["parameter_id"]
         if engine is None or not isinstance(trial_id, int):
@@ -222,7 +222,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
             engine.post(lambda: engine.report(trial_id, float(metrics["default"])))
 
     def handle_trial_end(self, data: Mapping[str, Any]) -> None:
-        """Passes the end of a trial on to the strategy's thread."""
+        """Pass the end of a trial on to the strategy's thread."""
         # What the trial reported under counts: NNI can give a trial the parameters meant for another one.
         submitted_id = json.loads(data["hyper_params"])["parameter_id"]
         trial_id = self._trial_ids.pop(data["trial_job_id"], submitted_id)
@@ -251,7 +251,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         self.send(CommandType.NewTrialJob, json.dumps(record))
 
     def _reopen(self, models: list[SampleSpace]) -> None:
-        """Look up the trials that had no result when the last session ended."""
+        """Settle the trials that had no result when the last session ended: finished meanwhile, running, or lost."""
         assert self._engine is not None
         lost = []
         for model in models:

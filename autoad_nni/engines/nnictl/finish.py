@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autoad_nni.data import load_task
-from autoad_nni.engines.nnictl.launch import finished_trials, stored_trial_command
+from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
 from autoad_nni.runs.best import save_pictures, save_weights
 from autoad_nni.runs.one_trial import run_sample
 from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord

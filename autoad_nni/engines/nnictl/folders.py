@@ -9,12 +9,12 @@ __all__ = ["nni_experiment_folder", "nni_scalar_folder"]
 
 
 def nni_experiment_folder() -> Path:
-    """Returns the folder of the experiment that the running trial belongs to; all its trials see the same."""
+    """Return the folder of the experiment that the running trial belongs to; all its trials see the same."""
     return Path(os.environ["NNI_OUTPUT_DIR"]).parents[3]
 
 
 def nni_scalar_folder() -> Path:
-    """Returns the folder in which NNI's TensorBoard button looks for the running trial.
+    """Return the folder in which NNI's TensorBoard button looks for the running trial.
 
     It is not below ``$NNI_OUTPUT_DIR``, which belongs to the environment that the trial runs in.
     """

@@ -15,13 +15,13 @@ __all__ = ["limit_trials", "own_parameters", "replace_lost_trials", "rest_url", 
 
 
 def rest_url() -> str:
-    """Returns the manager's REST address as the advisor's environment gives it."""
+    """Return the manager's REST address as the advisor's environment gives it."""
     channel = os.environ["NNI_TUNER_COMMAND_CHANNEL"]
     return channel.replace("ws://", "http://", 1).removesuffix("/tuner") + "/api/v1/nni"
 
 
 def limit_trials(n_trials: int) -> None:
-    """Ends the experiment after ``n_trials`` trials.
+    """End the experiment after ``n_trials`` trials.
 
     A strategy that finished by itself leaves the experiment without an end (NNI's own message for it turns the
     status to TUNER_NO_MORE_TRIAL for ever); a lowered maximum turns it to DONE.
@@ -30,7 +30,7 @@ def limit_trials(n_trials: int) -> None:
 
 
 def replace_lost_trials(lost: Container[int]) -> None:
-    """Raises the experiment's maximum by the number of jobs that ran for the given parameter ids.
+    """Raise the experiment's maximum by the number of jobs that ran for the given parameter ids.
 
     After a kill NNI counts the jobs that it lost as run, and would end the experiment with that many results less.
     """
@@ -58,7 +58,7 @@ def _get(path: str) -> Any:
 
 
 def own_parameters() -> dict[str, Any] | None:
-    """Returns the parameter record that NNI's data base has for the running trial.
+    """Return the parameter record that NNI's database has for the running trial.
 
     NNI hands the next parameters to whichever trial asks first, so of two trials that start together each can get
     the other's, and the web UI then shows a result beside parameters that did not give it. A trial that takes the
@@ -87,7 +87,7 @@ def own_parameters() -> dict[str, Any] | None:
 
 
 def trial_error(job_id: str) -> str:
-    """Returns the last line that a trial wrote to stderr, as far as it is on this machine."""
+    """Return the last line that a trial wrote to stderr, as far as it is on this machine."""
     experiment = Path(os.environ["NNI_CHECKPOINT_DIRECTORY"]).parent
     for log in sorted(experiment.glob(f"**/trials/{job_id}/*stderr*")):
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -21,7 +21,7 @@ class SearchStopped(BaseException):
 
 
 class QueueEngine(ExecutionEngine):  # type: ignore[misc]
-    """Lets a strategy thread and NNI's command thread meet.
+    """Let a strategy thread and NNI's command thread meet.
 
     The command thread only fills the inbox. The strategy's thread empties it when it asks for a free worker, for
     budget, or waits for models: strategies are thus never called from two threads, and the order of events is
@@ -44,20 +44,20 @@ class QueueEngine(ExecutionEngine):  # type: ignore[misc]
     # Called from NNI's command thread.
 
     def request(self, count: int) -> None:
-        """NNI wants ``count`` more trials."""
+        """Take NNI's request for ``count`` more trials."""
         with self._changed:
             self._n_requested += count
             self._send_waiting()
             self._changed.notify_all()
 
     def post(self, deliver: Callable[[], None]) -> None:
-        """Has ``deliver`` called in the strategy's thread."""
+        """Have ``deliver`` called in the strategy's thread."""
         with self._changed:
             self._inbox.append(deliver)
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Ends the search: the strategy's next call raises SearchStopped."""
+        """End the search: the strategy's next call raises SearchStopped."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -65,12 +65,12 @@ class QueueEngine(ExecutionEngine):  # type: ignore[misc]
     # Called from the strategy's thread.
 
     def adopt(self, model: SampleSpace) -> None:
-        """Takes over a model that NNI's manager runs already."""
+        """Take over a model that NNI's manager runs already."""
         self._models[self._id(model)] = model
         model.status = ModelStatus.Training
 
     def submit_models(self, *models: SampleSpace) -> None:
-        """Queues models; each is sent when NNI asks for a trial."""
+        """Queue models; each is sent when NNI asks for a trial."""
         with self._changed:
             for model in models:
                 self.adopt(model)
@@ -90,23 +90,23 @@ class QueueEngine(ExecutionEngine):  # type: ignore[misc]
         return model.trial_id
 
     def report(self, trial_id: int, value: float) -> None:
-        """Tells the strategy of an intermediate result."""
+        """Report an intermediate result to the strategy."""
         model = self._models.get(trial_id)
         if model is not None and not model.status.completed():
             self.dispatch_model_event(IntermediateMetricEvent(model, value))
 
     def end(self, trial_id: int, succeeded: bool) -> None:
-        """Tells the strategy that a trial ended."""
+        """Report to the strategy that a trial ended."""
         model = self._models.get(trial_id)
         if model is not None and not model.status.completed():
             self.dispatch_model_event(TrainingEndEvent(model, ModelStatus.Trained if succeeded else ModelStatus.Failed))
 
     def model(self, trial_id: int) -> SampleSpace | None:
-        """Returns the model of a trial, or None for a trial that this search did not submit."""
+        """Return the model of a trial, or None for a trial that this search did not submit."""
         return self._models.get(trial_id)
 
     def _deliver(self, until: Callable[[], bool]) -> None:
-        """Empties the inbox, then goes on waiting until ``until()`` holds."""
+        """Empty the inbox, then go on waiting until ``until()`` holds."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopped or self._inbox or until())
@@ -118,23 +118,23 @@ class QueueEngine(ExecutionEngine):  # type: ignore[misc]
             deliver()
 
     def wait_models(self, *models: SampleSpace) -> None:
-        """Waits until these (or all) models ended."""
+        """Wait until these (or all) models ended."""
         awaited = models or tuple(self._models.values())
         self._deliver(until=lambda: all(model.status.completed() for model in awaited))
 
     def idle_worker_available(self) -> bool:
-        """Waits for a free worker, so that no strategy polls once a second for one; always returns True."""
+        """Wait for a free worker, so that no strategy polls for one every second; always return True."""
         self._deliver(until=lambda: self._n_requested > len(self._waiting))
         return True
 
     def budget_available(self) -> bool:
-        """NNI's manager keeps the budget, and stops asking for trials when it is used up."""
+        """Return True: NNI's manager keeps the budget, and stops asking for trials when it is used up."""
         if self._stopped:
             raise SearchStopped
         return True
 
     def list_models(self, status: ModelStatus | None = None) -> Iterable[SampleSpace]:
-        """Returns the models of this sitting."""
+        """Return the models of this session."""
         return [model for model in self._models.values() if status is None or model.status == status]
 
     def shutdown(self) -> None:

@@ -32,7 +32,7 @@ class Hypothesis(nn.Module):
     """
 
     needs_codes: ClassVar[bool] = True
-    """Whether the codes matter; if False, `fit` is never called, and the score is the distance as it is."""
+    """Whether the codes matter; if False, `fit` need not be called, and the score is the distance as it is."""
 
     max_code_size: ClassVar[int] = 256
     """The most numbers that one code can have."""
@@ -46,7 +46,7 @@ class Hypothesis(nn.Module):
         """
 
     def begin_epoch(self, progress: float) -> None:
-        """Take notice that a training epoch begins; does nothing unless a subclass overrides it.
+        """Prepare for a training epoch; does nothing unless a subclass overrides it.
 
         Called before each epoch, after the :meth:`fit` that precedes it.
 

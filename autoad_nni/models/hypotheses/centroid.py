@@ -30,16 +30,17 @@ class CentroidHypothesis(Hypothesis):
     Args:
         nu: The share of training codes that may lie outside, in (0, 1].
         weight: Weight of the objective.
-        warm_up: Share of the training before the radius enters the objective, in [0, 1]; 1 for never. 1/15, as in the
-            source, where it is 10 of 150 epochs.
+        warm_up: Share of the training before the radius enters the objective, in [0, 1]; 1 for never.
 
     Shape:
         - codes: ``(batch, d)``; regularizer: scalar; score: ``(batch,)``
 
     Differs from the paper: Table I leaves out :math:`1 / (\nu n)`; it stands in the source. Table I's term, as a
     score, would be :math:`\max(0, \|z - c\|^2 - R^2)`; here it is not clipped at 0, so that codes within the ball are
-    ranked too, as in the source. Differs from the source: the units, a radius that is updated once per epoch instead
-    of in each step, and an autoencoder that goes on reconstructing, which hinders collapse.
+    ranked too, as in the source. Differs from the source: the units; a radius that is updated once per epoch instead
+    of in each step; a warm-up of half of the training instead of 10 of 150 epochs, because trainings are much shorter
+    here (figures in docs/decisions/hypotheses.md); and an autoencoder that goes on reconstructing, which hinders
+    collapse.
 
     Reference:
         Ruff et al., "Deep One-Class Classification", ICML 2018.
@@ -56,7 +57,7 @@ class CentroidHypothesis(Hypothesis):
     squared_radius: Tensor
     warmed_up: Tensor
 
-    def __init__(self, nu: float = 0.1, *, weight: float = 0.1, warm_up: float = 1 / 15) -> None:
+    def __init__(self, nu: float = 0.1, *, weight: float = 0.1, warm_up: float = 0.5) -> None:
         super().__init__()
         self.nu = nu
         self.weight = weight

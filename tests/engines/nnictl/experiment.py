@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ from urllib.request import urlopen
 
 import psutil
 import yaml
-from filelock import FileLock, Timeout
 
-from autoad_nni.engines.nnictl.launch import free_port, loopback_environment
+from autoad_nni.engines.nnictl.nnictl_process import loopback_environment
+from autoad_nni.engines.nnictl.ports import reserved_port
 
 SPACE = {
     "hypothesis": ["reconstruction"],
@@ -33,6 +32,7 @@ SPACE = {
 }
 TRIAL = "autoad-nni trial --data digits --abnormal photos --limit 200 --epochs 1 --threads 1"
 TINY_TRIAL = Path(__file__).with_name("tiny_trial.py")
+_LOG = "nni-experiments/[!_]*/log/nnimanager.log"  # not that of the link to the latest one
 ENDED = ("DONE", "ERROR", "STOPPED")
 
 
@@ -54,27 +54,6 @@ def write_experiment(folder: Path, *, name: str = "experiment.yml", **changes: A
     path = folder / name
     path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
     return path
-
-
-def claim_port() -> int:
-    """Return a port that is free and that no other test process on this machine gets before this one has ended.
-
-    A server listens seconds after it was told its port, so a port without a listener may be someone's already.
-    """
-    port = 18080
-    while True:
-        port = free_port(port, 19999)
-        lock = FileLock(Path(tempfile.gettempdir(), f"autoad-nni-test-port-{port}"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            port += 1
-            continue
-        _claimed.append(lock)
-        return port
-
-
-_claimed: list[FileLock] = []
 
 
 class Experiment:
@@ -99,8 +78,8 @@ class Experiment:
         return output
 
     def __enter__(self) -> Experiment:
-        self.port = claim_port()
-        output = self.nnictl("create", "--config", str(self.file), "--port", str(self.port))
+        with reserved_port(range(18080, 20000)) as self.port:
+            output = self.nnictl("create", "--config", str(self.file), "--port", str(self.port))
         found = re.search(r"Experiment ID: (?:\x1b\[\d+m)?(\w+)", output)
         assert found, output
         self.id = found[1]
@@ -113,7 +92,7 @@ class Experiment:
 
     @contextmanager
     def launch(self, *words: str, printed: Path) -> Iterator[subprocess.Popen[str]]:
-        """Runs ``autoad-nni launch`` with what it prints in a file, from when the experiment has its id."""
+        """Runs ``autoad-nni launch`` with what it prints in a file, from when the experiment has its folder."""
         with (
             printed.open("w") as file,
             subprocess.Popen(
@@ -128,13 +107,13 @@ class Experiment:
                 while not self.id:
                     assert process.poll() is None and time.monotonic() < deadline, printed.read_text()
                     time.sleep(0.2)
-                    self.id = printed.read_text().partition("Experiment ID: ")[2].partition("\n")[0]
+                    self.id = next((log.parent.parent.name for log in self.home.glob(_LOG)), "")
                 yield process
             finally:
                 process.kill()  # one that has ended stays as it is
 
     def resume(self) -> None:
-        """At once and on the same port, where what is left of the last sitting looks for its server."""
+        """At once and on the same port, where what is left of the last session looks for its server."""
         self.nnictl("resume", self.id, "--port", str(self.port))
 
     @property
@@ -200,8 +179,11 @@ class Experiment:
 def rewards_by_sample(events: list[dict[str, Any]]) -> list[tuple[str, float | None]]:
     """(sample, reward) in the order of submission, of every trial that has ended."""
     samples = {event["id"]: event["sample"] for event in events if event["event"] == "submit"}
-    ends = {event["id"]: event["metrics"] for event in events if event["event"] == "end"}
+    ends = {event["id"]: event["record"] for event in events if event["event"] == "end"}
     return [
-        (json.dumps(samples[number], sort_keys=True), None if ends[number] is None else ends[number]["default"])
+        (
+            json.dumps(samples[number], sort_keys=True),
+            None if ends[number]["verdict"] == "crashed" else ends[number]["reward"],
+        )
         for number in sorted(ends)
     ]

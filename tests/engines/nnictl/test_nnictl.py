@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from engines.nnictl.experiment import SPACE, TINY_TRIAL, TRIAL, Experiment, rewa
 from safetensors.torch import load_file
 
 from autoad_nni import __version__
+from autoad_nni.engines.nnictl.ports import reserved_port
+from autoad_nni.trial.record import TrialRecord
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 
@@ -29,7 +33,7 @@ def search_in_process(file: Path, output: Path) -> list[tuple[str, float]]:
         check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200,
     )  # fmt: skip
     lines = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
-    return [(json.dumps(line["sample"], sort_keys=True), line["metrics"]["default"]) for line in lines]
+    return [(json.dumps(line["sample"], sort_keys=True), line["reward"]) for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +56,16 @@ def test_gives_what_the_search_in_this_process_gives(done: Experiment, expected:
 
 def test_results_stand_beside_the_parameters_that_gave_them(done: Experiment) -> None:
     # NNI gives parameters to whichever trial asks first, so with two at once they can be swapped.
-    rewards = {event["id"]: event["metrics"] for event in done.journal() if event["event"] == "end"}
+    records = {event["id"]: event["record"] for event in done.journal() if event["event"] == "end"}
     samples = {event["id"]: event["sample"] for event in done.journal() if event["event"] == "submit"}
     jobs = done.jobs()
     assert len(jobs) == 6 and {job["status"] for job in jobs} == {"SUCCEEDED"}
     for job in jobs:
         shown = json.loads(job["hyperParameters"][0])
-        metrics = json.loads(json.loads(job["finalMetricData"][0]["data"]))
-        assert shown["parameters"] == samples[shown["parameter_id"]]
-        assert metrics == rewards[shown["parameter_id"]]
+        report = json.loads(json.loads(job["finalMetricData"][0]["data"]))
+        number = shown["parameter_id"]
+        assert shown["parameters"] == samples[number]
+        assert TrialRecord.from_report(number, samples[number], report).to_json() == records[number]
 
 
 def test_reports_metrics_curve_and_scalars(done: Experiment) -> None:
@@ -124,11 +129,15 @@ def test_launch_prints_the_best_model(tmp_path: Path, expected: list[tuple[str, 
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     best = max(reward for _, reward in expected[:2])
-    assert f"validation reward {best:.4f}" in done.stdout
-    assert "test (read once, for this model): auroc" in done.stdout
+    assert f", auroc {best:.4f} on validation" in done.stdout
+    trials = re.findall(r"^trial (\d)/2  best auroc (\S+)  0:\d\d:\d\d", done.stdout, re.MULTILINE)
+    assert [number for number, _ in trials] == ["1", "2"] and trials[1][1] == f"{best:.4f}"
+    assert "on test (read once, for this model): auroc" in done.stdout
     experiment_id = done.stdout.split("autoad-nni launch --view ")[1].split()[0]
     content = json.loads((tmp_path / "nni-experiments" / experiment_id / "best.json").read_text())
-    assert content["reward"] == best and 0 <= content["test"]["auroc"] <= 1
+    assert content["trial"]["reward"] == best and 0 <= content["test"]["auroc"] <= 1
+    history = (tmp_path / "nni-experiments" / experiment_id / "history.jsonl").read_text().splitlines()
+    assert [TrialRecord.from_json(json.loads(line)).number for line in history] == [0, 1]
     assert done.stderr == ""  # the model was trained again and is the same
     start = tmp_path / "nni-experiments" / experiment_id / "started.json"
     began = json.loads(start.read_text())
@@ -139,13 +148,14 @@ def test_launch_prints_the_best_model(tmp_path: Path, expected: list[tuple[str, 
         env=environment, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert resumed.returncode == 2 and resumed.stdout == "" and len(resumed.stderr.splitlines()) == 1
-    assert f"experiment {experiment_id} began with images with the digest of another time, now" in resumed.stderr
+    assert f"{experiment_id} began with images with the digest of another time, now it is" in resumed.stderr
 
 
 def test_launch_resumes_a_stopped_experiment(tmp_path: Path, expected: list[tuple[str, float]]) -> None:
     with Experiment(tmp_path, write_experiment(tmp_path, maxTrialNumber=3)) as experiment:
         experiment.wait_for_trials(1)
         experiment.nnictl("stop", experiment.id)
+        n_before = experiment.n_ended()
         done = subprocess.run(
             [sys.executable, "-m", "autoad_nni", "launch", "--resume", experiment.id],
             env={**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
@@ -153,7 +163,10 @@ def test_launch_resumes_a_stopped_experiment(tmp_path: Path, expected: list[tupl
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert rewards_by_sample(experiment.journal()) == expected[:3]
-        assert "test (read once, for this model): auroc" in done.stdout
+        shown = re.findall(r"^trial (\d)/3  best auroc (\S+)  ", done.stdout, re.MULTILINE)
+        assert [int(number) for number, _ in shown] == list(range(n_before + 1, 4)), "those of this session"
+        assert shown[-1][1] == f"{max(reward for _, reward in expected[:3]):.4f}"
+        assert "on test (read once, for this model): auroc" in done.stdout
         assert experiment.manager() is None
 
 
@@ -196,14 +209,62 @@ def test_an_open_experiment_is_not_opened_again(done: Experiment) -> None:
         )
 
 
+def test_a_port_in_use_is_one_line_that_names_the_experiment(done: Experiment) -> None:
+    before = set((done.home / "nni-experiments").iterdir())
+    refused = subprocess.run(
+        [sys.executable, "-m", "autoad_nni", "launch", str(done.file), "--port", str(done.port)],
+        env=done.environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert refused.returncode == 2 and refused.stdout == ""
+    assert refused.stderr == (
+        f"autoad-nni: port {done.port} is in use by experiment {done.id}. Expected a port on which nothing listens. "
+        "Give another one with --port, or leave --port out for the first free one, or end that experiment: "
+        f"nnictl stop {done.id}\n"
+    )
+    assert set((done.home / "nni-experiments").iterdir()) == before
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_port_that_is_taken_while_nnictl_starts_is_one_line_and_leaves_nothing(tmp_path: Path, quick: bool) -> None:
+    """Before nnictl looks whether something listens there, and after."""
+    with reserved_port(range(21500, 22000)) as port:
+        pass
+    words = ["launch", str(write_experiment(tmp_path)), "--port", str(port)]
+    with (
+        closing(socket.socket()) as other,
+        subprocess.Popen(
+            [sys.executable, "-m", "autoad_nni", *words], env={**os.environ, "HOME": str(tmp_path)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as process,
+    ):  # fmt: skip
+        wait_until_reserved(port, process)
+        other.bind(("127.0.0.1", port))
+        if quick:
+            other.listen()
+        out, err = process.communicate(timeout=100)
+    assert process.returncode == 2 and out == ""
+    assert err == (
+        f"autoad-nni: port {port} is in use by another program. Expected a port on which nothing listens. Give another "
+        "one with --port, or leave --port out for the first free one.\n"
+    )
+    assert [path.name for path in (tmp_path / "nni-experiments").iterdir() if path.name[0] != "."] == []
+
+
+def wait_until_reserved(port: int, process: subprocess.Popen[str]) -> None:
+    launch = psutil.Process(process.pid)
+    while not any(connection.laddr.port == port for connection in launch.net_connections("udp")):
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
 def test_a_launch_that_is_terminated_leaves_no_server_and_says_how_to_go_on(tmp_path: Path) -> None:
     """Of a new experiment, and of the same one resumed."""
     experiment = Experiment(tmp_path, write_experiment(tmp_path, maxTrialNumber=50))
     words = [str(experiment.file)]
     with ExitStack() as stack:
         stack.push(experiment)
-        for sitting in (1, 2):
-            n_ended, printed = experiment.n_ended(), tmp_path / f"printed-{sitting}.txt"
+        for session in (1, 2):
+            n_ended, printed = experiment.n_ended(), tmp_path / f"printed-{session}.txt"
             with experiment.launch(*words, printed=printed) as process:
                 experiment.wait_for_trials(n_ended + 1)
                 manager = experiment.manager()
@@ -215,21 +276,21 @@ def test_a_launch_that_is_terminated_leaves_no_server_and_says_how_to_go_on(tmp_
             manager.wait(20)
             assert experiment.manager() is None
             log = (experiment.folder / "log" / "nnimanager.log").read_text()
-            assert log.count("Shutdown complete") == sitting, "the server came down in the middle of something"
+            assert log.count("Shutdown complete") == session, "the server came down in the middle of something"
 
 
-def test_a_launch_that_is_terminated_while_its_server_starts_leaves_no_process(tmp_path: Path) -> None:
+def test_a_launch_that_is_terminated_while_its_server_starts_leaves_nothing(tmp_path: Path) -> None:
     """NNI does not know the server's number yet."""
     experiment = Experiment(tmp_path, write_experiment(tmp_path))
     with experiment.launch(str(experiment.file), printed=tmp_path / "printed.txt") as process:
         time.sleep(0.3)
         process.terminate()
         err = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and err.startswith("stopped.")
-    known = tmp_path / "nni-experiments" / ".experiment"
-    assert ("--resume" in err) == (known.exists() and experiment.id in known.read_text())
+    assert (process.returncode, err) == (130, "stopped.\n")
     time.sleep(1)
     assert experiment.processes() == []
+    left = [path.name for path in (tmp_path / "nni-experiments").iterdir()]
+    assert experiment.id not in left and "_latest" not in left
 
 
 def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
@@ -299,11 +360,11 @@ def plug_in_strategy(folder: Path, body: str) -> Path:
 
 
 def test_a_strategy_that_fails_turns_the_experiment_to_error(tmp_path: Path) -> None:
-    site = plug_in_strategy(tmp_path, "raise RuntimeError('the strategy broke as told')")
+    site = plug_in_strategy(tmp_path, "raise RuntimeError('the strategy broke on purpose')")
     with Experiment(tmp_path, tiny(tmp_path, strategy="broken"), python_path=site) as experiment:
         assert experiment.wait_for_end(timeout_s=60)["status"] == "ERROR"
         for log in experiment.reasons():
-            assert "RuntimeError: the strategy broke as told" in log and "Traceback" in log
+            assert "RuntimeError: the strategy broke on purpose" in log and "Traceback" in log
 
 
 def test_an_unknown_strategy_turns_the_experiment_to_error(tmp_path: Path) -> None:
@@ -319,7 +380,7 @@ def test_trials_that_all_fail_end_the_experiment_with_their_reason(tmp_path: Pat
     with Experiment(tmp_path, file) as experiment:
         assert experiment.wait_for_end(timeout_s=90)["status"] == "ERROR"
         for log in experiment.reasons():
-            assert "The first 3 trials failed" in log and "the trial crashed as told" in log
+            assert "The first 3 trials failed" in log and "the trial crashed on purpose" in log
         time.sleep(2)
         assert len(experiment.jobs()) < 10
 
@@ -344,7 +405,7 @@ def test_trials_that_find_another_version_of_a_plugin_fail_with_that_sentence(tm
 
 
 def test_launch_says_in_one_line_why_an_experiment_failed(tmp_path: Path) -> None:
-    site = plug_in_strategy(tmp_path, "raise RuntimeError('the strategy broke as told')")
+    site = plug_in_strategy(tmp_path, "raise RuntimeError('the strategy broke on purpose')")
     tuner = {"className": ADVISOR, "codeDirectory": ".", "classArgs": {"strategy": "broken"}}
     done = subprocess.run(
         [sys.executable, "-m", "autoad_nni", "launch", str(write_experiment(tmp_path, tuner=tuner))],
@@ -352,4 +413,4 @@ def test_launch_says_in_one_line_why_an_experiment_failed(tmp_path: Path) -> Non
     )  # fmt: skip
     assert done.returncode == 2, done.stdout + done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert "ended in ERROR: RuntimeError: the strategy broke as told" in done.stderr
+    assert "ended in ERROR: RuntimeError: the strategy broke on purpose" in done.stderr

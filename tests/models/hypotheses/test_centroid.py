@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from toys import TwoNumbers
 
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l2 import L2Distance
@@ -93,21 +94,9 @@ class Noting(CentroidHypothesis):
         return super().regularizer(codes)
 
 
-@pytest.mark.parametrize(("epochs", "warm_up"), [(1, 1), (2, 1), (5, 1), (20, 2)])
-def test_the_radius_is_in_the_objective_of_every_short_training_but_for_its_first_epoch(
-    epochs: int, warm_up: int
-) -> None:
-    """1 epoch in 15; a training of 5 has none to lose."""
-
-    class Autoencoder(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.linear = torch.nn.Linear(16, 2)
-
-        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-            return images, self.linear(images.flatten(1))
-
-    detector = Detector(Autoencoder(), hypothesis := Noting(), L2Distance())
+@pytest.mark.parametrize(("epochs", "warm_up"), [(1, 1), (2, 1), (3, 2), (5, 3), (20, 10)])
+def test_the_radius_is_in_the_objective_in_the_second_half_of_a_short_training_too(epochs: int, warm_up: int) -> None:
+    detector = Detector(TwoNumbers(), hypothesis := Noting(), L2Distance())
     images = torch.rand(12, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     fit(detector, images, settings=TrainingSettings(epochs=epochs, batch_size=4), seed=0)
     assert hypothesis.noted == [False] * 3 * warm_up + [True] * 3 * (epochs - warm_up)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from toys import TwoNumbers
 
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l2 import L2Distance
@@ -138,16 +139,8 @@ class Noting(ClusterHypothesis):
 
 @pytest.mark.parametrize("n_images", [24, 200])
 def test_the_frequencies_are_refreshed_within_an_epoch_of_a_small_set(n_images: int) -> None:
-    class Autoencoder(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.linear = torch.nn.Linear(16, 2)
-
-        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-            return images, self.linear(images.flatten(1))
-
     images = torch.rand(n_images, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    detector = Detector(Autoencoder(), hypothesis := Noting(), L2Distance())
+    detector = Detector(TwoNumbers(), hypothesis := Noting(), L2Distance())
     fit(detector, images, settings=TrainingSettings(epochs=3, batch_size=4), seed=0)
     per_epoch = n_images // 4
     epochs = [hypothesis.noted[i : i + per_epoch] for i in range(0, 3 * per_epoch, per_epoch)]

@@ -1,4 +1,4 @@
-"""What ``launch`` reads out of NNI's data base, on one with NNI's tables."""
+"""What ``launch`` reads out of NNI's database, on one with NNI's tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from autoad_nni.engines.nnictl.launch import finished_trials
+from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
+from autoad_nni.errors import AutoADError
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.verdicts import Verdict
 
@@ -59,3 +60,12 @@ def test_crashed_trials_count_and_lost_ones_do_not(experiment: Path) -> None:
         TrialRecord(number=3, sample={"a": 3}, verdict=Verdict.OK, reward=0.75),
         TrialRecord(number=5, sample={"a": 4}, verdict=Verdict.OK, reward=0.25),
     ]
+
+
+def test_an_experiment_that_never_began_and_a_folder_that_is_gone_are_one_line(experiment: Path) -> None:
+    with closing(sqlite3.connect(experiment / "db" / "nni.sqlite")) as database:
+        database.execute("CREATE TABLE ExperimentProfile (params text, revision integer)")
+    with pytest.raises(AutoADError, match=r"never began\. Expected one that did\. Start a new one\.$"):
+        stored_trial_command(experiment)
+    with pytest.raises(AutoADError, match=r"^there is no .*nni\.sqlite\. Expected NNI's database"):
+        stored_trial_command(experiment / "gone")

@@ -1,0 +1,122 @@
+"""Shows how far a search is: a bar in a terminal, otherwise a line for each trial that ended."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+__all__ = ["SearchProgress"]
+
+
+class SearchProgress:
+    """Shows trials ended, best reward, time spent and time left, within a block.
+
+    Args:
+        reward: Name of the reward, for instance ``auroc``.
+        total: Trials after which the search ends; None for no limit.
+    """
+
+    def __init__(self, reward: str, total: int | None) -> None:
+        self._reward = reward
+        self._pace = _Pace(total)
+        self._best: float | None = None
+        console = Console()
+        self._bar: Progress | None = None
+        if console.is_terminal and not console.is_dumb_terminal:
+            text, best = TextColumn("{task.description}"), TextColumn("{task.fields[best]}")
+            self._bar = Progress(text, BarColumn(bar_width=20), best, _Clock(self._pace), console=console)
+            self._task = self._bar.add_task(self._trials(), total=total, best=self._best_reward())
+
+    def __enter__(self) -> SearchProgress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, ended: int, best: float | None, *, total: int | None, recorded: bool = False) -> None:
+        """Show a new count.
+
+        Args:
+            ended: Trials that have ended.
+            best: Best reward; None before there is one.
+            total: Trials after which the search ends.
+            recorded: Whether the last of them ended in an earlier session, which says nothing about the time left.
+        """
+        self._best = best
+        self._pace.count(ended, total, recorded)
+        if self._bar is not None:
+            trials, best_reward = self._trials(), self._best_reward()
+            self._bar.update(self._task, total=total, completed=ended, description=trials, best=best_reward)
+        elif not recorded:
+            typer.echo(f"{self._trials()}  {self._best_reward()}  {self._pace.clock()}")
+
+    def finish(self, ended: int, best: float | None) -> None:
+        """Show the last count, unless it is shown already."""
+        if ended > self._pace.ended:
+            self.show(ended, best, total=self._pace.total)
+
+    def print(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            typer.echo(line)
+
+    def _trials(self) -> str:
+        return f"trial {self._pace.ended}" + ("" if self._pace.total is None else f"/{self._pace.total}")
+
+    def _best_reward(self) -> str:
+        return f"best {self._reward} " + ("-" if self._best is None else f"{self._best:.4f}")
+
+
+class _Pace:
+    """Time spent, and left at the pace of the trials that ended in this session."""
+
+    def __init__(self, total: int | None) -> None:
+        self.total = total
+        self.ended = 0
+        self._recorded = 0
+        self._began = self._measured_from = self._last_end = time.monotonic()
+
+    def count(self, ended: int, total: int | None, recorded: bool) -> None:
+        self.ended, self.total = ended, total
+        self._last_end = time.monotonic()
+        if recorded:
+            self._recorded, self._measured_from = ended, self._last_end
+
+    def _left_s(self) -> float | None:
+        if self.total is None or self.ended in (self._recorded, self.total):
+            return None
+        seconds_per_trial = (self._last_end - self._measured_from) / (self.ended - self._recorded)
+        return max(0.0, seconds_per_trial * (self.total - self.ended) - (time.monotonic() - self._last_end))
+
+    def clock(self) -> str:
+        """Return the time spent, and the time left where it can be estimated."""
+        left = self._left_s()
+        return _clock(time.monotonic() - self._began) + ("" if left is None else f", {_clock(left)} left")
+
+
+class _Clock(ProgressColumn):
+    max_refresh = 0.5
+
+    def __init__(self, pace: _Pace) -> None:
+        super().__init__()
+        self._pace = pace
+
+    def render(self, task: Task) -> Text:
+        return Text(self._pace.clock())
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

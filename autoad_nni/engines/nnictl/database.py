@@ -1,0 +1,85 @@
+"""Reads the trials of an ended experiment from NNI's database."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from autoad_nni.errors import AutoADError
+from autoad_nni.trial.record import TrialRecord
+
+__all__ = ["finished_trials", "has_begun", "stored_trial_command"]
+
+
+def stored_trial_command(folder: Path) -> tuple[str, Path]:
+    """Return an experiment's ``trialCommand`` and the folder it starts in.
+
+    Raises:
+        AutoADError: If the database is gone, or the experiment never began.
+    """
+    with closing(_open_database(folder)) as database:
+        row = database.execute("SELECT params FROM ExperimentProfile ORDER BY revision DESC").fetchone()
+    if row is None:
+        raise AutoADError(f"the experiment in {folder} never began. Expected one that did. Start a new one.")
+    content = json.loads(row[0])
+    return content["trialCommand"], Path(content["trialCodeDirectory"])
+
+
+def has_begun(folder: Path) -> bool:
+    """Return whether a strategy or a trial has begun in an experiment's folder; also if that cannot be read."""
+    if (folder / "checkpoint" / "journal.jsonl").exists():
+        return True
+    if not (folder / "db" / "nni.sqlite").exists():
+        return False
+    try:
+        with closing(_open_database(folder)) as database:
+            (events,) = database.execute("SELECT COUNT(*) FROM TrialJobEvent").fetchone()
+    except sqlite3.Error:
+        return True
+    return bool(events)
+
+
+def _open_database(folder: Path) -> sqlite3.Connection:
+    path = folder / "db" / "nni.sqlite"
+    if not path.exists():
+        raise AutoADError(f"there is no {path}. Expected NNI's database of the experiment. Restore its folder.")
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+
+def finished_trials(folder: Path) -> list[TrialRecord]:
+    """Return the trials that have ended, in the order of NNI's numbers, whatever the tuner was.
+
+    A trial that was lost with a killed manager, and run again under the same parameter id, counts once.
+    """
+    with closing(_open_database(folder)) as database:
+        jobs = {
+            job: (json.loads(data), sequence)
+            for job, data, sequence in database.execute(
+                "SELECT trialJobId, data, sequenceId FROM TrialJobEvent WHERE data <> '' ORDER BY timestamp"
+            )
+        }
+        ended = {
+            job
+            for (job,) in database.execute(
+                "SELECT trialJobId FROM TrialJobEvent WHERE event IN ('FAILED', 'SUCCEEDED')"
+            )
+        }
+        finals = database.execute("SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL'").fetchall()
+    trials: dict[str, TrialRecord] = {}
+    for job, data in finals:
+        if job in jobs:
+            parameters, sequence = jobs[job]
+            report = json.loads(json.loads(data))  # NNI stores what the trial sent, itself JSON, as a JSON text
+            trials[_key(parameters)] = TrialRecord.from_report(int(sequence), parameters["parameters"], report)
+    for job, (parameters, sequence) in jobs.items():
+        if job in ended and _key(parameters) not in trials:
+            detail = "It ended without a result."
+            trials[_key(parameters)] = TrialRecord.crashed(int(sequence), parameters["parameters"], detail)
+    return sorted(trials.values(), key=lambda record: record.number)
+
+
+def _key(parameters: dict[str, Any]) -> str:
+    return json.dumps([parameters.get("parameter_id"), parameters["parameters"]], sort_keys=True)

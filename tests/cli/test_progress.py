@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+from autoad_nni.cli import progress as module
+from autoad_nni.cli.progress import SearchProgress
+
+SHOW = """
+from autoad_nni.cli.progress import SearchProgress
+with SearchProgress("auroc", 5) as progress:
+    progress.show(2, 0.75, total=5, recorded=True)
+    progress.show(3, 0.75, total=5)
+    progress.print("a warning [in brackets]")
+    progress.finish(4, 0.8125)
+"""
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_a_pipe_gets_a_line_for_each_trial_of_this_session(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with SearchProgress("auroc", 6) as progress:
+        clock.now += 30  # the server starts
+        progress.show(2, 0.5, total=6, recorded=True)
+        clock.now += 100
+        progress.show(3, 0.5, total=6)
+        clock.now += 20
+        progress.show(4, 0.75, total=6)
+        progress.print("a warning [in brackets]")
+        clock.now += 3600
+        progress.show(6, 0.75, total=6)
+        progress.finish(6, 0.75)
+    assert capsys.readouterr().out.splitlines() == [
+        "trial 3/6  best auroc 0.5000  0:02:10, 0:05:00 left",
+        "trial 4/6  best auroc 0.7500  0:02:30, 0:02:00 left",
+        "a warning [in brackets]",
+        "trial 6/6  best auroc 0.7500  1:02:30",
+    ]
+
+
+def test_a_search_without_a_limit_and_a_trial_without_a_reward(capsys: pytest.CaptureFixture[str]) -> None:
+    with SearchProgress("aupro", None) as progress:
+        progress.show(1, None, total=None)
+        progress.finish(2, 0.25)
+    assert capsys.readouterr().out == "trial 1  best aupro -  0:00:00\ntrial 2  best aupro 0.2500  0:00:00\n"
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    subprocess.run([sys.executable, "-c", SHOW], stdout=theirs, env=environment, check=True, timeout=60)
+    os.close(theirs)
+    printed = b""
+    try:
+        while chunk := os.read(ours, 1 << 16):
+            printed += chunk
+    except OSError:  # how the end of a terminal reads
+        pass
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed.decode())
+    assert "a warning [in brackets]" in text
+    last = text.splitlines()[-1]
+    assert re.match(r"trial 4/5 \S{20} best auroc 0\.8125 0:00:0\d, 0:00:0\d left$", last.strip()), last

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoad_nni.errors import AutoADError
+from autoad_nni.runs.records import BestRecord, read_history
+from autoad_nni.storing import append_line
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.trial.request import TrialRequest
+from autoad_nni.verdicts import Verdict
+
+TRIAL = TrialRecord(
+    number=3, sample={"distance": "l1"}, verdict=Verdict.OK, reward=0.75, validation={"auroc": 0.75}, seconds=1.5
+)
+BEST = BestRecord(
+    trial=TRIAL,
+    request=TrialRequest.from_options(data="folder", root="/data/screws", image_size=64, patch=16),
+    image_shape=(3, 64, 64),
+    test={"auroc": 0.5},
+    search={"strategy": "autoad", "seed": 0, "summary": {"trials": 4}},
+)
+
+
+@pytest.mark.parametrize("test", [{"auroc": 0.5}, None])
+def test_the_best_model_survives_its_file(tmp_path: Path, test: dict[str, float] | None) -> None:
+    record = BestRecord(**{**vars(BEST), "test": test, "test_detail": "" if test else "non_finite: 1 of 3 scores"})
+    record.write(tmp_path)
+    assert BestRecord.read(tmp_path) == record
+    assert (record.sample, record.reward) == ({"distance": "l1"}, 0.75)
+
+
+def test_a_folder_without_a_best_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AutoADError, match=rf"^{tmp_path}/best.json cannot be read: No such file or directory\. "):
+        BestRecord.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: "",
+        lambda content: "[]",
+        lambda content: "{",
+        lambda content: json.dumps({**content, "format": 2}),
+        lambda content: json.dumps({**content, "image_shape": [3, 64]}),
+        lambda content: json.dumps({**content, "image_shape": [3, 64, "wide"]}),
+        lambda content: json.dumps({**content, "request": {**content["request"], "epoch": 3}}),
+        lambda content: json.dumps({**content, "request": {}}),
+        lambda content: json.dumps({**content, "test": [0.5]}),
+        lambda content: json.dumps({**content, "test": {"auroc": None}}),
+        lambda content: json.dumps({**content, "trial": {**content["trial"], "reward": "high"}}),
+        lambda content: json.dumps({name: value for name, value in content.items() if name != "search"}),
+        lambda content: json.dumps({**content, "search": 3}),
+    ],
+)
+def test_a_file_changed_by_hand_is_one_line(tmp_path: Path, damage: Callable[[dict[str, Any]], str]) -> None:
+    (tmp_path / "best.json").write_text(damage(BEST.to_json()))
+    with pytest.raises(AutoADError, match=rf"^{tmp_path}/best.json cannot be read: .* Expected the best mod") as caught:
+        BestRecord.read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_history_is_read_without_the_line_that_a_kill_left(tmp_path: Path) -> None:
+    crashed = TrialRecord.crashed(4, {"distance": "l2"}, "RuntimeError: boom")
+    for record in (TRIAL, crashed):
+        append_line(tmp_path / "history.jsonl", record.to_json())
+    with (tmp_path / "history.jsonl").open("ab") as file:
+        file.write(b'{"number": 5, "sam')
+    before = (tmp_path / "history.jsonl").read_bytes()
+    assert read_history(tmp_path) == [TRIAL, crashed]
+    assert (tmp_path / "history.jsonl").read_bytes() == before, "another process may be writing it"
+    assert read_history(tmp_path / "nowhere") == []

@@ -1,0 +1,211 @@
+"""The package's Python face: a search of a folder, a file or a mapping, its results, and the model on new images."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cli.small_experiment import content, history, space
+from PIL import Image
+from skimage import data
+from skimage.transform import resize
+
+import autoad_nni as ad
+
+
+def images_in(folder: Path, *, good: int = 40, defects: int = 8) -> Path:
+    """Crops of a brick wall; defects have a bright spot."""
+    brick = resize(data.brick(), (256, 256), anti_aliasing=True)
+    rng = np.random.default_rng(0)
+    for kind, count in (("good", good), ("spot", defects)):
+        (folder / kind).mkdir(parents=True)
+        for i in range(count):
+            top, left = rng.integers(0, 256 - 32, 2)
+            pixels = brick[top : top + 32, left : left + 32].copy()
+            if kind == "spot":
+                pixels[8:16, 10:20] = 1.0
+            Image.fromarray((pixels * 255).astype(np.uint8)).save(folder / kind / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return images_in(tmp_path_factory.mktemp("images") / "bricks")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ad.Run:
+    output = tmp_path_factory.mktemp("runs") / "bricks"
+    return ad.search(folder, trials=3, output=output, seed=0, epochs=3, image_size=16, max_macs=10**6)
+
+
+def test_a_folder_is_searched_without_any_yaml(run: ad.Run, folder: Path) -> None:
+    assert run.best is not None
+    assert set(run.best.test or {}) == {"auroc", "aupr_in", "aupr_out"}
+    assert run.best.reward == max(record.reward for record in run.records)
+    assert set(run.best.sample) >= {"hypothesis", "distance", "layer1_kernel", "layer2_kernel"}
+    options = run.best.request.options()
+    assert (options["data"], options["root"]) == ("folder", str(folder))
+    assert (options["epochs"], options["image_size"], options["max_macs"]) == (3, 16, 10**6), "what was asked for"
+    assert "max_seconds" in options, "and a limit where nothing was"
+
+
+def test_every_trial_is_a_row_of_a_flat_table(run: ad.Run) -> None:
+    table = run.trials
+    assert list(table["number"]) == [0, 1, 2]
+    assert {"verdict", "reward", "auroc", "seconds", "macs", "hypothesis", "layer1_channels"} <= set(table.columns)
+    assert list(table["reward"]) == [record.reward for record in run.records]
+    assert all(np.isscalar(value) for value in table.iloc[0])
+    assert repr(run) == f"Run({str(run.folder)!r}: 3 trials, best {run.best.reward:.4f})" if run.best else False
+
+
+def test_the_model_scores_new_images_as_the_search_did(run: ad.Run) -> None:
+    from autoad_nni.trial.evaluate import evaluate
+
+    assert run.best is not None
+    model = ad.load(run.folder)
+    task = ad.load_task(run.best.request.task)
+    assert evaluate(model.scorer, task.test) == run.best.test
+    prediction = model.predict(task.test.images)
+    assert prediction.score.shape == (len(task.test.images),)
+    assert prediction.anomaly_map.shape == (len(task.test.images), 16, 16)
+    assert torch.equal(model.predict(task.test.images.numpy()).score, prediction.score), "arrays too"
+
+
+def test_images_of_another_size_and_type_are_converted(run: ad.Run) -> None:
+    model = run.load()
+    large = torch.rand(3, 3, 40, 50)
+    prediction = model.predict(large)
+    assert prediction.anomaly_map.shape == (3, 16, 16)
+    whole = (large * 255).round().to(torch.uint8)
+    assert torch.allclose(model.predict(whole).score, model.predict(whole / 255).score, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(8, 8), r"^images has the shape \(8, 8\)\. Expected \(n, 1 or 3, height, width\)\."),
+        (torch.zeros(1, 2, 8, 8), r"^images has the shape \(1, 2, 8, 8\)\."),
+        (torch.full((1, 1, 8, 8), 255.0), r"^images has values from 255 to 255\. Expected 0 to 1, or uint8\."),
+        (torch.full((1, 1, 8, 8), float("nan")), r"^images has values from nan to nan\."),
+        (torch.zeros(1, 1, 8, 8, dtype=torch.int64), r"^images is of torch.int64\. Expected uint8, or floating"),
+    ],
+)
+def test_images_that_no_model_takes(run: ad.Run, images: torch.Tensor, message: str) -> None:
+    with pytest.raises(ad.AutoADError, match=message):
+        run.load().predict(images)
+
+
+def test_a_mapping_is_searched_as_the_file_with_its_keys_is(tmp_path: Path) -> None:
+    import yaml
+
+    small = content(maxTrialNumber=2)
+    (tmp_path / "x.yml").write_text(yaml.safe_dump(small))
+    heard: list[tuple[int, float | None]] = []
+    ad.search(small, output=tmp_path / "mapping", on_trial=lambda ended, best: heard.append((ended, best)))
+    ad.search(tmp_path / "x.yml", output=str(tmp_path / "file"))
+    assert history(tmp_path / "mapping") == history(tmp_path / "file")
+    assert [ended for ended, _ in heard] == [1, 2]
+    longer = ad.search(small, output=tmp_path / "mapping", trials=3, resume=True)
+    assert len(longer.records) == 3
+
+
+def test_a_search_without_a_good_trial_has_no_best(tmp_path: Path) -> None:
+    wide = content(maxTrialNumber=1, searchSpace=space(layer1_kernel=[3]))
+    wide["trialCommand"] += " --max-macs 1"
+    run = ad.search(wide, output=tmp_path / "run")
+    assert run.best is None and list(run.trials["verdict"]) == ["over_macs"]
+    assert "no trial ended well" in repr(run)
+    with pytest.raises(ad.AutoADError, match=r"best.json cannot be read: No such file"):
+        ad.load(tmp_path / "run")
+
+
+def test_a_search_leaves_its_process_as_it_was(tmp_path: Path) -> None:
+    logging.getLogger("nni").setLevel(logging.INFO)
+    torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)
+    filters, threads = list(warnings.filters), torch.get_num_threads()
+    expected = torch.rand(1), random.random(), np.random.rand()
+    torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)
+    small = content(maxTrialNumber=1)
+    small["trialCommand"] = "COLOUR=red " + small["trialCommand"].replace("--threads 1", f"--threads {threads + 1}")
+    ad.search(small, output=tmp_path / "run")
+    assert (torch.rand(1), random.random(), np.random.rand()) == expected
+    assert torch.get_num_threads() == threads and logging.getLogger("nni").level == logging.INFO
+    assert warnings.filters == filters and "COLOUR" not in os.environ
+
+
+def test_a_trial_runs_without_a_search() -> None:
+    task = ad.load_task(ad.TaskOptions(data="digits", abnormal=("photos",), limit=100))
+    sample = {label: values[0] for label, values in space_values().items()}
+    settings = ad.TrialSettings(training=ad.TrainingSettings(epochs=1))
+    before = torch.get_num_threads(), torch.get_rng_state()
+    result = ad.run_trial(sample, task, settings)
+    assert result.record.ok and result.record.sample == sample and result.detector is not None
+    assert before[0] == torch.get_num_threads() and torch.equal(before[1], torch.get_rng_state())
+
+
+def space_values() -> dict[str, list[Any]]:
+    return {label: entry["_value"] for label, entry in space().items()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 300}, r"^image_size is 300\. Expected 8 to 224 pixels\. Give image_size=64\.$"),
+        ({"reward": "auc"}, r"^reward is 'auc'\. Expected one of auroc, "),
+        ({"epochs": "3"}, r"^epochs is '3'\. Expected int\."),
+        ({"epoch": 3}, r"^Unknown option 'epoch'\. Expected one of data, .* Did you mean epochs\?$"),
+        ({"trials": 0}, r"^trials is 0\. Expected a whole number of 1 or more\. Give trials=30\.$"),
+        ({"trials": True}, r"^trials is True\."),
+        ({"seed": -1}, r"^seed is -1\."),
+    ],
+)
+def test_errors_name_the_argument(folder: Path, tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ad.AutoADError, match=message):
+        ad.search(folder, output=tmp_path / "run", **arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_among_the_images_is_refused(folder: Path) -> None:
+    with pytest.raises(ad.AutoADError, match=rf"^output {folder}/run lies among the images .* Give another output\.$"):
+        ad.search(folder, output=folder / "run")
+
+
+def test_options_beside_an_experiment_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ad.AutoADError, match=r"^epochs is given beside an experiment\. .* Write it there\.$"):
+        ad.search(content(), output=tmp_path / "run", epochs=3)
+
+
+def test_every_name_of_the_face_is_there_and_comes_when_it_is_used() -> None:
+    code = "import sys, autoad_nni as ad; assert not {'torch', 'nni', 'numpy'} & set(sys.modules); "
+    code += "print(sorted(name for name in ad.__all__ if getattr(ad, name, None) is None))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]" and done.stderr == ""
+    with pytest.raises(AttributeError, match="has no attribute 'serach'"):
+        _ = ad.serach
+
+
+def test_a_model_is_loaded_and_used_without_nni(run: ad.Run) -> None:
+    code = (
+        "import sys, json, torch, autoad_nni as ad; images = torch.linspace(0, 1, 512).view(2, 1, 16, 16); "
+        f"p = ad.load({str(run.folder)!r}).predict(images); "
+        "print(json.dumps([p.score.tolist(), 'nni' in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    scores, has_nni = json.loads(done.stdout)
+    images = torch.linspace(0, 1, 512).view(2, 1, 16, 16)
+    assert not has_nni and scores == pytest.approx(run.load().predict(images).score.tolist(), rel=1e-5)
