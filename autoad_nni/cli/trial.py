@@ -54,7 +54,8 @@ def _parameter(option: Option) -> inspect.Parameter:
     kinds = [kind for kind in (bool, int, float, Path) if kind in (typing.get_args(option.kind) or (option.kind,))]
     kind = kinds[0] if kinds else str
     flag = f"--{option.name.replace('_', '-')}"
-    shown = "" if option.default in (None, False, ()) or option.name == "data" else f" [default: {option.default}]"
+    # Without the backslash, rich takes it for a style and drops it.
+    shown = "" if option.default in (None, False, ()) or option.name == "data" else rf" \[default: {option.default}]"
     declared = typer.Option(flag, help=option.help + shown, show_default=False)
     annotation = Annotated[kind | None, declared]  # type: ignore[valid-type]
     return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
