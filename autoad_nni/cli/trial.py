@@ -32,15 +32,20 @@ def make_trial_command() -> Callable[..., None]:
     """Make the command, with an option for each of `autoad_nni.trial.request.OPTIONS`; imports torch."""
     from autoad_nni.trial.request import OPTIONS
 
-    own = [each for each in inspect.signature(_trial).parameters.values() if each.name != "options"]
+    # With their annotations evaluated: typer takes those of a signature as they are.
+    hints = typing.get_type_hints(_trial, include_extras=True)
+    own = [
+        each.replace(annotation=hints[each.name])
+        for each in inspect.signature(_trial).parameters.values()
+        if each.name != "options"
+    ]
     parameters = [*(_parameter(option) for option in OPTIONS.values()), *own]
 
     def trial(**options: Any) -> None:
         _trial(**options)
 
     trial.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    hints = typing.get_type_hints(_trial, include_extras=True)
-    trial.__annotations__ = {each.name: hints.get(each.name, each.annotation) for each in parameters}
+    trial.__annotations__ = {each.name: each.annotation for each in parameters}
     return trial
 
 
@@ -49,7 +54,8 @@ def _parameter(option: Option) -> inspect.Parameter:
     kinds = [kind for kind in (bool, int, float, Path) if kind in (typing.get_args(option.kind) or (option.kind,))]
     kind = kinds[0] if kinds else str
     flag = f"--{option.name.replace('_', '-')}"
-    shown = "" if option.default in (None, False, ()) or option.name == "data" else f" [default: {option.default}]"
+    # Without the backslash, rich takes it for a style and drops it.
+    shown = "" if option.default in (None, False, ()) or option.name == "data" else rf" \[default: {option.default}]"
     declared = typer.Option(flag, help=option.help + shown, show_default=False)
     annotation = Annotated[kind | None, declared]  # type: ignore[valid-type]
     return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -76,12 +76,22 @@ def words_of_all_commands(group: Any, *words: str) -> list[tuple[str, ...]]:
 COMMANDS = words_of_all_commands(typer.main.get_command(_make_app(["trial"])))
 
 
+def command_named(words: tuple[str, ...]) -> Any:
+    found: Any = typer.main.get_command(_make_app(["trial"]))
+    for word in words:
+        found = found.commands[word]
+    return found
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_option_is_described(words: tuple[str, ...]) -> None:
+    assert [option.name for option in command_named(words).params if not option.help] == []
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 def test_help_keeps_what_stands_in_brackets(words: tuple[str, ...]) -> None:
     """Rich takes [refine] for a style, and drops it."""
-    described: Any = typer.main.get_command(_make_app(["trial"]))
-    for word in words:
-        described = described.commands[word]
+    described = command_named(words)
     raw = " ".join([described.help, *(getattr(parameter, "help", None) or "" for parameter in described.params)])
     shown = command(*words, "--help").out
     for word in raw.replace("\\[", "[").split():
