@@ -167,9 +167,7 @@ def test_rpro_equals_a_loop_over_the_regions(data: MaskedMaps, quarter: int) -> 
 
 @quick
 @given(masked_maps(), st.floats(0.01, 1), st.randoms(use_true_random=False))
-def test_only_the_order_of_scores_matters_not_that_of_images(
-    data: MaskedMaps, limit: float, random: Random
-) -> None:
+def test_only_the_order_of_scores_matters_not_that_of_images(data: MaskedMaps, limit: float, random: Random) -> None:
     masks, maps = data
     area, auc, cut = aupro(masks, maps, max_fpr=limit), pixel_auroc(masks, maps), normal_threshold(maps, min_area=2)
     overlap = rpro(masks, maps, threshold=cut)
