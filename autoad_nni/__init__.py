@@ -14,6 +14,7 @@ Importing this package imports neither torch nor nni; the names below do, when t
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from autoad_nni.errors import AutoADError
@@ -79,7 +80,8 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'autoad_nni' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"autoad_nni.{_HOME[name]}"), name)
+    with warnings.catch_warnings():  # NNI and torch add filters of their own when they are imported
+        value = getattr(importlib.import_module(f"autoad_nni.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

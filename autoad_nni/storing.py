@@ -17,6 +17,7 @@ __all__ = [
     "append_line",
     "file_changed",
     "read_lines",
+    "reason_of",
     "remove_unfinished",
     "replace_file",
     "replace_lines",
@@ -162,6 +163,20 @@ def write_json(path: Path, content: Any) -> None:
     """
     with storing(path):
         replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be read, in one line and without a full stop.
+
+    Example:
+        >>> reason_of(KeyError("request")), reason_of(OSError(13, "Permission denied"))
+        ("'request' is missing", 'Permission denied')
+    """
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    if isinstance(error, TypeError | AttributeError):
+        return "a value has another type"
+    return getattr(error, "strerror", None) or " ".join(str(error).split()).rstrip(".")
 
 
 def file_changed(path: Path, number: int, got: str, expected: str) -> AutoADError:

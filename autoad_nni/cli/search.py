@@ -47,10 +47,19 @@ def search(
         run = open_search(open_experiment(source), output=output, trials=trials, seed=seed, resume=resume)
         if source.is_dir():
             typer.echo(f"searching {source} with: {' '.join(run.request.to_words())}")
-        if run.max_trials is not None and run.n_recorded >= run.max_trials:
-            typer.echo(f"{run.n_recorded} trials have ended already, --trials is {run.max_trials}: none is run.")
+        if resume:
+            typer.echo(_how_it_goes_on(run, output))
         best = _run_with_progress(run)
     _print_result(best, run, output)
+
+
+def _how_it_goes_on(run: InProcessSearch, output: Path) -> str:
+    if not run.n_recorded:
+        return f"no trial has ended in {output} yet: the search begins"
+    ended = f"{run.n_recorded} trial{'' if run.n_recorded == 1 else 's'} ended before"
+    if run.max_trials is not None and run.n_recorded >= run.max_trials:
+        return f"{ended}, --trials is {run.max_trials}: none is run"
+    return f"{ended}, going on" + ("" if run.max_trials is None else f" to {run.max_trials}")
 
 
 def _run_with_progress(run: InProcessSearch) -> BestRecord | None:
@@ -77,18 +86,18 @@ def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -
         fault = AutoADError(f"{message} {output}/history.jsonl says why for each.")
         typer.echo(f"autoad-nni: {fault.on_command_line()}", err=True)
         raise typer.Exit(1)
-    print_best(best, output)
+    print_best(best, output, when="read once, for this model" if run.read_test else "read before, not again")
 
 
-def print_best(best: BestRecord, folder: Path) -> None:
-    """Print the best model: reward, test metrics, sample, and which files in the folder belong to it."""
+def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for this model") -> None:
+    """Print the best model: reward, test metrics and when they were read, sample, and its files in the folder."""
     reward = best.request.settings.reward
     typer.echo(f"best: trial {best.trial.number}, {reward} {best.reward:.4f} on validation")
     if best.test is not None:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in best.test.items())
-        typer.echo(f"on test (read once, for this model): {figures}")
+        typer.echo(f"on test ({when}): {figures}")
     else:
-        typer.echo(f"on test (read once, for this model): no figures, {best.test_detail}")
+        typer.echo(f"on test ({when}): no figures, {best.test_detail}")
     for label, value in best.sample.items():
         typer.echo(f"  {label}: {value}")
     typer.echo(f"written to {folder}/best.json")

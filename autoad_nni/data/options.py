@@ -50,6 +50,10 @@ class TaskOptions:
     contamination: float = 0.05
 
     def __post_init__(self) -> None:
+        if isinstance(self.abnormal, str):
+            raise AutoADError(
+                f"[[abnormal]] is {self.abnormal!r}. Expected a tuple of names. Give abnormal=({self.abnormal!r},)."
+            )
         if self.data in self.abnormal:
             raise AutoADError(
                 f"[[abnormal]] names {self.data}, which is the normal set. Expected another set. Take it out of "

@@ -98,7 +98,9 @@ def shortages(n_normal: int, n_defective: int, options: TaskOptions, name: str |
         >>> [line.partition(".")[0] for line in shortages(9, 1, TaskOptions(data="folder"), "screws")]
         ['screws has 9 normal images', 'screws has 1 image with a defect']
     """
-    name = name or f"[[data={options.data}]]"
+    if name is None:
+        folder = options.root if options.data == "folder" else None
+        name = f"[[data={options.data}]]" if folder is None else str(folder / (options.category or ""))
     if n_normal < MIN_NORMAL:
         plural = "" if n_normal == 1 else "s"
         yield f"{name} has {n_normal} normal image{plural}. Expected {MIN_NORMAL} or more. Add images."

@@ -15,7 +15,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.shared_weights import SharedWeights
-from autoad_nni.models.threads import torch_threads
+from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.one_trial import run_sample
@@ -97,6 +97,8 @@ class InProcessSearch:
             raise
         self.n_recorded = sum(event["event"] == "end" for event in self._search.journal.recorded)
         """Trials that earlier sessions ended."""
+        self.read_test = False
+        """Whether this session read the test set."""
         self._max_seconds = experiment.max_seconds
         self._scalars = ScalarWriter(output / "tensorboard" / "search")
         self._search.on_iteration = self._scalars.add_iteration
@@ -174,6 +176,7 @@ class InProcessSearch:
         detector = self._best_detector(best)
         if self.folder.tested() is not None:  # an earlier session read the test set for this very model
             return self.folder.write_best()
+        self.read_test = True
         figures, reason = evaluate_on_test(detector, self._task, self.request.settings)
         save_pictures(self.folder.path, detector, self._task, self.request, best.number)
         return self.folder.write_best(figures, reason)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 import warnings
 from collections.abc import Iterator, Mapping
 
-import numpy as np
-import torch
+from autoad_nni.models.surroundings import keeping_random_states, torch_threads
 
 __all__ = ["isolated", "quiet_nni"]
 
@@ -23,24 +21,18 @@ def isolated(environment: Mapping[str, str]) -> Iterator[None]:
         environment: Variables that are set within the block.
 
     Example:
-        >>> before = torch.get_num_threads()
         >>> with isolated({"COLOUR": "red"}):
-        ...     torch.set_num_threads(before + 1)
         ...     os.environ["COLOUR"]
         'red'
-        >>> torch.get_num_threads() == before, "COLOUR" in os.environ
-        (True, False)
+        >>> "COLOUR" in os.environ
+        False
     """
     variables = {name: os.environ.get(name) for name in environment}
-    threads, python, legacy = torch.get_num_threads(), random.getstate(), np.random.get_state()
     os.environ.update(environment)
     try:
-        with torch.random.fork_rng():
+        with keeping_random_states(), torch_threads(None):
             yield
     finally:
-        torch.set_num_threads(threads)
-        random.setstate(python)
-        np.random.set_state(legacy)
         for name, value in variables.items():
             if value is None:
                 del os.environ[name]

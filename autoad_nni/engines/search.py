@@ -76,6 +76,10 @@ def search(
 
 def open_experiment(source: Path | str | Mapping[str, Any], **options: Any) -> Experiment:
     """Read what to search; arguments and errors as of `search`."""
+    if not isinstance(source, str | Path | Mapping):
+        raise AutoADError(
+            f"source is {source!r}. Expected a folder of images, an experiment file or a mapping. Give one of these."
+        )
     if not isinstance(source, Mapping) and Path(source).expanduser().is_dir():
         return folder_experiment(Path(source).expanduser(), **options)
     if options:
@@ -87,7 +91,7 @@ def open_experiment(source: Path | str | Mapping[str, Any], **options: Any) -> E
         return make_experiment(source, name="the experiment", folder=Path())
     if not Path(source).expanduser().exists():
         raise AutoADError(
-            f"There is no {source}. Expected a folder of images, or an experiment file (YAML). Check the path."
+            f"{source} does not exist. Expected a folder of images, or an experiment file (YAML). Check the path."
         )
     return read_experiment(Path(source).expanduser())
 
@@ -102,6 +106,8 @@ def open_search(
 ) -> InProcessSearch:
     """Prepare a search, ready to run; arguments and errors as of `search`."""
     request = parse_request(experiment.trial_arguments, experiment.trial_folder)
+    if not isinstance(output, str | Path):
+        raise AutoADError(f"[[output]] is {output!r}. Expected the path of a folder. Give for instance 'runs/first'.")
     output = Path(output).expanduser()
     _check_output(output, request)
     if trials is not None and (type(trials) is not int or trials < 1):

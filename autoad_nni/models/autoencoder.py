@@ -118,7 +118,7 @@ def build_autoencoder(sample: Mapping[str, Any], *, channels: int) -> Autoencode
         >>> build_autoencoder({"hypothesis": "density", "distance": "l1", "layer1_kernel": 3}, channels=1)
         Traceback (most recent call last):
         autoad_nni.errors.AutoADError: The label 'layer1_channels' is missing. Expected: hypothesis, distance and \
-layer1_ to layer1_ with channels | kernel | pooling | pooling_kernel | normalization | activation. Add it.
+layer1_ with channels | kernel | pooling | pooling_kernel | normalization | activation. Add it.
     """
     n_layers = count_layers(sample)
     check_labels(sample, n_layers)
@@ -156,7 +156,8 @@ def check_labels(given: Iterable[str], n_layers: int) -> None:
     """Raise AutoADError unless exactly the labels of a space of ``n_layers`` layers are given."""
     layers = [f"layer{i}_{key}" for i in range(1, n_layers + 1) for key in LAYER_CHOICES]
     expected, labels = ["hypothesis", "distance", *layers], list(given)
-    keys = f"hypothesis, distance and layer1_ to layer{n_layers}_ with {' | '.join(LAYER_CHOICES)}"
+    numbers = "layer1_" if n_layers == 1 else f"layer1_ to layer{n_layers}_"
+    keys = f"hypothesis, distance and {numbers} with {' | '.join(LAYER_CHOICES)}"
     for label in labels:
         if label not in expected:
             near = difflib.get_close_matches(str(label), expected, n=1, cutoff=0.5)

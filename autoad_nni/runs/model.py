@@ -13,6 +13,7 @@ from autoad_nni.data import ImageShape, to_image_shape
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.scoring import Prediction, Scorer, predict
+from autoad_nni.models.surroundings import keeping_random_states
 from autoad_nni.runs.best import load_weights
 from autoad_nni.runs.records import WEIGHTS, BestRecord
 from autoad_nni.trial.plugins import check_plugins
@@ -50,8 +51,10 @@ class Model:
         Raises:
             AutoADError: The images have another form, or values out of their range.
         """
-        given = torch.as_tensor(images)
+        given = _as_tensor(images)
         _check(given)
+        if len(given) == 0:
+            return Prediction(torch.empty(0), torch.empty(0, *self.image_shape[1:]))
         prediction = predict(self.scorer, to_image_shape(given, self.image_shape))
         return Prediction(prediction.score, prediction.anomaly_map[:, 0])
 
@@ -69,14 +72,24 @@ def load(run: Path | str) -> Model:
     record = BestRecord.read(folder)
     check_plugins({key: value for key, value in record.trial.plugins.items() if not key.startswith("data set ")})
     shape, settings = ImageShape(*record.image_shape), record.request.settings
-    detector = build_detector(record.sample, channels=shape.channels, space=settings.space)
+    with keeping_random_states():  # fresh weights are drawn before the saved ones take their place
+        detector = build_detector(record.sample, channels=shape.channels, space=settings.space)
     load_weights(detector, folder / WEIGHTS)
     scorer = make_scorer(detector.eval(), torch.zeros(shape), settings.scoring, max_memory=settings.max_memory)
     return Model(scorer, shape, record)
 
 
+def _as_tensor(images: Any) -> Tensor:
+    if isinstance(images, Tensor):
+        return images
+    if not isinstance(images, np.ndarray) or images.dtype.kind not in "buif":
+        raise AutoADError(f"images is a {type(images).__name__}. Expected a tensor or an array of numbers. Convert it.")
+    # A copy: torch takes no flipped views and no foreign byte order, and warns of read-only memory.
+    return torch.from_numpy(np.array(images, dtype=images.dtype.newbyteorder("="), order="C"))
+
+
 def _check(images: Tensor) -> None:
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape[2:]:
         raise AutoADError(
             f"images has the shape {tuple(images.shape)}. Expected (n, 1 or 3, height, width). Reshape it."
         )

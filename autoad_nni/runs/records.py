@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.storing import read_lines, write_json
+from autoad_nni.storing import read_lines, reason_of, write_json
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 
@@ -85,6 +85,8 @@ class BestRecord:
             AutoADError: If it is of another form.
         """
         try:
+            if not isinstance(content, dict):
+                raise ValueError(f"it holds a {type(content).__name__}")
             if content["format"] != _FORMAT:
                 raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
             channels, height, width = (int(side) for side in content["image_shape"])
@@ -98,8 +100,7 @@ class BestRecord:
                 search=dict(content["search"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise AutoADError(f"it is not the record of a best model: {reason}") from None
+            raise AutoADError(reason_of(error)) from None
 
     @classmethod
     def read(cls, folder: Path) -> BestRecord:
@@ -109,11 +110,16 @@ class BestRecord:
             AutoADError: If the folder holds none, or one that was changed by hand.
         """
         path = folder / BEST
+        if not path.exists():
+            raise AutoADError(
+                f"{folder} has no {BEST}. Expected the best model of a search: the output folder of 'autoad-nni "
+                "search' with a trial that ended well, or the folder of an experiment that 'autoad-nni launch' ended. Correct "
+                "the path."
+            )
         try:
             return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, AutoADError) as error:
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split()).rstrip(".")
             raise AutoADError(
-                f"{path} cannot be read: {reason}. Expected the best model of a search: the output folder of "
-                "'autoad-nni search', or that of an experiment which 'autoad-nni launch' ended. Correct the path."
+                f"{path} cannot be read: {reason_of(error)}. Expected what a search wrote. Restore the file; or go on "
+                "with the search by [[resume=True]], which writes it anew."
             ) from None

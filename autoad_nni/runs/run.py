@@ -6,8 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoad_nni.errors import AutoADError
 from autoad_nni.runs.model import Model, load
-from autoad_nni.runs.records import BEST, BestRecord, read_history
+from autoad_nni.runs.records import BEST, HISTORY, BestRecord, read_history
+from autoad_nni.runs.start import STARTED
 from autoad_nni.trial.record import TrialRecord
 
 if TYPE_CHECKING:
@@ -21,15 +23,24 @@ class Run:
 
     Args:
         folder: The run folder, or the folder of an NNI experiment that ``autoad-nni launch`` ended.
+
+    Raises:
+        AutoADError: If it holds no search.
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
+        if not any((self.folder / name).exists() for name in (HISTORY, BEST, STARTED)):
+            raise AutoADError(
+                f"{self.folder} holds no search. Expected a folder that ad.search, 'autoad-nni search' or 'autoad-nni "
+                "launch' wrote. Correct the path."
+            )
 
     def __repr__(self) -> str:
         """Return the folder and the best reward."""
         best = "no trial ended well" if self.best is None else f"best {self.best.reward:.4f}"
-        return f"Run({str(self.folder)!r}: {len(self.records)} trials, {best})"
+        count = len(self.records)
+        return f"Run({str(self.folder)!r}: {count} trial{'' if count == 1 else 's'}, {best})"
 
     @cached_property
     def best(self) -> BestRecord | None:

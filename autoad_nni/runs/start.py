@@ -6,17 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
-from autoad_nni.storing import write_json
+from autoad_nni.storing import reason_of, write_json
 from autoad_nni.trial.plugins import PluginVersions, check_plugins
 from autoad_nni.trial.request import TrialRequest
 
-__all__ = ["RunStart"]
+__all__ = ["STARTED", "RunStart"]
 
-_NAME = "started.json"
+STARTED: Final = "started.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,9 @@ class RunStart:
         Raises:
             StorageError: If the disk refuses.
         """
-        if not (folder / _NAME).exists():
+        if not (folder / STARTED).exists():
             content = {"request": self.request.options(), "images": self.images, "image_shape": list(self.image_shape)}
-            write_json(folder / _NAME, {**content, "plugins": self.plugins, **self.metadata})
+            write_json(folder / STARTED, {**content, "plugins": self.plugins, **self.metadata})
 
     @classmethod
     def read(cls, folder: Path) -> RunStart | None:
@@ -60,9 +60,11 @@ class RunStart:
         Raises:
             AutoADError: If the file was changed by hand.
         """
-        path = folder / _NAME
+        path = folder / STARTED
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError(f"it holds a {type(content).__name__}")
             known = {"request", "images", "image_shape", "plugins"}
             channels, height, width = content["image_shape"]
             return cls(
@@ -75,10 +77,9 @@ class RunStart:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise AutoADError(
-                f"{path} cannot be read: {reason}. Expected what the search began with, as JSON. Restore the file, or "
-                "remove it."
+                f"{path} cannot be read: {reason_of(error)}. Expected what the search began with, as JSON. Restore the "
+                "file, or remove it."
             ) from None
 
     def check_same(self, now: RunStart, folder: Path) -> None:

@@ -79,8 +79,9 @@ def make_experiment(content: Mapping[str, Any], *, name: str, folder: Path) -> E
     """
     tuner = content.get("tuner")
     if not isinstance(tuner, dict) or not (tuner.get("className") or tuner.get("name")):
+        got = "missing" if tuner is None else repr(tuner)
         raise AutoADError(
-            f"{name}: tuner is {tuner!r}. Expected a mapping with className or name. "
+            f"{name}: tuner is {got}. Expected a mapping with className or name. "
             f"Write tuner: {{className: {ADVISOR}, codeDirectory: ., classArgs: {{strategy: autoad}}}}."
         )
     ours = tuner.get("className") == ADVISOR
@@ -107,7 +108,7 @@ def make_experiment(content: Mapping[str, Any], *, name: str, folder: Path) -> E
 
 def _load_mapping(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise AutoADError(f"There is no {path}. Expected an experiment file (YAML). Check the path.")
+        raise AutoADError(f"{path} does not exist. Expected an experiment file (YAML). Check the path.")
     content = _load_yaml(path)
     if not isinstance(content, dict):
         got = "is empty" if content is None else f"holds a {type(content).__name__}"

@@ -12,7 +12,7 @@ from typing import Any
 from nni.nas.execution import ExecutionEngine
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.threads import torch_threads
+from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.registry import STRATEGIES
 from autoad_nni.searches.journal import Journal
 from autoad_nni.searches.plugins import plugins_of_search

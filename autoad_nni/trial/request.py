@@ -83,7 +83,7 @@ class TrialRequest:
         for name, value in self.options().items():
             words.append("--" + name.replace("_", "-"))
             if value is not True:
-                words.append(",".join(value) if isinstance(value, list) else str(value))
+                words.append(_word(value))
         return words
 
     @property
@@ -136,6 +136,12 @@ def _converted(option: Option, value: Any) -> Any:
         expected = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
         raise AutoADError(f"[[{option.name}]] is {value!r}. Expected {expected}. Correct it.")
     return value
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ from autoad_nni.models.diagnosis import check_alive
 from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.scoring import Scorer, ScoringSettings
 from autoad_nni.models.shared_weights import SharedWeights
-from autoad_nni.models.threads import torch_threads
+from autoad_nni.models.surroundings import keeping_random_states, torch_threads
 from autoad_nni.models.training import fit
 from autoad_nni.models.windows import cut_windows
 from autoad_nni.trial.evaluate import MAP_METRICS, evaluate
@@ -63,7 +63,7 @@ def run_trial(
 ) -> TrialResult:
     """Train and validate the model that a sample describes.
 
-    Torch's global random state and its number of threads are the same before and after.
+    Random states and torch's number of threads are the same before and after.
 
     Args:
         sample: A value for every label of the search space.
@@ -89,7 +89,7 @@ def run_trial(
         >>> result.record.verdict.value, sorted(result.record.validation)
         ('ok', ['aupr_in', 'aupr_out', 'auroc'])
     """
-    settings = settings or TrialSettings()
+    settings = TrialSettings() if settings is None else settings
     check_task(task, settings)
     plugins = plugins_of_trial(sample, settings.space, task.data_sets)
 
@@ -135,7 +135,7 @@ def train_and_validate(
 
     try:
         # Training is inside too: a plugin's dropout draws from the global state.
-        with torch_threads(settings.threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with torch_threads(settings.threads), keeping_random_states([device] if device.type == "cuda" else []):
             torch.manual_seed(settings.seed)
             images = _training_images(task, settings)
             model = _build(build, images, settings, costs, device)

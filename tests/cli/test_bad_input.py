@@ -73,7 +73,7 @@ WRONG_KEYS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"tuner": tuner(sed=1)}, ("Expected keys out of strategy, strategy_args, seed, space",)),
     ({"tuner": {"name": "TPE", "classArgs": {"optimize_mode": "maximize"}}},
      ("the tuner 'TPE' runs under nnictl only", "Use 'autoad-nni launch', or the advisor with strategy: tpe")),
-    ({"tuner": None}, ("tuner is None", "Expected a mapping with className or name")),
+    ({"tuner": None}, ("tuner is missing", "Expected a mapping with className or name")),
     ({"trialCommand": "no-such-command trial --data digits"}, ("'no-such-command', which is not found on PATH",)),
     ({"trialCommand": "python train.py"}, ("Expected 'autoad-nni trial' with its options",)),
     ({"trialCommand": None}, ("trialCommand is None",)),
@@ -249,7 +249,7 @@ def test_a_trial_without_a_sample_and_without_nni() -> None:
         (["search", "none.yml"], "Missing option '--output'"),
         (
             ["search", "none.yml", "--output", "run"],
-            "There is no none.yml. Expected a folder of images, or an experiment file",
+            "none.yml does not exist. Expected a folder of images, or an experiment file",
         ),
         (["search", "none.yml", "--output", "run", "--trials", "0"], "--trials"),
         (["search", "none.yml", "--output", "run", "--seed", "-1"], "--seed"),
@@ -260,7 +260,7 @@ def test_a_trial_without_a_sample_and_without_nni() -> None:
         (["space", "--random", "--seed", "-1"], "--seed"),
         (["plugins", "lsit"], "No such command 'lsit'"),
         (["launch"], "Give one of: an experiment file, --resume ID, --view ID."),
-        (["launch", "none.yml"], "There is no none.yml. Expected an experiment file"),
+        (["launch", "none.yml"], "none.yml does not exist. Expected an experiment file"),
     ],
 )
 def test_words_of_the_command_line(words: list[str], part: str) -> None:

@@ -298,5 +298,5 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", ["none.yml", "."])
 def test_there_is_no_such_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(AutoADError, match=r"^There is no .* Expected an experiment file \(YAML\)\. Check the path\.$"):
+    with pytest.raises(AutoADError, match=r" does not exist\. Expected an experiment file \(YAML\)\. Check the path\.$"):
         read_experiment(tmp_path / name)
