@@ -82,6 +82,19 @@ def test_the_model_scores_new_images_as_the_search_did(run: ad.Run) -> None:
     assert torch.equal(model.predict(task.test.images.numpy()).score, prediction.score), "arrays too"
 
 
+def test_arrays_that_torch_does_not_take_as_they_are(run: ad.Run) -> None:
+    model = run.load()
+    images = np.random.default_rng(0).random((2, 1, 16, 16), dtype=np.float32)
+    expected = model.predict(images.copy()).score
+    swapped, locked = images.astype(">f4"), images.copy()
+    locked.setflags(write=False)
+    flipped = np.ascontiguousarray(images[:, :, ::-1])[:, :, ::-1]
+    for array in (swapped, locked, flipped):
+        assert torch.equal(model.predict(array).score, expected)
+    empty = model.predict(images[:0])
+    assert (empty.score.shape, empty.anomaly_map.shape) == ((0,), (0, 16, 16))
+
+
 def test_images_of_another_size_and_type_are_converted(run: ad.Run) -> None:
     model = run.load()
     large = torch.rand(3, 3, 40, 50)
@@ -95,13 +108,16 @@ def test_images_of_another_size_and_type_are_converted(run: ad.Run) -> None:
     ("images", "message"),
     [
         (torch.zeros(8, 8), r"^images has the shape \(8, 8\)\. Expected \(n, 1 or 3, height, width\)\."),
+        (None, r"^images is a NoneType\. Expected a tensor or an array of numbers\."),
+        (np.array([["a"]]), r"^images is a ndarray\. Expected a tensor or an array of numbers\."),
+        (torch.zeros(2, 1, 0, 8), r"^images has the shape \(2, 1, 0, 8\)\."),
         (torch.zeros(1, 2, 8, 8), r"^images has the shape \(1, 2, 8, 8\)\."),
         (torch.full((1, 1, 8, 8), 255.0), r"^images has values from 255 to 255\. Expected 0 to 1, or uint8\."),
         (torch.full((1, 1, 8, 8), float("nan")), r"^images has values from nan to nan\."),
         (torch.zeros(1, 1, 8, 8, dtype=torch.int64), r"^images is of torch.int64\. Expected uint8, or floating"),
     ],
 )
-def test_images_that_no_model_takes(run: ad.Run, images: torch.Tensor, message: str) -> None:
+def test_images_that_no_model_takes(run: ad.Run, images: Any, message: str) -> None:
     with pytest.raises(ad.AutoADError, match=message):
         run.load().predict(images)
 
@@ -126,7 +142,7 @@ def test_a_search_without_a_good_trial_has_no_best(tmp_path: Path) -> None:
     run = ad.search(wide, output=tmp_path / "run")
     assert run.best is None and list(run.trials["verdict"]) == ["over_macs"]
     assert "no trial ended well" in repr(run)
-    with pytest.raises(ad.AutoADError, match=r"best.json cannot be read: No such file"):
+    with pytest.raises(ad.AutoADError, match=r"run has no best\.json\. Expected the best model"):
         ad.load(tmp_path / "run")
 
 
@@ -146,6 +162,29 @@ def test_a_search_leaves_its_process_as_it_was(tmp_path: Path) -> None:
     assert (torch.rand(1), random.random(), np.random.rand()) == expected
     assert torch.get_num_threads() == threads and logging.getLogger("nni").level == logging.INFO
     assert warnings.filters == filters and "COLOUR" not in os.environ
+
+
+def test_the_first_calls_of_a_process_leave_it_as_it_was_too(run: ad.Run) -> None:
+    """What they import sets filters of warnings, log levels and random states of its own."""
+    code = f"""
+import logging, random, warnings, numpy as np, torch, autoad_nni as ad
+def state():
+    return list(warnings.filters), logging.getLogger("nni").level, random.getstate(), torch.get_rng_state().tolist(), \
+        np.random.get_state()[1].tolist()
+before = state()
+ad.load({str(run.folder)!r})
+assert state() == before, "load"
+task = ad.load_task(ad.TaskOptions(data="digits", abnormal=("photos",), limit=60))
+ad.run_trial({dict(run.records[0].sample)!r}, task, ad.TrialSettings(training=ad.TrainingSettings(epochs=1)))
+assert state() == before, "run_trial"
+try:
+    ad.search({str(run.folder)!r}, output="nowhere", image_size=300)
+except ad.AutoADError:
+    assert state() == before, "search"
+    print("as it was")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "as it was\n", done.stderr
 
 
 def test_a_trial_runs_without_a_search() -> None:
@@ -171,18 +210,34 @@ def space_values() -> dict[str, list[Any]]:
         ({"epoch": 3}, r"^Unknown option 'epoch'\. Expected one of data, .* Did you mean epochs\?$"),
         ({"trials": 0}, r"^trials is 0\. Expected a whole number of 1 or more\. Give trials=30\.$"),
         ({"trials": True}, r"^trials is True\."),
+        ({"output": None}, r"^output is None\. Expected the path of a folder\."),
         ({"seed": -1}, r"^seed is -1\."),
     ],
 )
 def test_errors_name_the_argument(folder: Path, tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ad.AutoADError, match=message):
-        ad.search(folder, output=tmp_path / "run", **arguments)
+        ad.search(folder, **{"output": tmp_path / "run", **arguments})
     assert not (tmp_path / "run").exists()
 
 
 def test_an_output_among_the_images_is_refused(folder: Path) -> None:
     with pytest.raises(ad.AutoADError, match=rf"^output {folder}/run lies among the images .* Give another output\.$"):
         ad.search(folder, output=folder / "run")
+
+
+@pytest.mark.parametrize("source", [None, 3, ["folder"]])
+def test_a_source_of_another_type_is_refused(tmp_path: Path, source: Any) -> None:
+    with pytest.raises(
+        ad.AutoADError, match=r"^source is .*\. Expected a folder of images, an experiment file or a map"
+    ):
+        ad.search(source, output=tmp_path / "run")
+    with pytest.raises(ad.AutoADError, match=r"nowhere does not exist\. Expected a folder of images, or an experiment"):
+        ad.search(tmp_path / "nowhere", output=tmp_path / "run")
+
+
+def test_a_folder_without_a_search_is_no_run(folder: Path) -> None:
+    with pytest.raises(ad.AutoADError, match=rf"^{folder} holds no search\."):
+        ad.Run(folder)
 
 
 def test_options_beside_an_experiment_are_refused(tmp_path: Path) -> None:

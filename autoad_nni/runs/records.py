@@ -89,6 +89,8 @@ class BestRecord:
                 raise ValueError(f"it holds a {type(content).__name__}")
             if content["format"] != _FORMAT:
                 raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
+            if len(content["image_shape"]) != 3:
+                raise ValueError("image_shape has not three numbers")
             channels, height, width = (int(side) for side in content["image_shape"])
             test = content["test"]
             return cls(
@@ -113,8 +115,8 @@ class BestRecord:
         if not path.exists():
             raise AutoADError(
                 f"{folder} has no {BEST}. Expected the best model of a search: the output folder of 'autoad-nni "
-                "search' with a trial that ended well, or the folder of an experiment that 'autoad-nni launch' ended. Correct "
-                "the path."
+                "search' with a trial that ended well, or the folder of an experiment that 'autoad-nni launch' ended. "
+                "Correct the path."
             )
         try:
             return cls.from_json(json.loads(path.read_text(encoding="utf-8")))

@@ -199,7 +199,8 @@ def test_the_test_set_is_read_once_in_the_life_of_a_search(
 
     before = best_of(run)
     monkeypatch.setattr("autoad_nni.engines.in_process.evaluate_on_test", read_again)
-    assert command("search", file, "--output", run, "--resume").code == 0
+    ended = command("search", file, "--output", run, "--resume")
+    assert ended.code == 0 and "on test (read before, not again): auroc" in ended.out
     assert best_of(run) == before
 
 
@@ -247,7 +248,7 @@ def test_more_trials_go_on_from_a_finished_search(finished: Path, file: Path, tm
 
 def test_fewer_trials_than_there_are_forget_none(run: Path, finished: Path, file: Path) -> None:
     ended = command("search", file, "--output", run, "--trials", 1, "--resume")
-    assert f"{TRIALS} trials have ended already, --trials is 1: none is run." in ended.out
+    assert f"{TRIALS} trials ended before, --trials is 1: none is run\n" in ended.out
     assert ended.code == 0 and f"{TRIALS} trials: {TRIALS} ok" in ended.out
     assert "/1 " not in ended.out, "no trial is shown anew, and none as one of one"
     assert history(run) == history(finished) and best_of(run) == best_of(finished)
@@ -264,8 +265,11 @@ def test_the_same_seed_gives_the_same_trials_and_another_one_others(finished: Pa
 
 def test_resume_in_a_folder_that_is_not_there_begins(file: Path, tmp_path: Path) -> None:
     """So the same command can be repeated whatever happened to the first one."""
-    assert command("search", file, "--output", tmp_path / "run", "--resume", "--trials", 1).code == 0
+    ended = command("search", file, "--output", tmp_path / "run", "--resume", "--trials", 1)
+    assert ended.code == 0 and f"no trial has ended in {tmp_path}/run yet: the search begins\n" in ended.out
     assert len(history(tmp_path / "run")) == 1
+    ended = command("search", file, "--output", tmp_path / "run", "--resume", "--trials", 2)
+    assert ended.code == 0 and "1 trial ended before, going on to 2\n" in ended.out
 
 
 @pytest.mark.parametrize(

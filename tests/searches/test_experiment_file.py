@@ -185,7 +185,7 @@ def test_the_command_is_looked_for_beside_this_python_first(read: Reader, monkey
 def test_no_tuner(read: Reader, tmp_path: Path, tuner: Any) -> None:
     message = fault(lambda: read(tuner=tuner), tmp_path / "x.yml")
     assert message.startswith(
-        f"tuner is {tuner!r}. Expected a mapping with className or name. Write tuner: {{className"
+        f"tuner is {'missing' if tuner is None else repr(tuner)}. Expected a mapping with className or name. Write tuner"
     )
 
 
@@ -298,5 +298,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", ["none.yml", "."])
 def test_there_is_no_such_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(AutoADError, match=r" does not exist\. Expected an experiment file \(YAML\)\. Check the path\.$"):
+    with pytest.raises(
+        AutoADError, match=r" does not exist\. Expected an experiment file \(YAML\)\. Check the path\.$"
+    ):
         read_experiment(tmp_path / name)
