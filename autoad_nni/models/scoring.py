@@ -17,7 +17,7 @@ from autoad_nni.models.stopwatch import Stopwatch
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["Prediction", "Scorer", "ScoringSettings", "predict", "reconstruct", "smooth"]
+__all__ = ["Prediction", "Scorer", "ScoringSettings", "predict", "predict_scores", "reconstruct", "smooth"]
 
 # Of the longer side: 4 pixels at 224, as is usual in the field.
 _DEFAULT_SMOOTHING = 1 / 56
@@ -135,10 +135,13 @@ class Scorer(nn.Module):
         """Return score and map of a batch, from one pass of the autoencoder over the images or their windows."""
         if self.settings.patch is None:
             terms: Terms = self.detector(images)
-            score = terms.distance / self.detector.distance_scale + self._hypothesis_term(terms)
-            return Prediction(score, self._smooth(self._distance_map(terms)))
+            return Prediction(self._whole_score(terms), self._smooth(self._distance_map(terms)))
         anomaly_map = self._smooth(self._in_windows(images, self.settings.patch, self._window_map))
         return Prediction(anomaly_map.amax((1, 2, 3)), anomaly_map)
+
+    def score(self, images: Tensor) -> Tensor:
+        """Return the scores alone, ``(batch,)``, equal to those of a prediction; of whole images no map is computed."""
+        return self._whole_score(self.detector(images)) if self.settings.patch is None else self(images).score
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Return the reconstructions, ``(batch, channels, height, width)``; those of windows joined like the maps."""
@@ -157,6 +160,9 @@ class Scorer(nn.Module):
     def _reconstruction(self, images: Tensor) -> Tensor:
         reconstruction: Tensor = self.detector.autoencoder(images)[0]
         return reconstruction
+
+    def _whole_score(self, terms: Terms) -> Tensor:
+        return terms.distance / self.detector.distance_scale + self._hypothesis_term(terms)
 
     def _distance_map(self, terms: Terms) -> Tensor:
         return terms.distance_map / self.detector.distance_scale
@@ -240,6 +246,13 @@ def predict(scorer: Scorer, images: Tensor, *, max_seconds: float | None = None)
     _check_finite(score, "scores")
     _check_finite(anomaly_map, "maps")
     return Prediction(score, anomaly_map)
+
+
+def predict_scores(scorer: Scorer, images: Tensor, *, max_seconds: float | None = None) -> Tensor:
+    """Predict scores alone, as :func:`predict` does: where nobody needs maps, they cost up to as much as the scores."""
+    (score,) = _in_batches(scorer, lambda batch: (scorer.score(batch),), images, max_seconds)
+    _check_finite(score, "scores")
+    return score
 
 
 def reconstruct(scorer: Scorer, images: Tensor) -> Tensor:

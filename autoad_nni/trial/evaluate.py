@@ -11,7 +11,7 @@ from torch import Tensor
 from autoad_nni.data import LabelledImages
 from autoad_nni.metrics.image import aupr_in, aupr_out, auroc
 from autoad_nni.metrics.pixel import aupro, normal_threshold, pixel_auroc, rpro
-from autoad_nni.models.scoring import Scorer, predict
+from autoad_nni.models.scoring import Scorer, predict, predict_scores
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["IMAGE_METRICS", "MAP_METRICS", "REWARDS", "evaluate", "threshold_of"]
@@ -51,14 +51,18 @@ def evaluate(
             ``max_seconds``.
         AutoADError: ``images`` are all normal or all anomalous.
     """
-    labels, prediction = images.labels.numpy(), predict(scorer, images.images, max_seconds=max_seconds)
-    scores = prediction.score.numpy()
+    labels, anomaly_map = images.labels.numpy(), None
+    if images.masks is None:
+        scores = predict_scores(scorer, images.images, max_seconds=max_seconds).numpy()
+    else:
+        score, anomaly_map = predict(scorer, images.images, max_seconds=max_seconds)
+        scores = score.numpy()
     if scores.min() == scores.max():
         raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(scores)} images score {scores[0]:.6g}")
     figures = {name: metric(labels, scores) for name, metric in IMAGE_METRICS.items()}
-    if images.masks is None:
+    if images.masks is None or anomaly_map is None:
         return figures
-    masks, maps = images.masks.numpy(), _pixels(prediction.anomaly_map)
+    masks, maps = images.masks.numpy(), _pixels(anomaly_map)
     maps_of_normal = maps[labels == 0] if normal is None else _pixels(predict(scorer, normal).anomaly_map)
     return {
         **figures,

@@ -14,7 +14,7 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predict, reconstruct, smooth
+from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predict, predict_scores, reconstruct, smooth
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.registry import HYPOTHESES, LOSSES
 from autoad_nni.verdicts import RejectedTrial
@@ -362,3 +362,35 @@ def test_two_sided_needs_windows() -> None:
     with pytest.raises(AutoADError, match=r"^two_sided=True without patch\. Expected") as caught:
         ScoringSettings(two_sided=True)
     assert caught.value.on_command_line().startswith("--two-sided without --patch.")
+
+
+@pytest.mark.parametrize("hypothesis", ["reconstruction", "density"])
+@pytest.mark.parametrize(
+    "settings", [ScoringSettings(), ScoringSettings(patch=8), ScoringSettings(patch=8, two_sided=True)]
+)
+def test_scores_alone_are_those_of_the_prediction(hypothesis: str, settings: ScoringSettings) -> None:
+    images = noise(20, 16, 16)
+    side = settings.patch or 16
+    scorer = Scorer(trained(hypothesis, "l2", images[:, :, :side, :side]), settings, batch_size=7)
+    assert torch.equal(predict_scores(scorer, images), scores_of(scorer, images))
+
+
+def test_scores_of_whole_images_need_no_map() -> None:
+    class Mapless(L1Distance):
+        def map(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+            raise AssertionError("a map is computed")
+
+        def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+            return (reconstruction - images).abs().flatten(1).mean(1)
+
+    scorer = Scorer(Detector(Blank(), ReconstructionHypothesis(), Mapless()))
+    assert predict_scores(scorer, noise(3, 8, 8)).shape == (3,)
+    with pytest.raises(AssertionError, match="a map is computed"):
+        predict(scorer, noise(3, 8, 8))
+
+
+def test_scores_alone_that_are_undefined_or_late_are_rejected() -> None:
+    with pytest.raises(RejectedTrial, match="non_finite"):
+        predict_scores(Scorer(blank()), torch.full((2, 1, 8, 8), float("nan")))
+    with pytest.raises(RejectedTrial, match="over_time"):
+        predict_scores(Scorer(blank()), noise(9, 8, 8), max_seconds=1e-9)

@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.request import urlopen
 
 import psutil
+import pytest
 import yaml
+from cli.run_command import Ended, command
+from nni.tools.nnictl.config_utils import Experiments
 
 from autoad_nni.engines.nnictl.nnictl_process import loopback_environment
 from autoad_nni.engines.nnictl.ports import reserved_port
@@ -174,6 +178,21 @@ class Experiment:
     def journal(self) -> list[dict[str, Any]]:
         path = self.folder / "checkpoint" / "journal.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def launch(home: Path, *words: object, **variables: str) -> Ended:
+    """`autoad-nni launch` in this process, with NNI's folders below ``home``."""
+    with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ, {"HOME": str(home), **variables}):
+        patch.setattr(Experiments.__init__, "__defaults__", (home / "nni-experiments",))
+        return command("launch", *words)
+
+
+def search_in_process(file: Path, output: Path) -> list[tuple[str, float]]:
+    """The same file without a server; (sample, reward) in the order of submission."""
+    ended = command("search", file, "--output", output)
+    assert ended.code == 0, ended.err
+    lines = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
+    return [(json.dumps(line["sample"], sort_keys=True), line["reward"]) for line in lines]
 
 
 def rewards_by_sample(events: list[dict[str, Any]]) -> list[tuple[str, float | None]]:

@@ -16,24 +16,27 @@ from typing import Any
 
 import psutil
 import pytest
-from engines.nnictl.experiment import SPACE, TINY_TRIAL, TRIAL, Experiment, rewards_by_sample, write_experiment
+import torch
+from cli.run_command import Ended
+from engines.nnictl.experiment import (
+    SPACE,
+    TINY_TRIAL,
+    TRIAL,
+    Experiment,
+    launch,
+    rewards_by_sample,
+    search_in_process,
+    write_experiment,
+)
+from installed import install, seen
+from mini_mvtec import write_mini_mvtec
 from safetensors.torch import load_file
 
-from autoad_nni import __version__
+from autoad_nni import __version__, load
 from autoad_nni.engines.nnictl.ports import reserved_port
 from autoad_nni.trial.record import TrialRecord
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
-
-
-def search_in_process(file: Path, output: Path) -> list[tuple[str, float]]:
-    """The same file without a server; (sample, reward) in the order of submission."""
-    subprocess.run(
-        [sys.executable, "-m", "autoad_nni", "search", str(file), "--output", str(output)],
-        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200,
-    )  # fmt: skip
-    lines = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
-    return [(json.dumps(line["sample"], sort_keys=True), line["reward"]) for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +104,7 @@ def test_listens_on_this_machine_only(done: Experiment) -> None:
     assert done.port in {connection.laddr.port for connection in listening}
 
 
-def test_stop_resume_kill_resume_goes_on_as_if_nothing_had_happened(
+def test_stop_resume_kill_launch_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, expected: list[tuple[str, float]]
 ) -> None:
     with Experiment(tmp_path, write_experiment(tmp_path)) as experiment:
@@ -114,60 +117,54 @@ def test_stop_resume_kill_resume_goes_on_as_if_nothing_had_happened(
         assert manager is not None
         manager.kill()
         manager.wait(20)
-        experiment.resume()  # while its tuner and trials are still there
-        assert experiment.wait_for_end()["status"] == "DONE"
+        n_before = experiment.n_ended()
+        ended = launch(tmp_path, "--resume", experiment.id)  # while its tuner and trials are still there
+        assert ended.code == 0, ended
         journal = experiment.journal()
         assert journal[: len(before)] == before
         assert rewards_by_sample(journal) == expected
-
-
-def test_launch_prints_the_best_model(tmp_path: Path, expected: list[tuple[str, float]]) -> None:
-    environment = {**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "autoad_nni", "launch", str(write_experiment(tmp_path, maxTrialNumber=2))],
-        env=environment, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    best = max(reward for _, reward in expected[:2])
-    assert f", auroc {best:.4f} on validation" in done.stdout
-    trials = re.findall(r"^trial (\d)/2  best auroc (\S+)  0:\d\d:\d\d", done.stdout, re.MULTILINE)
-    assert [number for number, _ in trials] == ["1", "2"] and trials[1][1] == f"{best:.4f}"
-    assert "on test (read once, for this model): auroc" in done.stdout
-    experiment_id = done.stdout.split("autoad-nni launch --view ")[1].split()[0]
-    content = json.loads((tmp_path / "nni-experiments" / experiment_id / "best.json").read_text())
-    assert content["trial"]["reward"] == best and 0 <= content["test"]["auroc"] <= 1
-    history = (tmp_path / "nni-experiments" / experiment_id / "history.jsonl").read_text().splitlines()
-    assert [TrialRecord.from_json(json.loads(line)).number for line in history] == [0, 1]
-    assert done.stderr == ""  # the model was trained again and is the same
-    start = tmp_path / "nni-experiments" / experiment_id / "started.json"
-    began = json.loads(start.read_text())
-    assert len(began["images"]) == 16 and "data set photos" in began["plugins"]
-    start.write_text(json.dumps({**began, "images": "of another time"}))
-    resumed = subprocess.run(
-        [sys.executable, "-m", "autoad_nni", "launch", "--resume", experiment_id],
-        env=environment, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
-    assert resumed.returncode == 2 and resumed.stdout == "" and len(resumed.stderr.splitlines()) == 1
-    assert f"{experiment_id} began with images with the digest of another time, now it is" in resumed.stderr
-
-
-def test_launch_resumes_a_stopped_experiment(tmp_path: Path, expected: list[tuple[str, float]]) -> None:
-    with Experiment(tmp_path, write_experiment(tmp_path, maxTrialNumber=3)) as experiment:
-        experiment.wait_for_trials(1)
-        experiment.nnictl("stop", experiment.id)
-        n_before = experiment.n_ended()
-        done = subprocess.run(
-            [sys.executable, "-m", "autoad_nni", "launch", "--resume", experiment.id],
-            env={**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
-            capture_output=True, text=True, timeout=200,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert rewards_by_sample(experiment.journal()) == expected[:3]
-        shown = re.findall(r"^trial (\d)/3  best auroc (\S+)  ", done.stdout, re.MULTILINE)
-        assert [int(number) for number, _ in shown] == list(range(n_before + 1, 4)), "those of this session"
-        assert shown[-1][1] == f"{max(reward for _, reward in expected[:3]):.4f}"
-        assert "on test (read once, for this model): auroc" in done.stdout
+        shown = re.findall(r"^trial (\d)/6  best auroc (\S+)  ", ended.out, re.MULTILINE)
+        assert [int(number) for number, _ in shown] == list(range(n_before + 1, 7)), "those of this session"
+        assert shown[-1][1] == f"{max(reward for _, reward in expected):.4f}"
+        assert "on test (read once, for this model): auroc" in ended.out
         assert experiment.manager() is None
+
+
+def test_launch_prints_the_best_model_and_draws_it(tmp_path: Path) -> None:
+    write_mini_mvtec(tmp_path / "mvtec", side=32)
+    options = f"--data mvtec --root {tmp_path / 'mvtec'} --category bottle --image-size 32 --reward aupro"
+    command = f"autoad-nni trial {options} --epochs 1 --threads 1"
+    file = write_experiment(tmp_path, trialCommand=command, maxTrialNumber=2)
+    best = max(reward for _, reward in search_in_process(file, tmp_path / "run"))
+    ended = launch(tmp_path, file)
+    assert (ended.code, ended.err) == (0, "")  # the model was trained again and is the same
+    assert f"aupro {best:.4f} on validation" in ended.out
+    trials = re.findall(r"^trial (\d)/2  best aupro (\S+)  0:\d\d:\d\d", ended.out, re.MULTILINE)
+    assert [number for number, _ in trials] == ["1", "2"] and trials[1][1] == f"{best:.4f}"
+    assert "on test (read once, for this model): auroc" in ended.out
+    experiment_id = id_in(ended)
+    folder = tmp_path / "nni-experiments" / experiment_id
+    content = json.loads((folder / "best.json").read_text())
+    assert content["trial"]["reward"] == best and 0 <= content["test"]["aupro"] <= 1
+    history = (folder / "history.jsonl").read_text().splitlines()
+    assert [TrialRecord.from_json(json.loads(line)).number for line in history] == [0, 1]
+    assert f"how it works on test images: {folder}/pictures.png\n" in ended.out
+    drawn = {path.relative_to(folder / "pictures") for path in (folder / "pictures").rglob("*.png")}
+    assert drawn == {
+        path.relative_to(tmp_path / "run" / "pictures") for path in (tmp_path / "run" / "pictures").rglob("*.png")
+    }
+    assert load(folder).predict(torch.rand(1, 3, 32, 32)).anomaly_map.shape == (1, 32, 32)
+    began = json.loads((folder / "started.json").read_text())
+    assert len(began["images"]) == 16 and "data set mvtec" in began["plugins"]
+    (folder / "started.json").write_text(json.dumps({**began, "images": "of another time"}))
+    resumed = launch(tmp_path, "--resume", experiment_id)
+    assert resumed.code == 2 and resumed.out == "" and len(resumed.err.splitlines()) == 1
+    assert f"{experiment_id} began with images with the digest of another time, now it is" in resumed.err
+
+
+def id_in(ended: Ended) -> str:
+    """The id of the experiment that a launch has brought to its end."""
+    return ended.out.split("autoad-nni launch --view ")[1].split()[0]
 
 
 def test_launch_whose_server_is_stopped_from_outside_says_how_to_go_on(tmp_path: Path) -> None:
@@ -198,12 +195,9 @@ def test_launch_whose_server_is_stopped_from_outside_says_how_to_go_on(tmp_path:
 
 def test_an_open_experiment_is_not_opened_again(done: Experiment) -> None:
     for word in ("--view", "--resume"):
-        again = subprocess.run(
-            [sys.executable, "-m", "autoad_nni", "launch", word, done.id],
-            env=done.environment, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert again.returncode == 2 and again.stdout == ""
-        assert again.stderr == (
+        again = launch(done.home, word, done.id)
+        assert again.code == 2 and again.out == ""
+        assert again.err == (
             f"autoad-nni: experiment {done.id} is open already, at http://127.0.0.1:{done.port}. Expected one whose "
             f"server has ended. Look there, or close it first: nnictl stop {done.id}\n"
         )
@@ -211,12 +205,9 @@ def test_an_open_experiment_is_not_opened_again(done: Experiment) -> None:
 
 def test_a_port_in_use_is_one_line_that_names_the_experiment(done: Experiment) -> None:
     before = set((done.home / "nni-experiments").iterdir())
-    refused = subprocess.run(
-        [sys.executable, "-m", "autoad_nni", "launch", str(done.file), "--port", str(done.port)],
-        env=done.environment, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert refused.returncode == 2 and refused.stdout == ""
-    assert refused.stderr == (
+    refused = launch(done.home, done.file, "--port", done.port)
+    assert refused.code == 2 and refused.out == ""
+    assert refused.err == (
         f"autoad-nni: port {done.port} is in use by experiment {done.id}. Expected a port on which nothing listens. "
         "Give another one with --port, or leave --port out for the first free one, or end that experiment: "
         f"nnictl stop {done.id}\n"
@@ -299,13 +290,10 @@ def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
     narrowed = {**SPACE, "layer1_channels": [3], "layer1_kernel": [3]}  # so that any two have something in common
     space = {label: {"_type": "choice", "_value": values} for label, values in narrowed.items()}
     file = write_experiment(tmp_path, trialCommand=command, searchSpace=space, trialConcurrency=1, maxTrialNumber=2)
-    done = subprocess.run(
-        [sys.executable, "-m", "autoad_nni", "launch", str(file)],
-        env={**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "the test figures are of this model trained from fresh weights: reward 0." in done.stdout
-    folder = tmp_path / "nni-experiments" / done.stdout.split("autoad-nni launch --view ")[1].split()[0]
+    ended = launch(tmp_path, file)
+    assert ended.code == 0, ended
+    assert "the test figures are of this model trained from fresh weights: auroc 0." in ended.out
+    folder = tmp_path / "nni-experiments" / id_in(ended)
     events = [json.loads(line) for line in (folder / "checkpoint" / "journal.jsonl").read_text().splitlines()]
     assert rewards_by_sample(events) == search_in_process(file, tmp_path / "run")
     shared = {path.name: load_file(path) for path in (tmp_path / "run" / "state" / "shared_weights").iterdir()}
@@ -318,18 +306,16 @@ def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
         }
 
 
-@pytest.mark.parametrize("tuner", ["TPE", "Random"])
-def test_nni_s_own_tuners_run_on_the_same_file(tmp_path: Path, tuner: str) -> None:
-    arguments = {"classArgs": {"optimize_mode": "maximize"}} if tuner == "TPE" else {}
-    file = write_experiment(tmp_path, tuner={"name": tuner, **arguments}, maxTrialNumber=2)
-    with Experiment(tmp_path, file) as experiment:
+def test_a_tuner_of_nni_runs_on_the_same_file(tmp_path: Path) -> None:
+    tuner = {"name": "TPE", "classArgs": {"optimize_mode": "maximize"}}
+    with Experiment(tmp_path, write_experiment(tmp_path, tuner=tuner, maxTrialNumber=2)) as experiment:
         assert experiment.wait_for_end()["status"] == "DONE"
         assert [job["status"] for job in experiment.jobs()] == ["SUCCEEDED", "SUCCEEDED"]
 
 
-def tiny(folder: Path, *, strategy: str, crash: bool = False, **changes: Any) -> Path:
+def tiny(folder: Path, *, strategy: str, **changes: Any) -> Path:
     """An experiment whose trials cost next to nothing."""
-    command = f"{sys.executable} {TINY_TRIAL}" + (" --crash" if crash else "")
+    command = f"{sys.executable} {TINY_TRIAL}"
     tuner = {"className": ADVISOR, "codeDirectory": ".", "classArgs": {"strategy": strategy, "seed": 1}}
     return write_experiment(folder, trialCommand=command, tuner=tuner, **changes)
 
@@ -345,26 +331,31 @@ def test_a_strategy_that_finishes_ends_the_experiment(tmp_path: Path) -> None:
         assert len({sample for sample, _ in rewards_by_sample(experiment.journal())}) == 4
 
 
-def plug_in_strategy(folder: Path, body: str) -> Path:
-    """Installs a distribution with a strategy named ``broken`` below ``folder``, by hand."""
-    site = folder / "site"
-    metadata = site / "broken_strategy-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-strategy\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[autoad_nni.strategies]\nbroken = broken_strategy:Broken\n")
-    (site / "broken_strategy.py").write_text(
-        "from nni.nas.strategy.base import Strategy\n\n\nclass Broken(Strategy):\n"
-        f"    def __init__(self, seed):\n        super().__init__()\n\n    def _run(self):\n        {body}\n"
-    )
-    return site
+BROKEN = """
+from nni.nas.strategy.base import Strategy
+
+class Broken(Strategy):
+    def __init__(self, seed):
+        super().__init__()
+
+    def _run(self):
+        raise RuntimeError("the strategy broke on purpose")
+"""
 
 
-def test_a_strategy_that_fails_turns_the_experiment_to_error(tmp_path: Path) -> None:
-    site = plug_in_strategy(tmp_path, "raise RuntimeError('the strategy broke on purpose')")
-    with Experiment(tmp_path, tiny(tmp_path, strategy="broken"), python_path=site) as experiment:
-        assert experiment.wait_for_end(timeout_s=60)["status"] == "ERROR"
-        for log in experiment.reasons():
-            assert "RuntimeError: the strategy broke on purpose" in log and "Traceback" in log
+def test_a_strategy_that_fails_ends_the_experiment_and_launch_says_why_in_one_line(tmp_path: Path) -> None:
+    entry_points = "[autoad_nni.strategies]\nbroken = broken_strategy:Broken\n"
+    site = install(tmp_path / "site", "broken-strategy", "1.0", entry_points, broken_strategy=BROKEN)
+    tuner = {"className": ADVISOR, "codeDirectory": ".", "classArgs": {"strategy": "broken"}}
+    experiment = Experiment(tmp_path, write_experiment(tmp_path, tuner=tuner))
+    with seen(site):
+        ended = launch(tmp_path, experiment.file, PYTHONPATH=str(site))
+    assert ended.code == 2 and len(ended.err.splitlines()) == 1, ended
+    assert "ended in ERROR: RuntimeError: the strategy broke on purpose" in ended.err
+    (folder,) = {path.resolve() for path in (tmp_path / "nni-experiments").iterdir() if path.is_dir()}
+    experiment.id = folder.name
+    for log in experiment.reasons():
+        assert "RuntimeError: the strategy broke on purpose" in log and "Traceback" in log
 
 
 def test_an_unknown_strategy_turns_the_experiment_to_error(tmp_path: Path) -> None:
@@ -376,24 +367,11 @@ def test_an_unknown_strategy_turns_the_experiment_to_error(tmp_path: Path) -> No
 
 
 def test_trials_that_all_fail_end_the_experiment_with_their_reason(tmp_path: Path) -> None:
-    file = tiny(tmp_path, strategy="random", crash=True, maxTrialNumber=50)
-    with Experiment(tmp_path, file) as experiment:
-        assert experiment.wait_for_end(timeout_s=90)["status"] == "ERROR"
-        for log in experiment.reasons():
-            assert "The first 3 trials failed" in log and "the trial crashed on purpose" in log
-        time.sleep(2)
-        assert len(experiment.jobs()) < 10
-
-
-def test_trials_that_find_another_version_of_a_plugin_fail_with_that_sentence(tmp_path: Path) -> None:
-    sites = {}
-    for version in ("1.0", "2.0"):
-        site = sites[version] = tmp_path / version
-        metadata = site / f"plain_hypothesis-{version}.dist-info"
-        metadata.mkdir(parents=True)
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: plain-hypothesis\nVersion: {version}\n")
-        target = "autoad_nni.models.hypotheses.reconstruction:ReconstructionHypothesis"
-        (metadata / "entry_points.txt").write_text(f"[autoad_nni.hypotheses]\nplain = {target}\n")
+    """Here they find another version of a plugin than the strategy."""
+    entry_points = (
+        "[autoad_nni.hypotheses]\nplain = autoad_nni.models.hypotheses.reconstruction:ReconstructionHypothesis\n"
+    )
+    sites = {v: install(tmp_path / v, "plain-hypothesis", v, entry_points) for v in ("1.0", "2.0")}
     choices = {label: {"_type": "choice", "_value": values} for label, values in SPACE.items()}
     choices["hypothesis"]["_value"] = ["plain"]
     command = f"env PYTHONPATH={sites['2.0']} {TRIAL}"
@@ -401,16 +379,7 @@ def test_trials_that_find_another_version_of_a_plugin_fail_with_that_sentence(tm
     with Experiment(tmp_path, file, python_path=sites["1.0"]) as experiment:
         assert experiment.wait_for_end(timeout_s=120)["status"] == "ERROR"
         for log in experiment.reasons():
+            assert "The first 3 trials failed" in log
             assert "The hypothesis 'plain' is of plain-hypothesis 2.0. Expected plain-hypothesis 1.0" in log
-
-
-def test_launch_says_in_one_line_why_an_experiment_failed(tmp_path: Path) -> None:
-    site = plug_in_strategy(tmp_path, "raise RuntimeError('the strategy broke on purpose')")
-    tuner = {"className": ADVISOR, "codeDirectory": ".", "classArgs": {"strategy": "broken"}}
-    done = subprocess.run(
-        [sys.executable, "-m", "autoad_nni", "launch", str(write_experiment(tmp_path, tuner=tuner))],
-        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(site)}, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert "ended in ERROR: RuntimeError: the strategy broke on purpose" in done.stderr
+        time.sleep(2)
+        assert len(experiment.jobs()) < 10

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import nni
 
 from autoad_nni.engines.nnictl.manager import own_parameters
 
 if __name__ == "__main__":
-    if "--crash" in sys.argv:
-        sys.exit("the trial crashed on purpose")
     nni.get_next_parameter()
     nni.trial._params = own_parameters()
     sample = nni.get_current_parameter()
