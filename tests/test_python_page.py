@@ -41,3 +41,12 @@ def test_every_example_gives_what_is_printed(folder: None, capsys: pytest.Captur
     assert len(examples.examples) > 20
     failed, _ = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).run(examples)
     assert not failed, capsys.readouterr().out
+
+
+def test_the_example_of_the_readme_runs(folder: None) -> None:
+    text = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0]
+    assert "trials=30" in code
+    values = {"images": np.zeros((5, 3, 40, 40), np.uint8)}
+    exec(code.replace("trials=30", "trials=3, epochs=1"), values)
+    assert values["score"].shape == (5,) and values["anomaly_map"].shape == (5, 32, 32)

@@ -55,7 +55,8 @@ def _parameter(option: Option) -> inspect.Parameter:
     kind = kinds[0] if kinds else str
     flag = f"--{option.name.replace('_', '-')}"
     # Without the backslash, rich takes it for a style and drops it.
-    shown = "" if option.default in (None, False, ()) or option.name == "data" else rf" \[default: {option.default}]"
+    has_default = option.name != "data" and option.default not in (None, ()) and option.default is not False
+    shown = rf" \[default: {option.default}]" if has_default else ""
     declared = typer.Option(flag, help=option.help + shown, show_default=False)
     annotation = Annotated[kind | None, declared]  # type: ignore[valid-type]
     return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from cli.run_command import command
 from cli.small_experiment import TRIAL, history, tuner, write
 from installed import install, seen
 
+import autoad_nni as ad
 from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +68,11 @@ def test_a_search_runs_in_the_space_of_the_page(tmp_path: Path) -> None:
     )
     with seen(site):
         ended = command("search", file, "--output", tmp_path / "run")
-    assert (ended.code, ended.err) == (0, "")
+        printed = command("space", "strided")
+        model = ad.load(tmp_path / "run")
+    assert (ended.code, ended.err, printed.code) == (0, "", 0)
+    assert set(json.loads(printed.out)) == set(values)
+    assert type(model.scorer.detector.autoencoder).__name__ == "Strided"
     lines = history(tmp_path / "run")
     assert len(lines) == 3 and "ok" in {line["verdict"] for line in lines}
     assert {line["plugins"]["search space strided"] for line in lines} == {"mine 1.0"}
