@@ -185,7 +185,7 @@ def test_the_command_is_looked_for_beside_this_python_first(read: Reader, monkey
 def test_no_tuner(read: Reader, tmp_path: Path, tuner: Any) -> None:
     message = fault(lambda: read(tuner=tuner), tmp_path / "x.yml")
     assert message.startswith(
-        f"tuner is {'missing' if tuner is None else repr(tuner)}. Expected a mapping with className or name. Write tuner"
+        f"tuner is {'missing' if tuner is None else repr(tuner)}. Expected a mapping with className or name."
     )
 
 
