@@ -65,6 +65,7 @@ def test_every_trial_is_a_row_of_a_flat_table(run: ad.Run) -> None:
     assert list(table["number"]) == [0, 1, 2]
     assert {"verdict", "reward", "auroc", "seconds", "macs", "hypothesis", "layer1_channels"} <= set(table.columns)
     assert list(table["reward"]) == [record.reward for record in run.records]
+    assert list(table.columns[:6]) == ["number", "verdict", "reward", "auroc", "aupr_in", "aupr_out"]
     assert all(np.isscalar(value) for value in table.iloc[0])
     assert repr(run) == f"Run({str(run.folder)!r}: 3 trials, best {run.best.reward:.4f})" if run.best else False
 

@@ -18,7 +18,7 @@ def space(
 ) -> None:
     """Prints the declared search space for an experiment file, as JSON (which is YAML).
 
-    Other installed hypotheses and losses can be added to the file; 'autoad-nni plugins list' names them.
+    Other installed hypotheses and distances can be added to the file; 'autoad-nni plugins list' names them.
     """
     import numpy as np
 

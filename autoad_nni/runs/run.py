@@ -61,19 +61,20 @@ class Run:
         """Every trial as a row: ``number``, ``verdict``, ``reward``, metrics, costs, then the sample's labels."""
         import pandas
 
-        return pandas.DataFrame([_row(record) for record in self.records])
+        metrics = list(dict.fromkeys(name for record in self.records for name in record.validation))
+        return pandas.DataFrame([_row(record, metrics) for record in self.records])
 
     def load(self) -> Model:
         """Load the best model."""
         return load(self.folder)
 
 
-def _row(record: TrialRecord) -> dict[str, object]:
+def _row(record: TrialRecord, metrics: list[str]) -> dict[str, object]:
     return {
         "number": record.number,
         "verdict": record.verdict.value,
         "reward": record.reward,
-        **record.validation,
+        **{name: record.validation.get(name) for name in metrics},  # in one order, also if the first trial failed
         "seconds": record.seconds,
         "macs": record.macs,
         "parameters": record.parameters,

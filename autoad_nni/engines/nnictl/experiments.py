@@ -34,7 +34,7 @@ def experiment_folder(experiment_id: str) -> Path:
     if folder is None:
         listed = ", ".join(known_experiments()) or "none"
         raise AutoADError(
-            f"NNI knows no experiment {experiment_id!r}. Known: {listed}. See 'nnictl experiment list -a'."
+            f"NNI knows no experiment {experiment_id!r}. Known: {listed}. See 'nnictl experiment list --all'."
         )
     return folder
 
