@@ -37,6 +37,8 @@ from autoad_nni.engines.nnictl.ports import reserved_port
 from autoad_nni.trial.record import TrialRecord
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
+# Sessions that take 20 seconds take 200 where six other processes want the two cores.
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
