@@ -160,9 +160,9 @@ class Inside:
 
 def overhead(n_trials: int = 20) -> Times:
     """Share of a search's time that is neither training nor scoring."""
-    from autoad_nni.cli.trial import parse_request
     from autoad_nni.engines.in_process import InProcessSearch
     from autoad_nni.searches.experiment_file import read_experiment
+    from autoad_nni.searches.trial_options import parse_request
 
     file, inside = read_experiment(QUICKSTART), Inside()
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,6 @@ then both models are scored on the test images.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -20,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoad_nni.cli.trial import parse_request
 from autoad_nni.data import LabelledImages, load_task
 from autoad_nni.metrics.image import auroc
 from autoad_nni.metrics.pixel import aupro, pixel_auroc
 from autoad_nni.models.distances.ssim import SsimDistance
 from autoad_nni.models.scoring import smooth
+from autoad_nni.runs.records import BestRecord, read_history
 
 SIDE, LATENT = 128, 100
 
@@ -86,13 +85,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="Processor time, instead of the seconds of all trials.")
     arguments = parser.parse_args()
     run = arguments.run
-    best = json.loads((run / "best.json").read_text())
-    header = json.loads((run / "state" / "journal.jsonl").read_text().splitlines()[0])
-    history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    seconds = arguments.seconds or sum(line["metrics"].get("seconds", 0.0) for line in history)
-    request = parse_request(header["trial_arguments"])
+    best, history = BestRecord.read(run), read_history(run)
+    if best.test is None:
+        raise SystemExit(f"{run} has no test figures: {best.test_detail or 'its search has not ended'}")
+    seconds = arguments.seconds or sum(record.seconds for record in history)
     torch.set_num_threads(1)
-    task = load_task(request.task)
+    task = load_task(best.request.task)
     model, epochs, loss = train(resized(task.train), seconds)
     variants = [(sign, deviation) for sign in (1, -1) for deviation in (0.0, SIDE / 56)]
     on_validation = maps(model, task.validation.images)
@@ -104,7 +102,7 @@ def main() -> None:
     )
     print(f"maps {'negated, ' if sign < 0 else ''}smoothed by {deviation:.1f} pixels")
     for name, value in baseline.items():
-        print(f"  test {name}: search {best['test'][name]:.4f}, SSIM autoencoder {value:.4f}")
+        print(f"  test {name}: search {best.test[name]:.4f}, SSIM autoencoder {value:.4f}")
 
 
 if __name__ == "__main__":
