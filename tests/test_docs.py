@@ -178,13 +178,14 @@ def test_the_layouts_are_those_of_the_code() -> None:
 
 
 def test_what_a_folder_s_search_chooses_is_in_the_table() -> None:
+    from autoad_nni.models import training
     from autoad_nni.searches import folder_experiment as code
 
     page = "docs/from-folder-to-decision.md"
     chosen = dict(rows(page, "2. Search"))
     assert chosen["image size"] == f"{code._IMAGE_SIZE} x {code._IMAGE_SIZE} pixels"
     assert chosen["search space"].startswith(f"`autoencoder` with {code._LAYERS} layers")
-    assert chosen["epochs"] == f"about {code._STEPS:,} steps of 64 images: 5 to {code._MOST_EPOCHS} epochs"
+    assert chosen["training"] == f"at least {training._STEPS:,} steps and {training._EPOCHS} epochs"
     millions = code._MAX_MACS // 10**6
     assert chosen["limits of a trial"] == f"{millions} million multiply-adds, {code._MAX_SECONDS} seconds"
     table = rows("docs/limits.md", "Limits: time, memory, cores, disk")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,39 @@ from autoad_nni.models.stopwatch import Stopwatch
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["TrainingSettings", "fit"]
+__all__ = ["Schedule", "TrainingSettings", "fit"]
 
 # Reading a loss waits for the device, so it is not read at each step: a diverged run takes this many steps more.
 _FINITE_CHECK_EVERY = 50
-# Enough for the statistics of a hypothesis between epochs; the final ones are those of all images.
+# Enough for the statistics of a hypothesis between rounds; the final ones are those of all images.
 _CODES_WHILE_TRAINING = 4096
+
+_EPOCHS = 5
+_STEPS = 1000
+_BATCH = 64
+# Smaller batches for sets of fewer than 512 images: a step costs less, and the order still matters in each epoch.
+_BATCHES_PER_EPOCH = 8
+_SMALLEST_BATCH = 8
+# Hypotheses are fitted and the model is evaluated after each: that must not cost more than the training.
+_ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a training amounts to with a number of images.
+
+    Attributes:
+        batch_size: Images per step.
+        rounds: How many epochs each round has. After a round, the hypothesis is fitted and the model can be evaluated.
+    """
+
+    batch_size: int
+    rounds: tuple[int, ...]
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training images."""
+        return sum(self.rounds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +57,11 @@ class TrainingSettings:
     """How a detector is trained.
 
     Args:
-        epochs: Passes over the training images.
-        batch_size: Images per step. A last batch of a single image is left out, which batch normalization cannot use.
+        epochs: The fewest passes over the training images; given without ``steps``, their number. Default 5.
+        steps: The fewest steps: training lasts as many epochs as make that many. Default 1,000, or none if ``epochs``
+            is given.
+        batch_size: Images per step. By default 64; where ``steps`` counts, an eighth of the images if that is less,
+            but at least 8. A last batch of a single image is left out, which batch normalization cannot use.
         learning_rate: Adam's, divided by 10 at 50 % and at 75 % of the steps.
         beta1: Adam's decay of the mean gradient; what the paper calls momentum.
         beta2: Adam's decay of the mean squared gradient.
@@ -40,7 +71,7 @@ class TrainingSettings:
 
     Differs from the paper, whose learning rate of 0.1 ruins many models with Adam (figures in
     docs/decisions/child-model.md); :meth:`paper` has it. Not given by the paper: beta2, here Adam's usual 0.999, and
-    the number of epochs.
+    how long training lasts (figures in docs/decisions/child-model.md, too).
 
     Reference:
         Li et al., TNNLS 2022, Section V-C.
@@ -48,19 +79,28 @@ class TrainingSettings:
     Example:
         >>> TrainingSettings.paper(epochs=3).learning_rate
         0.1
+        >>> TrainingSettings(steps=100).schedule(240)  # 13 epochs of 8 batches
+        Schedule(batch_size=30, rounds=(1, 1, 1, 2, 1, 1, 2, 1, 1, 2))
     """
 
-    epochs: int = option(5, help="Passes over the training images.")
-    batch_size: int = 64
+    epochs: int | None = option(
+        None, help="Fewest passes over the training images; without --steps, exactly that many. Default: 5."
+    )
+    steps: int | None = option(None, help="Fewest training steps. Default: 1,000, or none if --epochs is given.")
+    batch_size: int | None = None
     learning_rate: float = 3e-3
     beta1: float = 0.9
     beta2: float = 0.999
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise AutoADError(f"[[epochs]] is {self.epochs}. Expected 1 or more. Give for instance [[epochs=5]].")
-        if self.batch_size < 1:
-            raise AutoADError(f"batch_size is {self.batch_size}. Expected 1 or more. Give for instance batch_size=64.")
+        for name, advice in (
+            ("[[epochs]]", "[[epochs=5]]"),
+            ("[[steps]]", "[[steps=1000]]"),
+            ("batch_size", "batch_size=64"),
+        ):
+            value = getattr(self, name.strip("[]"))
+            if value is not None and value < 1:
+                raise AutoADError(f"{name} is {value}. Expected 1 or more. Give for instance {advice}.")
         if not 0 < self.learning_rate < math.inf:
             raise AutoADError(
                 f"learning_rate is {self.learning_rate}. Expected a positive number. Give learning_rate=0.01."
@@ -70,9 +110,24 @@ class TrainingSettings:
                 raise AutoADError(f"{name} is {getattr(self, name)}. Expected 0 <= {name} < 1. Give {name}=0.9.")
 
     @classmethod
-    def paper(cls, epochs: int) -> TrainingSettings:
+    def paper(cls, epochs: int | None = None, steps: int | None = None) -> TrainingSettings:
         """Return the paper's constants: batch size 64, learning rate 0.1, beta1 0.9."""
-        return cls(epochs=epochs, batch_size=64, learning_rate=0.1, beta1=0.9)
+        return cls(epochs=epochs, steps=steps, batch_size=_BATCH, learning_rate=0.1, beta1=0.9)
+
+    def schedule(self, n_images: int) -> Schedule:
+        """Return the batch size and the rounds for a number of training images.
+
+        A round is an epoch if there are at most 10 epochs or ``epochs`` asks for that many; otherwise there are 10
+        rounds, as even as possible.
+        """
+        by_steps = self.steps is not None or self.epochs is None
+        batch_size = self.batch_size or (_batch_size(n_images) if by_steps else _BATCH)
+        epochs = least = self.epochs or _EPOCHS
+        if by_steps:
+            epochs = max(least, math.ceil((self.steps or _STEPS) / len(_batch_starts(n_images, batch_size))))
+        n_rounds = min(epochs, max(least, _ROUNDS))
+        ends = [epochs * i // n_rounds for i in range(n_rounds + 1)]
+        return Schedule(batch_size, tuple(end - start for start, end in pairwise(ends)))
 
 
 def fit(
@@ -88,21 +143,22 @@ def fit(
     """Train a detector on normal images; afterwards it is in evaluation mode.
 
     The order of the images is drawn for each epoch from ``seed`` alone; the global random state is neither read nor
-    changed. A hypothesis that needs codes is fitted to those of at most 4,096 images, spread evenly, before the first
-    epoch and between epochs, and to those of all images after the last one; then both terms of the score are
-    calibrated (:meth:`autoad_nni.models.detector.Detector.calibrate`).
+    changed. Epochs form rounds (:meth:`TrainingSettings.schedule`). A hypothesis that needs codes is fitted to those of
+    at most 4,096 images, spread evenly, before the first round and between rounds, and to those of all images after the
+    last one; then both terms of the score are calibrated (:meth:`autoad_nni.models.detector.Detector.calibrate`).
+    For a hypothesis, a round is an epoch: :meth:`autoad_nni.models.hypotheses.base.Hypothesis.begin_epoch`.
 
     Args:
         detector: Trained in place, on the device of its parameters, from the weights it has.
         images: Normal images. They are moved to the detector's device at once if they take less than half of its free
             memory, otherwise batch by batch.
-        settings: Epochs, batch size, learning rate.
+        settings: Epochs, steps, batch size, learning rate.
         seed: Of the order of the images.
         calibrate: Calibrate also with a hypothesis that needs no codes, whose score otherwise stays the distance as it
             is.
         max_seconds: Training is stopped when it takes longer, or after a tenth of that time if, at its pace since the
             first step, it would take more than twice that time.
-        on_epoch: Called after each epoch with its number, from 1, and its mean training loss.
+        on_epoch: Called after each round with its number, from 1, and its mean training loss.
 
     Shape:
         - images: ``(n, channels, height, width)``, float32 in [0, 1]
@@ -119,18 +175,19 @@ def fit(
     images = _move_if_it_fits(images, device)
     optimizer = _Adam(detector, settings)
     generator = torch.Generator().manual_seed(seed)
-    starts = _batch_starts(len(images), settings.batch_size)
-    n_steps = settings.epochs * len(starts)
-    _fit_first(detector, images, settings.batch_size, watch)
+    schedule = settings.schedule(len(images))
+    n_steps = schedule.epochs * len(_batch_starts(len(images), schedule.batch_size))
+    # In training mode, like the batches that follow: there, batch normalization scales codes by their batch; in
+    # evaluation mode it would not scale them before the first step. Its running statistics settle meanwhile.
+    detector.train()
+    _fit_hypothesis(detector, images, schedule.batch_size, watch)
     step = 0
-    for epoch in range(1, settings.epochs + 1):
+    for number, n_epochs in enumerate(schedule.rounds, 1):
         detector.train()
-        detector.hypothesis.begin_epoch((epoch - 1) / settings.epochs)
-        order = torch.randperm(len(images), generator=generator).to(images.device)
-        total = torch.zeros((), device=device)
-        for start in starts:
-            batch = images[order[start : start + settings.batch_size]].to(device)
-            loss = detector.loss(batch)
+        detector.hypothesis.begin_epoch(step / n_steps)
+        total, first = torch.zeros((), device=device), step
+        for batch in _batches(images, schedule.batch_size, n_epochs, generator):
+            loss = detector.loss(batch.to(device))
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step(settings.learning_rate * _decay(step, n_steps))
             total += loss.detach()
@@ -138,14 +195,14 @@ def fit(
             if step % _FINITE_CHECK_EVERY == 0:
                 _mean(total, 1)
             watch.check(step, n_steps)
-        mean_loss = _mean(total, len(starts))
+        mean_loss = _mean(total, step - first)
         detector.eval()
-        if epoch < settings.epochs:
-            _fit_between(detector, images, settings.batch_size, watch)
+        if number < len(schedule.rounds):
+            _fit_hypothesis(detector, images, schedule.batch_size, watch)
         else:
-            _fit_last(detector, images, settings.batch_size, calibrate, watch)
+            _fit_last(detector, images, schedule.batch_size, calibrate, watch)
         if on_epoch is not None:
-            on_epoch(epoch, mean_loss)
+            on_epoch(number, mean_loss)
     detector.eval()
 
 
@@ -198,6 +255,20 @@ def _move_if_it_fits(images: Tensor, device: torch.device) -> Tensor:
     return images
 
 
+def _batch_size(n_images: int) -> int:
+    """64; for small sets less, so that an epoch has 8 batches, but at least 8."""
+    return min(_BATCH, max(_SMALLEST_BATCH, math.ceil(n_images / _BATCHES_PER_EPOCH)))
+
+
+def _batches(images: Tensor, batch_size: int, n_epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Batches of some epochs, each in an order of its own."""
+    starts = _batch_starts(len(images), batch_size)
+    for _ in range(n_epochs):
+        order = torch.randperm(len(images), generator=generator).to(images.device)
+        for start in starts:
+            yield images[order[start : start + batch_size]]
+
+
 def _batch_starts(n_images: int, batch_size: int) -> list[int]:
     """Where batches begin; none has a single image, unless there is only one or ``batch_size`` is 1."""
     starts = list(range(0, n_images, batch_size))
@@ -216,19 +287,8 @@ def _mean(total: Tensor, count: int) -> float:
     return mean
 
 
-def _fit_first(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch) -> None:
-    """Fit the hypothesis for the first time, to a part of the images.
-
-    In training mode, like the batches that follow: there, batch normalization scales codes by their batch; in
-    evaluation mode it would not scale them before the first step. Its running statistics settle meanwhile.
-    """
-    if detector.hypothesis.needs_codes:
-        detector.train()
-        detector.hypothesis.fit(_terms(detector, _part(images), batch_size, watch)[1])
-
-
-def _fit_between(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch) -> None:
-    """Fit the hypothesis to a part of the images, between two epochs."""
+def _fit_hypothesis(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch) -> None:
+    """Fit the hypothesis to a part of the images, in the detector's present mode."""
     if detector.hypothesis.needs_codes:
         detector.hypothesis.fit(_terms(detector, _part(images), batch_size, watch)[1])
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from pathlib import Path
 from typing import Any
 
-from autoad_nni.data import TaskOptions, load_task
 from autoad_nni.searches.experiment_file import ADVISOR, Experiment, make_experiment
 from autoad_nni.searches.spaces import to_search_space
 from autoad_nni.trial.request import TrialRequest
@@ -16,8 +14,6 @@ __all__ = ["folder_experiment"]
 
 _LAYERS = 2
 _IMAGE_SIZE = 64
-_STEPS = 1000
-_MOST_EPOCHS = 100
 _MAX_MACS = 5_000_000
 _MAX_SECONDS = 60
 
@@ -25,28 +21,27 @@ _MAX_SECONDS = 60
 def folder_experiment(folder: Path, **options: Any) -> Experiment:
     """Write the experiment for a folder of images in one of the two layouts.
 
-    Chosen where ``options`` leaves it open: two layers, images of 64 x 64 pixels, as many epochs as make about 1,000
-    steps (5 to 100), and limits that keep any one trial under a minute on one core.
+    Chosen where ``options`` leaves it open: two layers, images of 64 x 64 pixels, and limits that keep any one trial
+    under a minute on one core.
 
     Args:
         folder: See `autoad_nni.data.sources.folder.Folder` for the layouts.
         options: Any option of a trial, by name.
 
     Raises:
-        AutoADError: If the folder cannot be searched, or an option is unknown or out of its range.
+        AutoADError: If an option is unknown or out of its range.
     """
     from autoad_nni_search_spaces import AutoencoderSpace
 
-    task_options = {"data": "folder", "root": folder.absolute(), "image_size": _IMAGE_SIZE, **options}
-    given: TaskOptions = TrialRequest.from_options(**task_options).task
-    n_train = len(load_task(given).train)
     chosen = {
-        "epochs": min(_MOST_EPOCHS, max(5, math.ceil(_STEPS / math.ceil(n_train / 64)))),
+        "data": "folder",
+        "root": folder.absolute(),
+        "image_size": _IMAGE_SIZE,
         "max_macs": _MAX_MACS,
         "max_seconds": _MAX_SECONDS,
         "threads": 1,
     }
-    request = TrialRequest.from_options(**{**chosen, **task_options})
+    request = TrialRequest.from_options(**{**chosen, **options})
     content = {
         "trialCommand": shlex.join(["autoad-nni", "trial", *request.to_words()]),
         "maxTrialNumber": 30,

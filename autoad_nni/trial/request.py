@@ -63,10 +63,11 @@ class TrialRequest:
         if preset not in PRESETS:
             raise AutoADError(f"[[preset]] is {preset!r}. Expected one of {', '.join(PRESETS)}. Give one of these.")
         training = _part(TrainingSettings, options)
-        settings = {"training": TrainingSettings.paper(training.epochs) if preset == "paper" else training}
+        if preset == "paper":
+            training = TrainingSettings.paper(training.epochs, training.steps)
         return cls(
             task=_part(TaskOptions, options),
-            settings=_part(TrialSettings, options, scoring=_part(ScoringSettings, options), **settings),
+            settings=_part(TrialSettings, options, scoring=_part(ScoringSettings, options), training=training),
             preset=preset,
             weight_sharing=options.get("weight_sharing", False),
         )

@@ -82,10 +82,12 @@ def run_trial(
 
     Example:
         >>> from autoad_nni.data import TaskOptions, load_task
+        >>> from autoad_nni.models.training import TrainingSettings
         >>> layer = {"channels": 3, "kernel": 3, "pooling": "max", "pooling_kernel": 3, "normalization": "batch"}
         >>> sample = {f"layer1_{key}": value for key, value in layer.items()} | {"layer1_activation": "elu"}
         >>> task = load_task(TaskOptions(data="digits", abnormal=("uniform",)))
-        >>> result = run_trial({**sample, "hypothesis": "density", "distance": "l2"}, task)
+        >>> sample |= {"hypothesis": "density", "distance": "l2"}
+        >>> result = run_trial(sample, task, TrialSettings(training=TrainingSettings(epochs=5)))
         >>> result.record.verdict.value, sorted(result.record.validation)
         ('ok', ['aupr_in', 'aupr_out', 'auroc'])
     """
@@ -238,11 +240,11 @@ def _build(
     return place(detector, device)
 
 
-def _batch_that_fits(detector: Detector, image: Tensor, settings: TrialSettings) -> int:
+def _batch_that_fits(detector: Detector, image: Tensor, settings: TrialSettings, wanted: int) -> int:
     """The most images of which training can keep what it needs at a time."""
     needed = bytes_per_image(detector, image)
     batch = _images_within(settings.max_memory, needed)
-    least = min(_LEAST_BATCH, settings.training.batch_size)
+    least = min(_LEAST_BATCH, wanted)
     if batch < least:
         megabytes = math.ceil(least * needed / 10**6)  # the lowest limit that would do
         raise RejectedTrial(
@@ -260,16 +262,18 @@ def _fit_and_validate(
     on_epoch: EpochListener | None,
 ) -> dict[str, float]:
     losses: list[float] = []
-    batch = _batch_that_fits(detector, images[0], settings)
-    training = replace(settings.training, batch_size=min(settings.training.batch_size, batch))
+    wanted = settings.training.schedule(len(images)).batch_size
+    batch = _batch_that_fits(detector, images[0], settings, wanted)
+    training = replace(settings.training, batch_size=min(wanted, batch))
+    n_rounds = len(training.schedule(len(images)).rounds)
     scorer = _scorer_of(detector, settings.scoring, batch)
 
-    def after_epoch(epoch: int, loss: float) -> None:
+    def after_epoch(number: int, loss: float) -> None:
         losses.append(loss)
-        if on_epoch is None or epoch == training.epochs:
+        if on_epoch is None or number == n_rounds:
             return
         try:
-            on_epoch(epoch, loss, evaluate(scorer, task.validation, max_seconds=seconds_left()))
+            on_epoch(number, loss, evaluate(scorer, task.validation, max_seconds=seconds_left()))
         except RejectedTrial as rejection:
             # The last epoch decides: scores that are all equal now can come apart later.
             if rejection.verdict is Verdict.OVER_TIME:
@@ -287,5 +291,5 @@ def _fit_and_validate(
     check_alive(detector, images[:batch])
     validation = evaluate(scorer, task.validation, max_seconds=seconds_left())
     if on_epoch is not None:
-        on_epoch(training.epochs, losses[-1], validation)
+        on_epoch(n_rounds, losses[-1], validation)
     return validation

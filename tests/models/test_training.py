@@ -114,6 +114,76 @@ def test_each_epoch_sees_every_image_once_in_another_order() -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "n_images", "batch_size", "epochs"),
+    [
+        ({}, 100_000, 64, 5),  # 1,563 steps in each
+        ({}, 12_800, 64, 5),
+        ({}, 12_736, 64, 6),  # 199 steps in each
+        ({}, 512, 64, 125),
+        ({}, 300, 38, 125),
+        ({}, 10, 8, 500),  # a second batch of 2
+        ({}, 9, 8, 1000),  # one of a single image is left out
+        ({}, 1, 8, 1000),
+        ({"steps": 30}, 300, 38, 5),
+        ({"steps": 100}, 300, 38, 13),
+        ({"steps": 100, "epochs": 1}, 300, 38, 13),
+        ({"steps": 100, "epochs": 20}, 300, 38, 20),
+        ({"steps": 100, "batch_size": 64}, 300, 64, 20),
+        ({"epochs": 5}, 300, 64, 5),
+        ({"epochs": 1}, 10, 64, 1),
+        ({"epochs": 3, "batch_size": 16}, 300, 16, 3),
+    ],
+)
+def test_how_long_training_lasts(settings: dict[str, int], n_images: int, batch_size: int, epochs: int) -> None:
+    schedule = TrainingSettings(**settings).schedule(n_images)  # type: ignore[arg-type]
+    assert (schedule.batch_size, schedule.epochs) == (batch_size, epochs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "rounds"),
+    [
+        ({"epochs": 3}, (1, 1, 1)),
+        ({"epochs": 40}, (1,) * 40),
+        ({"steps": 64}, (1,) * 8),
+        ({"steps": 80}, (1,) * 10),
+        ({"steps": 88}, (1,) * 9 + (2,)),
+        ({"steps": 100}, (1, 1, 1, 2, 1, 1, 2, 1, 1, 2)),
+        ({"steps": 1000}, (12, 13) * 5),
+        ({"steps": 400, "epochs": 20}, (2, 3) * 10),
+    ],
+)
+def test_many_epochs_form_10_rounds_or_as_many_as_epochs_are_given(
+    settings: dict[str, int], rounds: tuple[int, ...]
+) -> None:
+    assert TrainingSettings(**settings).schedule(300).rounds == rounds  # type: ignore[arg-type]
+
+
+def test_a_training_by_steps_makes_them_and_fits_and_reports_10_times() -> None:
+    hypothesis, reports = Recording(), list[int]()
+    model = detector(hypothesis)
+    settings = TrainingSettings(steps=61)  # 40 images: 5 batches of 8, 13 epochs
+    fit(model, IMAGES, settings=settings, seed=0, on_epoch=lambda number, loss: reports.append(number))
+    assert [len(batch) for batch in batches(model)[5:]] == [8] * 65  # the first 5: codes for the first fit
+    assert len(hypothesis.seen) == 11
+    assert reports == list(range(1, 11))
+
+
+def test_the_loss_of_a_round_is_the_mean_over_its_epochs() -> None:
+    one, ten, losses = detector(), detector(), dict[int, list[float]]()
+    for model, settings in ((one, {"epochs": 20}), (ten, {"steps": 100, "epochs": 1})):
+        kept = losses.setdefault(len(losses), [])
+        fit(
+            model,
+            IMAGES,
+            settings=TrainingSettings(batch_size=8, **settings),  # type: ignore[arg-type]
+            seed=0,
+            on_epoch=lambda number, loss, kept=kept: kept.append(loss),  # type: ignore[misc]
+        )
+    pairs = [(first + second) / 2 for first, second in zip(losses[0][::2], losses[0][1::2], strict=True)]
+    assert losses[1] == pytest.approx(pairs)
+
+
+@pytest.mark.parametrize(
     ("n_images", "batch_size", "sizes"),
     [(9, 4, [4, 4]), (10, 4, [4, 4, 2]), (3, 4, [3]), (1, 4, [1]), (5, 4, [4]), (3, 1, [1, 1, 1])],
 )
@@ -301,6 +371,8 @@ def test_no_training_images_is_an_error() -> None:
     ("values", "message"),
     [
         ({"epochs": 0}, r"^epochs is 0\. Expected 1 or more\. Give for instance epochs=5\.$"),
+        ({"steps": 0}, r"^steps is 0\. Expected 1 or more\. Give for instance steps=1000\.$"),
+        ({"batch_size": 0}, r"^batch_size is 0\."),
         ({"batch_size": -3}, r"^batch_size is -3\. Expected 1 or more\. Give for instance batch_size=64\.$"),
         ({"learning_rate": 0.0}, r"^learning_rate is 0\.0\. Expected a positive number\."),
         ({"learning_rate": math.nan}, r"^learning_rate is nan\."),
@@ -312,10 +384,13 @@ def test_settings_out_of_range_are_errors(values: dict[str, float], message: str
         TrainingSettings(**values)  # type: ignore[arg-type]
 
 
-def test_only_the_epochs_are_an_option_of_the_command() -> None:
+def test_only_epochs_and_steps_are_options_of_the_command() -> None:
     with pytest.raises(AutoADError) as caught:
         TrainingSettings(epochs=0)
     assert caught.value.on_command_line() == "--epochs is 0. Expected 1 or more. Give for instance --epochs 5."
+    with pytest.raises(AutoADError) as caught:
+        TrainingSettings(steps=-1)
+    assert caught.value.on_command_line() == "--steps is -1. Expected 1 or more. Give for instance --steps 1000."
     with pytest.raises(AutoADError) as caught:
         TrainingSettings(batch_size=0)
     assert caught.value.on_command_line() == str(caught.value)

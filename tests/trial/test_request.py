@@ -27,6 +27,7 @@ VALUES: dict[str, Any] = {
     "limit": 100,
     "download": True,
     "epochs": 7,
+    "steps": 300,
     "preset": "paper",
     "patch": 16,
     "two_sided": True,
@@ -55,7 +56,7 @@ def test_every_option_arrives_where_it_is_used() -> None:
         limit=100, download=True, seed=4,
     )  # fmt: skip
     assert request.settings == TrialSettings(
-        training=TrainingSettings.paper(7), scoring=ScoringSettings(patch=16, two_sided=True, smoothing=1.5),
+        training=TrainingSettings.paper(7, 300), scoring=ScoringSettings(patch=16, two_sided=True, smoothing=1.5),
         reward="aupr_in", max_macs=10**6, max_seconds=2.5, max_memory=500, device="cpu", threads=2, seed=4,
         space="other",
     )  # fmt: skip
