@@ -20,7 +20,15 @@ from autoad_nni.models.layers import (
     LayerChoice,
 )
 
-__all__ = ["LAYER_CHOICES", "Autoencoder", "Reconstruction", "build_autoencoder", "check_labels", "count_layers"]
+__all__ = [
+    "LAYER_CHOICES",
+    "Autoencoder",
+    "Reconstruction",
+    "build_autoencoder",
+    "check_labels",
+    "check_labels_of",
+    "count_layers",
+]
 
 LAYER_CHOICES: Final[Mapping[str, Sequence[int | str]]] = {
     "channels": CHANNELS,
@@ -38,7 +46,7 @@ class Reconstruction(NamedTuple):
 
     Args:
         image: The reconstruction, ``(batch, channels, height, width)``.
-        code: The flattened output of the last encoder layer, ``(batch, d)``.
+        code: The output of the last encoder layer, ``(batch, d, h, w)``.
     """
 
     image: Tensor
@@ -75,7 +83,7 @@ class Autoencoder(nn.Module):
         for layer in self.encoder:
             sizes.append((features.shape[-2], features.shape[-1]))
             features = layer(features)
-        code = features.flatten(1)
+        code = features
         for layer, size in zip(self.decoder, reversed(sizes), strict=True):
             features = layer(features, size)
         return Reconstruction(features, code)
@@ -155,9 +163,20 @@ def count_layers(labels: Iterable[str]) -> int:
 def check_labels(given: Iterable[str], n_layers: int) -> None:
     """Raise AutoADError unless exactly the labels of a space of ``n_layers`` layers are given."""
     layers = [f"layer{i}_{key}" for i in range(1, n_layers + 1) for key in LAYER_CHOICES]
-    expected, labels = ["hypothesis", "distance", *layers], list(given)
     numbers = "layer1_" if n_layers == 1 else f"layer1_ to layer{n_layers}_"
     keys = f"hypothesis, distance and {numbers} with {' | '.join(LAYER_CHOICES)}"
+    check_labels_of(given, ["hypothesis", "distance", *layers], keys)
+
+
+def check_labels_of(given: Iterable[str], expected: Sequence[str], described: str = "") -> None:
+    """Raise AutoADError unless exactly the expected labels are given.
+
+    Args:
+        given: The labels of a sample.
+        expected: Those of its space.
+        described: How the message names them; by default each.
+    """
+    labels, keys = list(given), described or ", ".join(expected)
     for label in labels:
         if label not in expected:
             near = difflib.get_close_matches(str(label), expected, n=1, cutoff=0.5)

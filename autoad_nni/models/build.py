@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,12 +12,29 @@ from torch import nn
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector
+from autoad_nni.models.features import load_extractor
+from autoad_nni.models.local_codes import LocalCodes
 from autoad_nni.registry import ARCHITECTURES, HYPOTHESES, LOSSES, Registry
 
-__all__ = ["build_architecture", "build_detector", "place"]
+__all__ = ["Extraction", "build_architecture", "build_detector", "place"]
 
 
-def build_detector(sample: Mapping[str, Any], *, channels: int, space: str = "autoencoder") -> Detector:
+@dataclass(frozen=True)
+class Extraction:
+    """Where the weights of a feature extractor come from.
+
+    Attributes:
+        download: Whether they may be downloaded.
+        weights: A file that has them.
+    """
+
+    download: bool = False
+    weights: Path | None = None
+
+
+def build_detector(
+    sample: Mapping[str, Any], *, channels: int, space: str = "autoencoder", extraction: Extraction | None = None
+) -> Detector:
     """Build the untrained detector that a sample describes, on the CPU; imports no NNI.
 
     Weights come from torch's global random state.
@@ -24,9 +43,10 @@ def build_detector(sample: Mapping[str, Any], *, channels: int, space: str = "au
         sample: A value for every label of the search space; ``hypothesis`` and ``distance`` are names of plugins.
         channels: Channels of the images, 1 or 3.
         space: Name of the search space that the sample is from.
+        extraction: Where the weights of the sample's feature extractor come from, if it has one.
 
     Raises:
-        AutoADError: A label is unknown or missing, or a value is not one of its label's.
+        AutoADError: A label is unknown or missing, a value is not one of its label's, or weights are missing.
 
     Example:
         >>> layer = {"channels": 3, "kernel": 3, "pooling": "max", "pooling_kernel": 3, "normalization": "none"}
@@ -35,14 +55,25 @@ def build_detector(sample: Mapping[str, Any], *, channels: int, space: str = "au
         >>> type(detector.hypothesis).__name__
         'DensityHypothesis'
     """
-    autoencoder = build_architecture(sample, channels=channels, space=space)
-    detector = Detector(autoencoder, _plugin(HYPOTHESES, sample, "hypothesis"), _plugin(LOSSES, sample, "distance"))
-    return place(detector, torch.device("cpu"))
+    autoencoder = build_architecture(sample, channels=channels, space=space, extraction=extraction)
+    hypothesis = _plugin(HYPOTHESES, sample, "hypothesis")
+    distance = _plugin(LOSSES, sample, "distance")
+    whole = hypothesis.needs_codes and not getattr(autoencoder, "local_codes", False)
+    local = LocalCodes(_plugin(HYPOTHESES, sample, "hypothesis")) if whole else None
+    return place(Detector(autoencoder, hypothesis, distance, local), torch.device("cpu"))
 
 
-def build_architecture(sample: Mapping[str, Any], *, channels: int, space: str = "autoencoder") -> nn.Module:
+def build_architecture(
+    sample: Mapping[str, Any], *, channels: int, space: str = "autoencoder", extraction: Extraction | None = None
+) -> nn.Module:
     """Build only the architecture that a sample describes; see `build_detector`."""
-    architecture: nn.Module = ARCHITECTURES.load(space)(sample, channels=channels)
+    extraction = extraction or Extraction()
+    more = {}
+    if "extractor" in sample:
+        more["extractor"] = load_extractor(
+            str(sample["extractor"]), download=extraction.download, weights=extraction.weights
+        )
+    architecture: nn.Module = ARCHITECTURES.load(space)(sample, channels=channels, **more)
     return architecture
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +11,17 @@ from torch import Tensor, nn
 
 from autoad_nni.models.distances.base import Distance
 from autoad_nni.models.hypotheses.base import Hypothesis
+from autoad_nni.models.local_codes import LocalCodes
+from autoad_nni.models.locations import vectors_of
+from autoad_nni.models.readings import Reader
 
-__all__ = ["Detector", "Terms", "count_macs"]
+__all__ = ["Detector", "Inputs", "Terms", "count_macs"]
+
+Inputs = Any
+"""Images ``(n, channels, height, width)``, or :class:`autoad_nni.models.features.maps.FeatureMaps` of them."""
+
+# Of a batch, for the regularizer of a hypothesis about locations.
+_MOST_VECTORS = 2048
 
 
 class Terms:
@@ -20,26 +30,39 @@ class Terms:
     The distance is computed when it is asked for: training needs no map, two-sided windows neither.
 
     Attributes:
-        reconstruction: ``(batch, channels, height, width)``.
-        code: What the hypothesis sees, ``(batch, d)``.
+        target: What the reconstruction is compared with, ``(batch, channels, height, width)``: images, or features.
+        reconstruction: Of the same shape.
+        code_map: The encoder's output, ``(batch, d, h, w)``.
+        code: What the hypothesis sees, ``(vectors, d)``: one for each image, or one for each location of each image.
+        grid: Rows and columns of locations that `code` has of an image; (1, 1) for one vector for each image.
     """
 
-    def __init__(self, distance: Distance, images: Tensor, reconstruction: Tensor, code: Tensor) -> None:
+    def __init__(
+        self,
+        distance: Distance,
+        target: Tensor,
+        reconstruction: Tensor,
+        code_map: Tensor,
+        code: Tensor,
+        grid: tuple[int, int],
+    ) -> None:
         self._measure = distance
-        self._images = images
+        self.target = target
         self.reconstruction = reconstruction
+        self.code_map = code_map
         self.code = code
+        self.grid = grid
 
     @cached_property
     def distance(self) -> Tensor:
         """Distance per image, ``(batch,)``, in the distance's own form: the mean of the map, but for rounding."""
-        distance: Tensor = self._measure(self.reconstruction, self._images)
+        distance: Tensor = self._measure(self.reconstruction, self.target)
         return distance
 
     @cached_property
     def distance_map(self) -> Tensor:
-        """Distance per pixel, ``(batch, 1, height, width)``."""
-        return self._measure.map(self.reconstruction, self._images)
+        """Distance per pixel, ``(batch, 1, height, width)``; of features, per location."""
+        return self._measure.map(self.reconstruction, self.target)
 
 
 class Detector(nn.Module):
@@ -53,19 +76,26 @@ class Detector(nn.Module):
     (Eq. 2 of the paper). :class:`autoad_nni.models.scoring.Scorer` scores images. In evaluation mode the terms of an
     image do not depend on the others in its batch.
 
-    A hypothesis sees codes of at most ``max_code_size`` numbers: longer ones are averaged down, neighbouring numbers
-    of one channel together, so that its statistics fit into memory whatever the architecture.
+    A hypothesis sees codes of at most ``max_code_size`` numbers: of whole images, longer ones are averaged down,
+    neighbouring numbers of one channel together, so that its statistics fit into memory whatever the architecture; of
+    locations, the first numbers are taken.
 
-    Differs from the paper, which leaves the size of the code open.
+    An autoencoder over features of a frozen extractor has ``extract(images)``, ``prepare(features)`` and
+    ``local_codes`` (:class:`autoad_nni.models.feature_model.FeatureModel`); what it takes is then features.
+
+    Differs from the paper, which leaves the size of the code open and has no vectors of locations.
 
     Args:
-        autoencoder: Maps images ``(batch, channels, height, width)`` to a pair: the reconstruction, of the same
-            shape, and the code ``(batch, d)``.
+        autoencoder: Maps images ``(batch, channels, height, width)`` to the reconstruction, of the same shape, and the
+            code, ``(batch, d)`` or ``(batch, d, h, w)``; a third output is what the distance compares the
+            reconstruction with, in place of the images.
         hypothesis: Gives the training regularizer and the score of a code.
         distance: Compares reconstruction and image.
+        local: The hypothesis at each location of a code map, for maps; None where the hypothesis itself sees locations,
+            or needs no codes.
 
     Shape:
-        - images: ``(batch, channels, height, width)``, values in [0, 1]
+        - inputs: images ``(batch, channels, height, width)``, values in [0, 1], or features
         - output: :class:`Terms`
 
     Example:
@@ -79,11 +109,16 @@ class Detector(nn.Module):
         tensor([0.2500, 1.0000])
     """
 
-    def __init__(self, autoencoder: nn.Module, hypothesis: Hypothesis, distance: Distance) -> None:
+    def __init__(
+        self, autoencoder: nn.Module, hypothesis: Hypothesis, distance: Distance, local: LocalCodes | None = None
+    ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
         self.hypothesis = hypothesis
         self.distance = distance
+        self.local = local
+        self.reader = Reader()
+        self.local_codes = bool(getattr(autoencoder, "local_codes", False))
         self.register_buffer("distance_scale", torch.ones(()))
         self.register_buffer("hypothesis_scale", torch.ones(()))
         self.register_buffer("distance_centre", torch.zeros(()))
@@ -98,18 +133,56 @@ class Detector(nn.Module):
     hypothesis_centre: Tensor
     """Mean score of the hypothesis on the training images; 0 before :meth:`calibrate`."""
 
-    def forward(self, images: Tensor) -> Terms:
-        """Return the terms of a batch, from one pass of the autoencoder."""
-        reconstruction, code = self.autoencoder(images)
-        if self.hypothesis.needs_codes and code.shape[1] > self.hypothesis.max_code_size:
-            code = F.adaptive_avg_pool1d(code[:, None], self.hypothesis.max_code_size)[:, 0]
-        return Terms(self.distance, images, reconstruction, code)
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.distance_scale.device
 
-    def loss(self, images: Tensor) -> Tensor:
+    @property
+    def takes_features(self) -> bool:
+        """Whether `forward` takes the features of `inputs`, not images."""
+        return hasattr(self.autoencoder, "extract")
+
+    def inputs(self, images: Tensor) -> Inputs:
+        """Return what `forward` takes of images: the images, or their features."""
+        return self.autoencoder.extract(images) if self.takes_features else images
+
+    def forward(self, inputs: Inputs) -> Terms:
+        """Return the terms of a batch, from one pass of the autoencoder."""
+        reconstruction, code, *target = self.autoencoder(inputs)
+        code_map = code if code.ndim == 4 else code[:, :, None, None]
+        most = self.hypothesis.max_code_size
+        grid = (code_map.shape[2], code_map.shape[3]) if self.local_codes else (1, 1)
+        if self.local_codes:
+            vectors = vectors_of(code_map)
+            vectors = vectors[:, :most] if self.hypothesis.needs_codes else vectors
+        else:
+            vectors = code_map.flatten(1)
+            if self.hypothesis.needs_codes and vectors.shape[1] > most:
+                vectors = F.adaptive_avg_pool1d(vectors[:, None], most)[:, 0]
+        compared = target[0] if target and target[0] is not None else inputs
+        return Terms(self.distance, compared, reconstruction, code_map, vectors, grid)
+
+    def loss(self, inputs: Inputs) -> Tensor:
         """Return the training loss of a batch: mean distance plus the hypothesis's regularizer, a scalar."""
-        terms: Terms = self(images)
-        loss: Tensor = terms.distance.mean() + self.hypothesis.regularizer(terms.code)
+        terms: Terms = self(inputs)
+        # A batch has tens of thousands of locations: so many vectors, evenly spread, are enough.
+        vectors = terms.code[:: -(-len(terms.code) // _MOST_VECTORS)]
+        loss: Tensor = terms.distance.mean() + self.hypothesis.regularizer(vectors)
         return loss
+
+    def hypothesis_map(self, terms: Terms) -> Tensor:
+        """Return the hypothesis's score at each location that it sees, ``(batch, 1, *grid)``."""
+        return self.hypothesis.score(terms.code).view(-1, 1, *terms.grid)
+
+    def maps(self, terms: Terms) -> dict[str, Tensor]:
+        """Return what readings are made of: a map of the distance and, where there is one, of the code."""
+        found = {"distance": terms.distance_map}
+        if self.local_codes and self.hypothesis.needs_codes:
+            found["code"] = self.hypothesis_map(terms)
+        elif self.local is not None and self.local.fitted:
+            found["code"] = self.local(terms.code_map)
+        return found
 
     @torch.no_grad()
     def calibrate(self, distances: Tensor, codes: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autoad_nni.models.detector import Detector
+from autoad_nni.models.detector import Detector, Inputs, Terms
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["check_alive"]
@@ -18,7 +18,7 @@ _N_IMAGES = 256
 
 
 @torch.no_grad()
-def check_alive(detector: Detector, images: Tensor) -> None:
+def check_alive(detector: Detector, images: Inputs) -> None:
     """Raise if a trained detector does not react to its input.
 
     With a hypothesis that needs codes, the codes must differ from image to image; with one that needs none, the
@@ -27,7 +27,7 @@ def check_alive(detector: Detector, images: Tensor) -> None:
 
     Args:
         detector: In evaluation mode.
-        images: Training images, ``(n, channels, height, width)``; the first 256 are used.
+        images: Training images, ``(n, channels, height, width)``, or their features; the first 256 are used.
 
     Raises:
         RejectedTrial: ``COLLAPSED`` if all codes are one point; ``IGNORES_INPUT`` if all reconstructions are one image.
@@ -42,17 +42,16 @@ def check_alive(detector: Detector, images: Tensor) -> None:
         Traceback (most recent call last):
         autoad_nni.verdicts.RejectedTrial: ignores_input: The reconstructions spread by 0 of the images' spread.
     """
-    device = next((parameter.device for parameter in detector.parameters()), images.device)
-    images = images[:_N_IMAGES].to(device)
-    if len(images) < 2 or _spread(images) == 0:
+    terms: Terms = detector(images[:_N_IMAGES].to(detector.device))
+    if len(terms.target) < 2 or _spread(terms.target) == 0:
         return
-    reconstructions, codes = detector.autoencoder(images)
     if detector.hypothesis.needs_codes:
+        codes = terms.code_map
         relative = _spread(codes) / max(codes.double().square().mean().sqrt().item(), torch.finfo(codes.dtype).tiny)
         if relative < _LEAST_CODE_SPREAD:
             raise RejectedTrial(Verdict.COLLAPSED, f"The codes spread by {relative:.2g} of their size.")
     else:
-        relative = _spread(reconstructions) / _spread(images)
+        relative = _spread(terms.reconstruction) / _spread(terms.target)
         if relative < _LEAST_OUTPUT_SPREAD:
             raise RejectedTrial(
                 Verdict.IGNORES_INPUT, f"The reconstructions spread by {relative:.2g} of the images' spread."

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoad_nni.models.detector import Detector
+from autoad_nni.models.detector import Detector, Inputs
 
 __all__ = ["bytes_per_image"]
 
 
-def bytes_per_image(detector: Detector, image: Tensor) -> int:
+def bytes_per_image(detector: Detector, image: Inputs) -> int:
     """Return the bytes that torch saves for backward of one image: nearly all that a training step takes.
 
     Measured in one forward pass in evaluation mode; every tensor that autograd saves is counted once. Gradients and
@@ -21,7 +21,7 @@ def bytes_per_image(detector: Detector, image: Tensor) -> int:
 
     Args:
         detector: On any device.
-        image: ``(channels, height, width)``.
+        image: One image ``(1, channels, height, width)``, or its features.
 
     Example:
         >>> from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
@@ -32,12 +32,11 @@ def bytes_per_image(detector: Detector, image: Tensor) -> int:
         ...         self.factor = torch.nn.Parameter(torch.ones(()))
         ...     def forward(self, images):
         ...         return images * self.factor, images.flatten(1)
-        >>> bytes_per_image(Detector(Scaled(), ReconstructionHypothesis(), L2Distance()), torch.zeros(1, 10, 10))
+        >>> bytes_per_image(Detector(Scaled(), ReconstructionHypothesis(), L2Distance()), torch.zeros(1, 1, 10, 10))
         800
     """
     saved: dict[int, int] = {}
     own = {parameter.data_ptr() for parameter in detector.parameters()}
-    device = next((parameter.device for parameter in detector.parameters()), image.device)
 
     def count(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -53,7 +52,8 @@ def bytes_per_image(detector: Detector, image: Tensor) -> int:
     try:
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, unpack):
             # A copy: the image may be a view of all training images, whose storage would count as the image's.
-            total = detector(image[None].to(device, copy=True)).distance.sum()
+            alone = image[torch.tensor([0], device=image.device)].to(detector.device)
+            total = detector(alone).distance.sum()
     finally:
         detector.train(was_training)
     del total

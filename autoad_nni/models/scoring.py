@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.detector import Detector, Terms
+from autoad_nni.models.detector import Detector, Inputs, Terms
+from autoad_nni.models.readings import Reading, pool
 from autoad_nni.models.stopwatch import Stopwatch
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["Prediction", "Scorer", "ScoringSettings", "predict", "predict_scores", "reconstruct", "smooth"]
+__all__ = [
+    "Prediction",
+    "Scorer",
+    "ScoringSettings",
+    "predict",
+    "predict_parts",
+    "predict_scores",
+    "reconstruct",
+    "smooth",
+]
 
 # Of the longer side: 4 pixels at 224, as is usual in the field.
 _DEFAULT_SMOOTHING = 1 / 56
 # No image is larger.
 _MOST_SMOOTHING = 224
+# Their vectors take a megabyte for each image.
+_FEATURES_BATCH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +89,16 @@ class Prediction(NamedTuple):
 class Scorer(nn.Module):
     r"""A trained detector as it is used: on whole images or in windows, with smoothed maps.
 
-    *Whole images.* With the standard deviations :math:`\sigma` of both terms over the training images (1 for a
+    *Whole images.* How the score and the map come from the maps of distance and code is the model's reading
+    (:mod:`autoad_nni.models.readings`); the score is then a number of the smoothed map. With the reading ``whole``, it
+    is not: with the standard deviations :math:`\sigma` of both terms over the training images (1 for a
     hypothesis that needs no codes), the score is
 
     .. math:: s(x) = \frac{\mathrm{DIST}(\hat{x}, x)}{\sigma_D} + \frac{\mathrm{DEFINEREG}(z)}{\sigma_H}
 
-    (Eq. 2 of the paper). The map is that of the distance, divided by :math:`\sigma_D`: a hypothesis gives one number
-    per image, which varies more between images than the distance within one and would drown it.
+    (Eq. 2 of the paper), a hypothesis about locations counting with its mean. The map is that of the distance, divided
+    by :math:`\sigma_D`: a hypothesis gives one number per image, which varies more between images than the distance
+    within one and would drown it.
 
     *Windows.* Windows overlap by half; the last ones end at the border. In a window, the map is that of the distance
     plus the hypothesis's term, so that its mean is the window's :math:`s`. Where windows overlap, the map is their
@@ -131,30 +146,72 @@ class Scorer(nn.Module):
         self.settings = settings or ScoringSettings()
         self.batch_size = batch_size
 
-    def forward(self, images: Tensor) -> Prediction:
-        """Return score and map of a batch, from one pass of the autoencoder over the images or their windows."""
-        if self.settings.patch is None:
-            terms: Terms = self.detector(images)
-            return Prediction(self._whole_score(terms), self._smooth(self._distance_map(terms)))
-        anomaly_map = self._smooth(self._in_windows(images, self.settings.patch, self._window_map))
-        return Prediction(anomaly_map.amax((1, 2, 3)), anomaly_map)
+    @property
+    def reading(self) -> Reading:
+        """How map and score come from the model; for whole images."""
+        return self.detector.reader.reading
 
-    def score(self, images: Tensor) -> Tensor:
-        """Return the scores alone, ``(batch,)``, equal to those of a prediction; of whole images no map is computed."""
-        return self._whole_score(self.detector(images)) if self.settings.patch is None else self(images).score
+    def forward(self, images: Inputs) -> Prediction:
+        """Return score and map of a batch, from one pass of the model over the images or their windows.
 
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """Return the reconstructions, ``(batch, channels, height, width)``; those of windows joined like the maps."""
+        Args:
+            images: Or, for a model that takes features, their features.
+        """
+        if self.settings.patch is not None:
+            anomaly_map = self._smooth(self._in_windows(images, self.settings.patch, self._window_map))
+            return Prediction(anomaly_map.amax((1, 2, 3)), anomaly_map)
+        inputs = self._inputs(images)
+        terms: Terms = self.detector(inputs)
+        return self.read(self._whole_score(terms), self.detector.maps(terms), self.reading, size_of(inputs))
+
+    def read(
+        self, whole: Tensor, maps: Mapping[str, Tensor], reading: Reading, size: tuple[int, int]
+    ) -> Prediction:
+        """Return score and map as a reading says.
+
+        Args:
+            whole: Score of Eq. 2 of each image, ``(batch,)``.
+            maps: Of distance and code, as :meth:`autoad_nni.models.detector.Detector.maps` gives them.
+            reading: Which one.
+            size: Height and width of the images.
+        """
+        if not reading.score_from_map:
+            distance = maps["distance"] / self.detector.distance_scale
+            return Prediction(whole, self._smooth(enlarged(distance, size)))
+        anomaly_map = self._smooth(self.detector.reader.join(maps, reading, size))
+        return Prediction(pool(anomaly_map, reading.pooling), anomaly_map)
+
+    def parts(self, images: Inputs) -> tuple[Tensor, ...]:
+        """Return what all readings are made of: the score of Eq. 2, the map of the distance, and that of the code."""
+        terms: Terms = self.detector(self._inputs(images))
+        return self._whole_score(terms), *self.detector.maps(terms).values()
+
+    def score(self, images: Inputs) -> Tensor:
+        """Return the scores alone, ``(batch,)``, equal to those of a prediction; no map is computed if none is needed."""
+        if self.settings.patch is None and not self.reading.score_from_map:
+            return self._whole_score(self.detector(self._inputs(images)))
+        return self(images).score
+
+    def reconstruct(self, images: Tensor) -> Tensor | None:
+        """Return the reconstructions, ``(batch, channels, height, width)``; those of windows joined like the maps.
+
+        None for a model that reconstructs features.
+        """
+        if self.detector.takes_features:
+            return None
         side = self.settings.patch
         if side is None:
             return self._reconstruction(images)
         return self._in_windows(images, side, self._reconstruction)
 
+    def _inputs(self, images: Inputs) -> Inputs:
+        return self.detector.inputs(images) if isinstance(images, Tensor) else images
+
     def images_per_batch(self, height: int, width: int) -> int:
         """Return how many images of a size make a batch: the windows of an image are scored together."""
         side = self.settings.patch
         if side is None:
-            return self.batch_size
+            return min(self.batch_size, _FEATURES_BATCH) if self.detector.takes_features else self.batch_size
         return max(1, self.batch_size // (len(_starts(height, side)) * len(_starts(width, side))))
 
     def _reconstruction(self, images: Tensor) -> Tensor:
@@ -162,7 +219,8 @@ class Scorer(nn.Module):
         return reconstruction
 
     def _whole_score(self, terms: Terms) -> Tensor:
-        return terms.distance / self.detector.distance_scale + self._hypothesis_term(terms)
+        hypothesis = self.detector.hypothesis_map(terms).flatten(1).mean(1) / self.detector.hypothesis_scale
+        return terms.distance / self.detector.distance_scale + hypothesis
 
     def _distance_map(self, terms: Terms) -> Tensor:
         return terms.distance_map / self.detector.distance_scale
@@ -201,6 +259,18 @@ class Scorer(nn.Module):
         return smooth(maps, max(maps.shape[-2:]) * _DEFAULT_SMOOTHING if smoothing is None else smoothing)
 
 
+def enlarged(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps ``(batch, 1, h, w)`` in another size, bilinearly."""
+    if maps.shape[-2:] == size:
+        return maps
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def size_of(inputs: Inputs) -> tuple[int, int]:
+    """Return height and width of images, or of the images that features are of."""
+    return (inputs.shape[2], inputs.shape[3]) if isinstance(inputs, Tensor) else inputs.image_size
+
+
 def smooth(maps: Tensor, deviation: float) -> Tensor:
     """Smooth maps with a Gaussian, cut off at three standard deviations; the border is mirrored, edge pixel included.
 
@@ -225,12 +295,12 @@ def smooth(maps: Tensor, deviation: float) -> Tensor:
     return maps
 
 
-def predict(scorer: Scorer, images: Tensor, *, max_seconds: float | None = None) -> Prediction:
+def predict(scorer: Scorer, images: Inputs, *, max_seconds: float | None = None) -> Prediction:
     """Predict scores and maps of images in evaluation mode, batch by batch; the mode is left as it was.
 
     Args:
         scorer: Runs on the device of its parameters.
-        images: On any device.
+        images: On any device; or, for a model that takes features, their features.
         max_seconds: Scoring is stopped when it takes longer, as in :func:`autoad_nni.models.training.fit`.
 
     Returns:
@@ -248,35 +318,64 @@ def predict(scorer: Scorer, images: Tensor, *, max_seconds: float | None = None)
     return Prediction(score, anomaly_map)
 
 
-def predict_scores(scorer: Scorer, images: Tensor, *, max_seconds: float | None = None) -> Tensor:
+def predict_scores(scorer: Scorer, images: Inputs, *, max_seconds: float | None = None) -> Tensor:
     """Predict scores alone, as :func:`predict` does: where nobody needs maps, they cost up to as much as the scores."""
     (score,) = _in_batches(scorer, lambda batch: (scorer.score(batch),), images, max_seconds)
     _check_finite(score, "scores")
     return score
 
 
-def reconstruct(scorer: Scorer, images: Tensor) -> Tensor:
-    """Reconstruct images as :func:`predict` predicts them, ``(n, channels, height, width)``, float32 on the CPU."""
-    (reconstructions,) = _in_batches(scorer, lambda batch: (scorer.reconstruct(batch),), images, None)
-    return reconstructions
+def predict_parts(
+    scorer: Scorer, images: Inputs, *, max_seconds: float | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Predict what all readings are made of: the score of Eq. 2, ``(n,)``, and maps of distance and code.
+
+    Args:
+        scorer: For whole images.
+        images: As for :func:`predict`, and errors too.
+        max_seconds: As for :func:`predict`.
+    """
+    whole, *maps = _in_batches(scorer, scorer.parts, images, max_seconds)
+    _check_finite(whole, "scores")
+    for each in maps:
+        _check_finite(each, "maps")
+    return whole, dict(zip(("distance", "code"), maps, strict=False))
+
+
+def reconstruct(scorer: Scorer, images: Tensor) -> Tensor | None:
+    """Reconstruct images as :func:`predict` predicts them, ``(n, channels, height, width)``, float32 on the CPU.
+
+    None for a model that reconstructs features.
+    """
+    if scorer.detector.takes_features:
+        return None
+
+    def reconstructions(batch: Tensor) -> tuple[Tensor]:
+        found = scorer.reconstruct(batch)
+        assert found is not None
+        return (found,)
+
+    (found,) = _in_batches(scorer, reconstructions, images, None)
+    return found
 
 
 def _in_batches(
-    scorer: Scorer, function: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor, max_seconds: float | None
+    scorer: Scorer, function: Callable[[Any], tuple[Tensor, ...]], images: Inputs, max_seconds: float | None
 ) -> tuple[Tensor, ...]:
     watch = Stopwatch(max_seconds)
     # The scorer's own mode means nothing: its detector is in training between two evaluations.
     detector = scorer.detector
-    device = next((parameter.device for parameter in detector.parameters()), torch.device("cpu"))
-    batches = torch.split(images, scorer.images_per_batch(*images.shape[-2:]))
+    size = scorer.images_per_batch(*size_of(images))
+    starts = range(0, len(images), size)
     parts = []
     was_training = detector.training
     detector.eval()
     try:
         with torch.inference_mode():
-            for i, batch in enumerate(batches):
-                parts.append([values.float().cpu() for values in function(batch.to(device))])
-                watch.check(i + 1, len(batches))
+            for i, start in enumerate(starts):
+                batch = images[start : start + size].to(detector.device)
+                parts.append([values.float().cpu() for values in function(batch)])
+                watch.check(i + 1, len(starts))
     finally:
         detector.train(was_training)
     return tuple(torch.cat(part) for part in zip(*parts, strict=True))

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.detector import Detector, Terms
+from autoad_nni.models.detector import Detector, Inputs, Terms
+from autoad_nni.models.locations import chosen_vectors
 from autoad_nni.models.stopwatch import Stopwatch
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
@@ -23,6 +24,8 @@ __all__ = ["Schedule", "TrainingSettings", "fit"]
 _FINITE_CHECK_EVERY = 50
 # Enough for the statistics of a hypothesis between rounds; the final ones are those of all images.
 _CODES_WHILE_TRAINING = 4096
+# An image has hundreds of locations, which are much alike.
+_MOST_CODES_OF_LOCATIONS = 20_000
 
 _EPOCHS = 5
 _STEPS = 1000
@@ -132,7 +135,7 @@ class TrainingSettings:
 
 def fit(
     detector: Detector,
-    images: Tensor,
+    images: Inputs,
     *,
     settings: TrainingSettings,
     seed: int,
@@ -150,7 +153,7 @@ def fit(
 
     Args:
         detector: Trained in place, on the device of its parameters, from the weights it has.
-        images: Normal images. They are moved to the detector's device at once if they take less than half of its free
+        images: Normal images, or their features. They are moved to the detector's device at once if they take less than half of its free
             memory, otherwise batch by batch.
         settings: Epochs, steps, batch size, learning rate.
         seed: Of the order of the images.
@@ -171,8 +174,10 @@ def fit(
     if len(images) == 0:
         raise AutoADError("The training set has 0 images. Expected at least 1. Give more normal images.")
     watch = Stopwatch(max_seconds)
-    device = _device(detector)
+    device = detector.device
     images = _move_if_it_fits(images, device)
+    if not any(parameter.requires_grad for parameter in detector.parameters()):
+        return _fit_untrained(detector, images, settings, watch, on_epoch)
     optimizer = _Adam(detector, settings)
     generator = torch.Generator().manual_seed(seed)
     schedule = settings.schedule(len(images))
@@ -244,11 +249,22 @@ class _Adam:
             parameter.grad = None
 
 
-def _device(detector: Detector) -> torch.device:
-    return next((parameter.device for parameter in detector.parameters()), torch.device("cpu"))
+def _fit_untrained(
+    detector: Detector,
+    images: Inputs,
+    settings: TrainingSettings,
+    watch: Stopwatch,
+    on_epoch: Callable[[int, float], None] | None,
+) -> None:
+    """Fit a model in which nothing is trained by steps."""
+    detector.eval()
+    batch_size = settings.schedule(len(images)).batch_size
+    distances = _fit_last(detector, images, batch_size, True, watch)
+    if on_epoch is not None:
+        on_epoch(1, _mean(distances.sum(), len(distances)))
 
 
-def _move_if_it_fits(images: Tensor, device: torch.device) -> Tensor:
+def _move_if_it_fits(images: Inputs, device: torch.device) -> Inputs:
     if device.type == "cuda" and images.device != device:
         free, _ = torch.cuda.mem_get_info(device)
         return images.to(device) if images.nbytes < free // 2 else images
@@ -260,7 +276,7 @@ def _batch_size(n_images: int) -> int:
     return min(_BATCH, max(_SMALLEST_BATCH, math.ceil(n_images / _BATCHES_PER_EPOCH)))
 
 
-def _batches(images: Tensor, batch_size: int, n_epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
+def _batches(images: Inputs, batch_size: int, n_epochs: int, generator: torch.Generator) -> Iterator[Inputs]:
     """Batches of some epochs, each in an order of its own."""
     starts = _batch_starts(len(images), batch_size)
     for _ in range(n_epochs):
@@ -287,34 +303,39 @@ def _mean(total: Tensor, count: int) -> float:
     return mean
 
 
-def _fit_hypothesis(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch) -> None:
+def _fit_hypothesis(detector: Detector, images: Inputs, batch_size: int, watch: Stopwatch) -> None:
     """Fit the hypothesis to a part of the images, in the detector's present mode."""
     if detector.hypothesis.needs_codes:
         detector.hypothesis.fit(_terms(detector, _part(images), batch_size, watch)[1])
 
 
-def _fit_last(detector: Detector, images: Tensor, batch_size: int, calibrate: bool, watch: Stopwatch) -> None:
-    """Fit the hypothesis to all images, and calibrate the detector."""
-    if detector.hypothesis.needs_codes or calibrate:
-        distances, codes = _terms(detector, images, batch_size, watch)
-        detector.hypothesis.fit(codes)
-        detector.calibrate(distances, codes)
+def _fit_last(detector: Detector, images: Inputs, batch_size: int, calibrate: bool, watch: Stopwatch) -> Tensor:
+    """Fit the hypothesis to all images, and calibrate the detector; return the images' distances."""
+    if not (detector.hypothesis.needs_codes or calibrate):
+        return torch.empty(0)
+    distances, codes = _terms(detector, images, batch_size, watch)
+    detector.hypothesis.fit(codes)
+    detector.calibrate(distances, codes)
+    return distances
 
 
-def _part(images: Tensor) -> Tensor:
+def _part(images: Inputs) -> Inputs:
     """At most `_CODES_WHILE_TRAINING` images, spread evenly over all."""
     return images[:: -(-len(images) // _CODES_WHILE_TRAINING)]
 
 
 @torch.no_grad()
-def _terms(detector: Detector, images: Tensor, batch_size: int, watch: Stopwatch) -> tuple[Tensor, Tensor]:
-    """Distances and codes of images, batch by batch; RejectedTrial NON_FINITE if one is not finite."""
-    device = _device(detector)
+def _terms(detector: Detector, images: Inputs, batch_size: int, watch: Stopwatch) -> tuple[Tensor, Tensor]:
+    """Distances and codes of images, batch by batch; RejectedTrial NON_FINITE if one is not finite.
+
+    Of locations, not all codes are taken, but as many of each image.
+    """
     starts = _batch_starts(len(images), batch_size) if detector.training else range(0, len(images), batch_size)
+    most = -(-_MOST_CODES_OF_LOCATIONS * batch_size // len(images)) if detector.local_codes else None
     parts = []
     for start in starts:
-        terms: Terms = detector(images[start : start + batch_size].to(device))
-        parts.append((terms.distance, terms.code))
+        terms: Terms = detector(images[start : start + batch_size].to(detector.device))
+        parts.append((terms.distance, chosen_vectors(terms.code, most)))
         watch.check_limit(f", codes of {start} of {len(images)} training images computed")
     distances, codes = (torch.cat(part) for part in zip(*parts, strict=True))
     if not (torch.isfinite(distances).all() and torch.isfinite(codes).all()):

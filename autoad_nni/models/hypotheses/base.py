@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from autoad_nni.models.fitted import FittedModule
 
 __all__ = ["Hypothesis"]
 
 
-class Hypothesis(nn.Module):
+class Hypothesis(FittedModule):
     r"""A statement of where normal images lie in latent space, used in training and in the score.
 
     With the codes :math:`z = f(x)` of an autoencoder and a distance :math:`\mathrm{DIST}`, the detector minimises the
@@ -64,11 +64,3 @@ class Hypothesis(nn.Module):
 
         The score of a code does not depend on the others in its batch.
         """
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        # In a fresh object, the buffers that fit() shapes are still empty.
-        for name, buffer in self._buffers.items():
-            saved = state_dict.get(prefix + name)
-            if buffer is not None and isinstance(saved, Tensor) and saved.shape != buffer.shape:
-                self._buffers[name] = torch.empty_like(saved, device=buffer.device)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -1,0 +1,213 @@
+"""The model of the search space ``features``: what is learned of the features of a frozen network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autoad_nni.errors import AutoADError
+from autoad_nni.models.autoencoder import check_labels_of
+from autoad_nni.models.features.base import FeatureExtractor
+from autoad_nni.models.features.enlarged import Enlarged
+from autoad_nni.models.features.maps import FeatureMaps
+from autoad_nni.models.fitted import FittedModule
+from autoad_nni.models.locations import Projection, Whitening
+
+__all__ = ["FEATURE_CHOICES", "FeatureModel", "FeatureReconstruction", "build_feature_model"]
+
+FEATURE_CHOICES: Final[Mapping[str, Sequence[int | str]]] = {
+    "stages": ("4", "8", "16", "32", "4+8", "8+16", "16+32", "8+16+32"),
+    "enlargement": (1, 2),
+    "neighbourhood": (1, 3),
+    "vectors": ("location", "place", "image"),
+    "projection": ("all", "16", "64", "128"),
+    "layers": (0, 1, 2),
+    "kernel": (1, 3),
+    "code": (8, 32, 64),
+}
+"""What is chosen beside extractor, hypothesis and distance."""
+
+# Of an image as a whole, as many as there can be.
+_COMPONENTS_OF_IMAGES = 256
+
+
+class FeatureReconstruction(NamedTuple):
+    """Output of a model of features for a batch.
+
+    Args:
+        reconstruction: ``(batch, channels, h, w)``.
+        code: ``(batch, d, h, w)``.
+        target: What the reconstruction is compared with, of its shape.
+    """
+
+    reconstruction: Tensor
+    code: Tensor
+    target: Tensor
+
+
+class FeatureModel(FittedModule):
+    r"""Vectors of features, standardized, projected, and passed through an autoencoder of 0 to 2 layers.
+
+    The maps of the stages are averaged over a neighbourhood, enlarged to the finest one and joined; each channel is
+    standardized by its mean and deviation over the training images. ``vectors`` says what one vector is: the features
+    at a location, ``location``; the same in units of their place (:class:`autoad_nni.models.locations.Whitening`),
+    ``place``; or all features of an image, ``image``, for which there is no autoencoder. Then they are projected to
+    principal components.
+
+    With 0 layers, the code is the components, and the reconstruction is what they say of the features: principal
+    component analysis. With 1 or 2, an autoencoder of convolutions reconstructs the components; its code has ``code``
+    channels, and leaky ReLU stands between two layers.
+
+    Known methods are points of this space: PatchCore (a memory of ``location`` vectors), PaDiM (the centroid of
+    ``place`` vectors), PCA and nearest neighbours of images.
+
+    Differs from the paper, which has no features of other networks.
+
+    Args:
+        extractor: Frozen; not part of the state.
+        n_features: Channels of all stages together.
+        choices: A value for each label of `FEATURE_CHOICES`.
+
+    Shape:
+        - features: :class:`autoad_nni.models.features.maps.FeatureMaps`
+        - output: reconstruction and target ``(n, c, h, w)``, code map ``(n, d, h, w)``; of images ``(n, d, 1, 1)``
+    """
+
+    means: Tensor
+    deviations: Tensor
+
+    def __init__(self, extractor: FeatureExtractor, n_features: int, choices: Mapping[str, Any]) -> None:
+        super().__init__()
+        enlargement = int(choices["enlargement"])
+        # In a list, so that its weights are not saved with the model.
+        self._extractors = [extractor if enlargement == 1 else Enlarged(extractor, enlargement)]
+        self.stages = tuple(int(stage) for stage in str(choices["stages"]).split("+"))
+        self.neighbourhood = int(choices["neighbourhood"])
+        self.vectors = str(choices["vectors"])
+        self.local_codes = self.vectors != "image"
+        size = n_features if choices["projection"] == "all" else int(choices["projection"])
+        size = min(size, n_features) if self.local_codes else _image_size_of(choices["projection"])
+        self.projection = Projection(size)
+        self.whitening = Whitening() if self.vectors == "place" else None
+        n_layers = int(choices["layers"]) if self.local_codes else 0
+        self.encoder, self.decoder = _layers(n_layers, size, int(choices["code"]), int(choices["kernel"]))
+        self.register_buffer("means", torch.empty(0))
+        self.register_buffer("deviations", torch.empty(0))
+
+    @property
+    def extractor(self) -> FeatureExtractor:
+        """The frozen network, with the enlargement before it."""
+        return self._extractors[0]
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> FeatureMaps:
+        """Return the features of images ``(n, channels, height, width)``, in float32 on their device."""
+        maps = self._extractor_on(images.device)(images, self.stages)
+        return FeatureMaps(maps, (images.shape[2], images.shape[3]))
+
+    @torch.no_grad()
+    def prepare(self, features: FeatureMaps) -> None:
+        """Fit what is not trained to features of training images: channels, components, places."""
+        device = self.projection.centre.device
+        joined = torch.cat([self._joined(features[i : i + 64].to(device)) for i in range(0, len(features), 64)])
+        self.means = joined.mean((0, 2, 3))
+        deviations = joined.std((0, 2, 3), correction=0)
+        self.deviations = torch.where(deviations > 0, deviations, 1.0)
+        for part in joined.split(64):  # in place: all features of a set are large
+            part.sub_(self.means[:, None, None]).div_(self.deviations[:, None, None])
+        whole = joined if self.local_codes else joined.flatten(1)[:, :, None, None]
+        self.projection.fit(whole)
+        if self.whitening is not None:
+            self.whitening.fit(self.projection(joined))
+
+    def forward(self, features: FeatureMaps) -> FeatureReconstruction:
+        """Return reconstruction, code map and target."""
+        joined = (self._joined(features) - self.means[:, None, None]) / self.deviations[:, None, None]
+        components = self.projection(joined if self.local_codes else joined.flatten(1)[:, :, None, None])
+        codes = components if self.whitening is None else self.whitening(components)
+        if self.encoder is not None and self.decoder is not None:
+            code = self.encoder(codes)
+            return FeatureReconstruction(self.decoder(code), code, codes)
+        reconstruction = self.projection.back(components).view_as(joined)
+        return FeatureReconstruction(reconstruction, codes, joined)
+
+    def macs(self, height: int, width: int) -> int:
+        """Return the multiply-adds of the autoencoder for an image; those of the extractor are not counted."""
+        locations = -(-height // self.stages[0]) * -(-width // self.stages[0])
+        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+        return sum(convolution.weight.numel() for convolution in convolutions) * locations
+
+    def _joined(self, features: FeatureMaps) -> Tensor:
+        size, side = features.maps[0].shape[-2:], self.neighbourhood
+        maps = features.maps
+        if side > 1:
+            maps = tuple(F.avg_pool2d(each, side, 1, side // 2, count_include_pad=False) for each in maps)
+        enlarged = [F.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in maps[1:]]
+        return torch.cat([maps[0], *enlarged], 1)
+
+    def _extractor_on(self, device: torch.device) -> FeatureExtractor:
+        known = next(self.extractor.parameters(), None)
+        if known is not None and known.device != device:
+            self._extractors[0] = copy.deepcopy(self.extractor).to(device)  # shared with others: not moved itself
+        return self.extractor
+
+
+def build_feature_model(sample: Mapping[str, Any], *, channels: int, extractor: FeatureExtractor) -> FeatureModel:
+    """Build the model that a sample of the search space ``features`` describes.
+
+    Weights come from torch's global random state.
+
+    Args:
+        sample: A value for ``extractor``, ``hypothesis``, ``distance`` and every label of `FEATURE_CHOICES`.
+        channels: Channels of the images, 1 or 3.
+        extractor: The one that the sample names.
+
+    Raises:
+        AutoADError: A label is unknown or missing, a value is not one of its label's, or the extractor lacks a stage.
+
+    Example:
+        >>> from autoad_nni.models.features import load_extractor
+        >>> sample = {label: values[0] for label, values in FEATURE_CHOICES.items()}
+        >>> sample |= {"extractor": "pixels", "hypothesis": "memory", "distance": "l2"}
+        >>> model = build_feature_model(sample, channels=1, extractor=load_extractor("pixels"))
+        >>> features = model.extract(torch.rand(9, 1, 16, 24))
+        >>> model.prepare(features)
+        >>> [tuple(each.shape) for each in model(features)]
+        [(9, 1, 4, 6), (9, 1, 4, 6), (9, 1, 4, 6)]
+    """
+    check_labels_of(sample, ("extractor", "hypothesis", "distance", *FEATURE_CHOICES))
+    for label, known in FEATURE_CHOICES.items():
+        value = sample[label]
+        if not any(value == other and type(value) is type(other) for other in known):
+            raise AutoADError(
+                f"{label} is {value!r}. Expected one of: {', '.join(map(str, known))}. Choose one of these."
+            )
+    stages = [int(stage) for stage in str(sample["stages"]).split("+")]
+    maps = extractor(torch.zeros(1, channels, 64, 64), stages)
+    return FeatureModel(extractor, sum(each.shape[1] for each in maps), sample)
+
+
+def _image_size_of(projection: Any) -> int:
+    return _COMPONENTS_OF_IMAGES if projection == "all" else int(projection)
+
+
+def _layers(
+    number: int, channels: int, code: int, kernel: int
+) -> tuple[nn.Sequential, nn.Sequential] | tuple[None, None]:
+    """An encoder of so many layers and its mirror; a hidden layer is as wide as the components, or the code if wider."""
+    if number == 0:
+        return None, None
+    widths = [channels, *[max(channels, code)] * (number - 1), code]
+    return _chain(widths, kernel), _chain(widths[::-1], kernel)
+
+
+def _chain(widths: Sequence[int], kernel: int) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for before, after in zip(widths, widths[1:], strict=False):
+        modules += [nn.Conv2d(before, after, kernel, padding=kernel // 2), nn.LeakyReLU()]
+    return nn.Sequential(*modules[:-1])

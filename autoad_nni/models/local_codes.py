@@ -1,0 +1,56 @@
+"""A hypothesis at each location of a code map, for models that are trained with a hypothesis about whole images."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from autoad_nni.models.hypotheses.base import Hypothesis
+from autoad_nni.models.locations import Projection, Whitening, chosen_vectors, vectors_of
+
+__all__ = ["LocalCodes"]
+
+# More numbers at each location make the statistics of a place uncertain, and hypotheses slow.
+_MOST_COMPONENTS = 32
+_MOST_VECTORS = 5_000
+
+
+class LocalCodes(nn.Module):
+    """Scores the vector at each location of a code map, in units of its own place.
+
+    The vectors are projected to at most 32 principal components and whitened place by place
+    (:class:`autoad_nni.models.locations.Whitening`); then the hypothesis sees them, all alike. With `centroid` its
+    score is the Mahalanobis distance of a Gaussian at each place.
+
+    Differs from the paper, where a hypothesis sees the code of a whole image only, and says nothing of where.
+
+    Args:
+        hypothesis: Fresh; not the one that the model is trained with.
+
+    Shape:
+        - code maps: ``(n, d, h, w)``; output: ``(n, 1, h, w)``
+    """
+
+    def __init__(self, hypothesis: Hypothesis) -> None:
+        super().__init__()
+        self.hypothesis = hypothesis
+        self.projection = Projection(_MOST_COMPONENTS)
+        self.whitening = Whitening()
+
+    def fit(self, code_maps: Tensor) -> None:
+        """Fit to the codes of training images."""
+        self.projection.size = min(_MOST_COMPONENTS, code_maps.shape[1])
+        self.projection.fit(code_maps)
+        components = self.projection(code_maps)
+        self.whitening.fit(components)
+        self.hypothesis.fit(chosen_vectors(vectors_of(self.whitening(components)), _MOST_VECTORS))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether `fit` was called."""
+        return self.whitening.means.numel() > 0
+
+    def forward(self, code_maps: Tensor) -> Tensor:
+        """Return the hypothesis's score at each location."""
+        whitened = self.whitening(self.projection(code_maps))
+        scores = self.hypothesis.score(vectors_of(whitened))
+        return scores.view(len(whitened), 1, *whitened.shape[-2:])
