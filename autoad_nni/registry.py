@@ -14,6 +14,7 @@ from autoad_nni.errors import AutoADError
 __all__ = [
     "ARCHITECTURES",
     "DATASETS",
+    "FEATURES",
     "HYPOTHESES",
     "LOSSES",
     "REGISTRIES",
@@ -163,8 +164,9 @@ LOSSES = Registry("autoad_nni.losses", noun="distance")
 STRATEGIES = Registry("autoad_nni.strategies", noun="strategy")
 SEARCH_SPACES = Registry("autoad_nni.search_spaces", noun="search space")
 ARCHITECTURES = Registry("autoad_nni.architectures", noun="architecture")
+FEATURES = Registry("autoad_nni.features", noun="feature extractor")
 DATASETS = Registry("autoad_nni.datasets", noun="data set")
-REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, ARCHITECTURES, DATASETS)
+REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, ARCHITECTURES, FEATURES, DATASETS)
 
 
 def registries_of(name: str, registries: Iterable[Registry] = REGISTRIES) -> tuple[Registry, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from autoad_nni.data import ImageShape, to_image_shape
 from autoad_nni.errors import AutoADError
-from autoad_nni.refinement.weights import WeightsFile, load_weights
+from autoad_nni.models.weights import WeightsFile, load_weights
 
 __all__ = ["Classifier", "Network", "Segmenter", "deeplabv3", "vgg16"]
 
@@ -144,7 +144,7 @@ def vgg16(weights: Path | None = None, *, download: bool = False, device: torch.
     """
     from torchvision.models import VGG16_Weights, vgg16
 
-    source = WeightsFile("VGG-16", "--classifier-weights", VGG16_Weights.IMAGENET1K_V1.url)
+    source = WeightsFile("VGG-16", "classifier_weights", VGG16_Weights.IMAGENET1K_V1.url)
     module = _load(vgg16, source, weights, download, device)
     return Classifier(module=module, layer=module.get_submodule("features.29"))
 
@@ -173,7 +173,7 @@ def deeplabv3(weights: Path | None = None, *, download: bool = False, device: to
         module: nn.Module = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
         return module
 
-    source = WeightsFile("DeepLabV3", "--saliency-weights", trained.url)
+    source = WeightsFile("DeepLabV3", "saliency_weights", trained.url)
     module = _load(build, source, weights, download, device)
     return Segmenter(module=module, side=520, classes=tuple(trained.meta["categories"]))
 

@@ -19,8 +19,8 @@ from torchvision.models import vgg16 as torchvision_vgg16
 from torchvision.models.segmentation import deeplabv3_resnet50
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.models.weights import WeightsFile, load_weights
 from autoad_nni.refinement import Classifier, deeplabv3, grad_cam, object_mask, vgg16
-from autoad_nni.refinement.weights import WeightsFile, load_weights
 
 
 def test_images_are_made_what_the_network_was_trained_on() -> None:
@@ -77,7 +77,7 @@ class Evil:
         return Path.touch, (self.path,)
 
 
-SOURCE = WeightsFile("Tiny", "--tiny-weights", "https://nowhere.test/models/tiny-12345678.pth")
+SOURCE = WeightsFile("Tiny", "tiny_weights", "https://nowhere.test/models/tiny-12345678.pth")
 STATE = TinyClassifier().state_dict()
 
 
@@ -111,14 +111,14 @@ def test_files_that_are_not_the_weights(tmp_path: Path) -> None:
         with pytest.raises(AutoADError, match=part) as caught:
             load_weights(module, SOURCE, path, download=False)
         assert "\n" not in str(caught.value) and "weights_only" not in str(caught.value)
-        assert str(path) in str(caught.value) and "--tiny-weights" in str(caught.value)
+        assert str(path) in str(caught.value) and "--tiny-weights" in caught.value.on_command_line()
     assert not (tmp_path / "touched").exists()
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
 
 @pytest.mark.parametrize(("make", "file"), [(vgg16, "vgg16-397923af.pth"), (deeplabv3, "deeplabv3_resnet50_coco-")])
 def test_without_a_file_and_without_download_it_says_where_weights_are(make: Any, file: str) -> None:
-    with pytest.raises(AutoADError, match=rf"no weights of .* FILE or --download.*download\.pytorch\.org.*{file}"):
+    with pytest.raises(AutoADError, match=rf"no weights of .*=FILE or download=True.*download\.pytorch\.org.*{file}"):
         make()
 
 
@@ -162,7 +162,7 @@ def test_downloads_that_fail(site: tuple[str, Path], name: str, part: str) -> No
     url, folder = site
     torch.save(STATE, folder / "tiny-00000000.pth")
     with pytest.raises(
-        AutoADError, match=f"cannot download the weights of Tiny: .*{part}.*--tiny-weights FILE"
+        AutoADError, match=f"cannot download the weights of Tiny: .*{part}.*tiny_weights=FILE"
     ) as caught:
         load_weights(TinyClassifier(), SOURCE._replace(url=f"{url}/{name}"), None, download=True)
     assert "\n" not in str(caught.value)

@@ -6,6 +6,7 @@ one is read with ``weights_only=True``: tensors and plain containers, no code.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from autoad_nni.errors import AutoADError
 
-__all__ = ["WeightsFile", "load_weights"]
+__all__ = ["WeightsFile", "load_weights", "weights_id"]
 
 # What torch and safetensors raise for files that are cut off, of another kind, or want to run code.
 _UNREADABLE = (OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError, pickle.UnpicklingError)
@@ -27,13 +28,15 @@ class WeightsFile(NamedTuple):
 
     Attributes:
         network: Its name, for messages.
-        option: The command's option for a file.
-        url: torchvision's file.
+        argument: Which argument, and option of the command, takes a file.
+        url: The file of those who trained it.
+        ignored: Tensors that the file may have besides those of the network.
     """
 
     network: str
-    option: str
+    argument: str
     url: str
+    ignored: frozenset[str] = frozenset()
 
 
 def load_weights(module: nn.Module, source: WeightsFile, path: Path | None, *, download: bool) -> None:
@@ -51,13 +54,33 @@ def load_weights(module: nn.Module, source: WeightsFile, path: Path | None, *, d
     """
     if path is None and not download:
         raise AutoADError(
-            f"no weights of {source.network}. Expected {source.option} FILE or --download. Give the file of "
-            f"{source.url.removeprefix('https://')}, or let --download fetch it."
+            f"no weights of {source.network}. Expected [[{source.argument}=FILE]] or [[download=True]]. Give the file "
+            f"of {source.url.removeprefix('https://')}, or let [[download=True]] fetch it."
         )
     where = source.url.rsplit("/", 1)[-1] if path is None else str(path)
     state = _download(source) if path is None else _read(path, source)
+    if isinstance(state, dict):
+        state = {name: value for name, value in state.items() if name not in source.ignored}
     _check(state, module.state_dict(), where, source)
     module.load_state_dict(state)
+
+
+def weights_id(network: str, module: nn.Module) -> str:
+    """Return the name of a network and the SHA-256 of the names, shapes and numbers of its tensors.
+
+    It is the same whatever the format and the name of the file.
+
+    Example:
+        >>> a, b = nn.Linear(2, 1), nn.Linear(2, 1)
+        >>> _ = b.load_state_dict(a.state_dict())
+        >>> weights_id("tiny", a) == weights_id("tiny", b), len(weights_id("tiny", a))
+        (True, 69)
+    """
+    total = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return f"{network} {total.hexdigest()}"
 
 
 def _download(source: WeightsFile) -> Any:
@@ -73,13 +96,16 @@ def _download(source: WeightsFile) -> Any:
         reason = " ".join(str(error).split()) if is_reason else "what was fetched is no state dict"
         raise AutoADError(
             f"cannot download the weights of {source.network}: {reason}. Expected a connection to "
-            f"{source.url.removeprefix('https://')}. Fetch the file by hand and give {source.option} FILE."
+            f"{source.url.removeprefix('https://')}. Fetch the file by hand and give "
+            f"[[{source.argument}=FILE]]."
         ) from error
 
 
 def _read(path: Path, source: WeightsFile) -> Any:
     if not path.is_file():
-        raise AutoADError(f"{source.option} {path} is no file. Expected weights of {source.network}. Check the path.")
+        raise AutoADError(
+            f"[[{source.argument}={path}]] is no file. Expected weights of {source.network}. Check the path."
+        )
     try:
         if path.suffix == ".safetensors":
             from safetensors import SafetensorError
@@ -92,8 +118,8 @@ def _read(path: Path, source: WeightsFile) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise AutoADError(
-            f"{source.option} {path} cannot be read. Expected a state dict of {source.network} and nothing else, as "
-            "safetensors or in torch's format. Fetch it again, or save module.state_dict()."
+            f"[[{source.argument}={path}]] cannot be read. Expected a state dict of {source.network} and nothing else, "
+            "as safetensors or in torch's format. Fetch it again, or save module.state_dict()."
         ) from error
 
 
@@ -112,6 +138,6 @@ def _check(state: Any, wanted: dict[str, Tensor], where: str, source: WeightsFil
                 break
     if fault:
         raise AutoADError(
-            f"{where} {fault}. Expected the state dict of {source.network}, as torchvision's "
-            f"{source.url.rsplit('/', 1)[-1]}. Give that file as {source.option}."
+            f"{where} {fault}. Expected the state dict of {source.network}, as in "
+            f"{source.url.rsplit('/', 1)[-1]}. Give that file as [[{source.argument}]]."
         )
