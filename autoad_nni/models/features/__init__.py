@@ -28,7 +28,7 @@ def load_extractor(name: str, *, download: bool = False, weights: Path | None = 
 
     Example:
         >>> load_extractor("pixels").strides
-        (1, 2, 4)
+        (1, 2, 4, 8, 16, 32)
         >>> load_extractor("pixels") is load_extractor("pixels")
         True
     """

@@ -14,7 +14,7 @@ __all__ = ["PixelFeatures"]
 
 
 class PixelFeatures(FeatureExtractor):
-    """The mean colour of squares of 1, 2 x 2 or 4 x 4 pixels; those cut off by the edge are means of what there is.
+    """The mean colour of squares of 1, 2 x 2, 4 x 4, up to 32 x 32 pixels; those cut off by the edge are means of what there is.
 
     Args:
         download: Ignored, there are no weights.
@@ -27,7 +27,7 @@ class PixelFeatures(FeatureExtractor):
                   [6.5000, 8.0000]]]])
     """
 
-    strides = (1, 2, 4)
+    strides = (1, 2, 4, 8, 16, 32)
 
     def __init__(self, download: bool = False, weights: Path | None = None) -> None:
         super().__init__()
