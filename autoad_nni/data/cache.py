@@ -1,4 +1,4 @@
-"""Decoded and resized images, kept between trials, so that no trial decodes large files again."""
+"""What is kept on disk between trials: decoded and resized images here, features in `autoad_nni.trial.features`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import re
 import tempfile
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,7 +20,7 @@ from torch import Tensor
 from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.errors import AutoADError
 
-__all__ = ["ImageCache", "cache_folder"]
+__all__ = ["CacheFolder", "ImageCache", "cache_folder"]
 
 # Part of every key: raised when decoding or resizing changes.
 _VERSION = 2
@@ -29,6 +31,7 @@ _CHECKSUM_BYTES = 4
 _ENTRY = re.compile("[0-9a-f]{64}")
 _TEMPORARY = re.compile(r"\.[0-9a-f]{64}-\w+")
 _ABANDONED_S = 3600
+_KINDS = ("images", "features")
 
 
 def cache_folder() -> Path:
@@ -52,17 +55,99 @@ def _checksum(pixels: bytes) -> bytes:
     return zlib.crc32(pixels).to_bytes(_CHECKSUM_BYTES, "big")
 
 
+class CacheFolder:
+    """A folder of files of one kind, each named by a hash of all that determines its content.
+
+    Files are written to a temporary one and renamed: parallel trials see a whole file or none. What is kept, of all
+    kinds together, is kept below a size by removing the least recently used files.
+
+    Args:
+        kind: ``images`` or ``features``; the folder of that name in `cache_folder`.
+        folder: Another folder, with a size of its own. Folders are made when the first file is written.
+        max_bytes: Size to keep below; 0 for no cache. Default: ``$AUTOAD_NNI_CACHE_MB`` megabytes, or 4,096.
+
+    Raises:
+        AutoADError: ``$AUTOAD_NNI_CACHE_MB`` is not a number.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cache, key = CacheFolder("features", Path(folder), max_bytes=2**20), "0" * 64
+        ...     before = cache.find(key)
+        ...     cache.write(key, lambda path: path.write_text("content"))
+        ...     before, cache.find(key).read_text()
+        (None, 'content')
+    """
+
+    def __init__(
+        self, kind: Literal["images", "features"], folder: Path | None = None, *, max_bytes: int | None = None
+    ) -> None:
+        self._folder = folder or cache_folder() / kind
+        self._trimmed = [folder] if folder else [cache_folder() / each for each in _KINDS]
+        self.max_bytes = _limit_from_environment() if max_bytes is None else max_bytes
+
+    def find(self, key: str) -> Path | None:
+        """Return the file and count it as used now; None if there is none."""
+        if not self.max_bytes:
+            return None
+        path = self._folder / key
+        try:
+            os.utime(path)
+        except OSError:
+            return None
+        return path
+
+    def write(self, key: str, write: Callable[[Path], object]) -> None:
+        """Keep a file; where it cannot be written (no space, no permission), nothing happens.
+
+        Args:
+            key: 64 hexadecimal digits.
+            write: Writes the content to a path; raises OSError if the disk refuses.
+        """
+        if not self.max_bytes:
+            return
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._folder, prefix=f".{key}-", delete=False) as file:
+                file.close()
+                try:
+                    write(Path(file.name))
+                    os.replace(file.name, self._folder / key)
+                finally:
+                    Path(file.name).unlink(missing_ok=True)
+
+    def trim(self) -> None:
+        """Remove the least recently used files until all are below the size; nothing at 0, for no cache.
+
+        Temporary files of processes that were killed are removed too, after an hour. Other files are not ours: they
+        stay, and do not count.
+        """
+        if not self.max_bytes:
+            return
+        with contextlib.suppress(OSError):
+            folders = [folder for folder in self._trimmed if folder.is_dir()]
+            files = [(file.stat(), file) for folder in folders for file in os.scandir(folder) if file.is_file()]
+            for stat, file in files:
+                if _TEMPORARY.fullmatch(file.name) and stat.st_mtime < time.time() - _ABANDONED_S:
+                    Path(file.path).unlink(missing_ok=True)
+            entries = [(stat, file.path) for stat, file in files if _ENTRY.fullmatch(file.name)]
+            excess = sum(stat.st_size for stat, _ in entries) - self.max_bytes
+            for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime):
+                if excess <= 0:
+                    return
+                Path(path).unlink(missing_ok=True)
+                excess -= stat.st_size
+
+
 class ImageCache:
     """A folder of images in their final image shape, one file each.
 
     An entry's name is a hash of the file's content and of the image shape: an image that was changed, or is wanted in
-    another size, is another entry. Entries are written to a temporary file and renamed: parallel trials see a whole
-    entry or none; one whose checksum is wrong counts as missing. The folder is kept below a size by removing the least
-    recently used entries. When the cache cannot be written (no space, no permission), images are decoded each time.
+    another size, is another entry. One whose checksum is wrong counts as missing. When the cache cannot be written,
+    images are decoded each time.
 
     Args:
-        folder: Where entries are; made when the first one is written. Default: ``images`` in `cache_folder`.
-        max_bytes: Size to keep below; 0 for no cache. Default: ``$AUTOAD_NNI_CACHE_MB`` megabytes, or 4,096.
+        folder: Where entries are; default: ``images`` in `cache_folder`.
+        max_bytes: As for `CacheFolder`.
 
     Raises:
         AutoADError: ``$AUTOAD_NNI_CACHE_MB`` is not a number.
@@ -76,17 +161,13 @@ class ImageCache:
     """
 
     def __init__(self, folder: Path | None = None, *, max_bytes: int | None = None) -> None:
-        self._folder = folder or cache_folder() / "images"
-        self._max_bytes = _limit_from_environment() if max_bytes is None else max_bytes
+        self._files = CacheFolder("images", folder, max_bytes=max_bytes)
 
     def get(self, content: bytes, shape: ImageShape) -> Tensor | None:
         """Return the image of a file with this content, ``shape``, or None."""
-        if not self._max_bytes:
-            return None
-        path = self._path(content, shape)
+        path = self._files.find(_key(content, shape))
         try:
-            stored = path.read_bytes()
-            os.utime(path)
+            stored = path.read_bytes() if path else b""
         except OSError:
             return None
         pixels, checksum = stored[:-_CHECKSUM_BYTES], stored[-_CHECKSUM_BYTES:]
@@ -96,42 +177,19 @@ class ImageCache:
 
     def put(self, content: bytes, shape: ImageShape, image: Tensor) -> None:
         """Store an image, ``shape`` float32."""
-        path = self._path(content, shape)
-        if not self._max_bytes:
-            return
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-                try:
-                    pixels = image.contiguous().numpy().tobytes()
-                    file.write(pixels + _checksum(pixels))
-                    file.close()
-                    os.replace(file.name, path)
-                finally:
-                    Path(file.name).unlink(missing_ok=True)
+
+        def write(path: Path) -> None:
+            pixels = image.contiguous().numpy().tobytes()
+            path.write_bytes(pixels + _checksum(pixels))
+
+        self._files.write(_key(content, shape), write)
 
     def trim(self) -> None:
-        """Remove the least recently used entries until the folder is below its size; nothing at 0, for no cache.
+        """Remove the least recently used entries until all that is kept is below its size."""
+        self._files.trim()
 
-        Temporary files of processes that were killed are removed too, after an hour. Other files are not ours: they
-        stay, and do not count.
-        """
-        if not self._max_bytes:
-            return
-        with contextlib.suppress(OSError):
-            files = [(entry.stat(), entry) for entry in os.scandir(self._folder) if entry.is_file()]
-            for stat, file in files:
-                if _TEMPORARY.fullmatch(file.name) and stat.st_mtime < time.time() - _ABANDONED_S:
-                    Path(file.path).unlink(missing_ok=True)
-            entries = [(stat, file.path) for stat, file in files if _ENTRY.fullmatch(file.name)]
-            excess = sum(stat.st_size for stat, _ in entries) - self._max_bytes
-            for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime):
-                if excess <= 0:
-                    return
-                Path(path).unlink(missing_ok=True)
-                excess -= stat.st_size
 
-    def _path(self, content: bytes, shape: ImageShape) -> Path:
-        key = hashlib.sha256(f"{_VERSION} {tuple(shape)} ".encode())
-        key.update(content)
-        return self._folder / key.hexdigest()
+def _key(content: bytes, shape: ImageShape) -> str:
+    key = hashlib.sha256(f"{_VERSION} {tuple(shape)} ".encode())
+    key.update(content)
+    return key.hexdigest()

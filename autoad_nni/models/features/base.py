@@ -75,10 +75,22 @@ class FeatureExtractor(nn.Module, ABC):
         Raises:
             AutoADError: A stage that the extractor does not have.
         """
-        self._check(stages)
+        self.check_stages(stages)
+        at_a_time = _at_a_time(images)
         with torch.no_grad():
-            parts = [self._maps(part, stages) for part in images.split(_at_a_time(images))]
-        return parts[0] if len(parts) == 1 else tuple(torch.cat(maps) for maps in zip(*parts, strict=True))
+            if at_a_time is None or len(images) <= at_a_time:
+                return self._maps(images, stages)
+            parts = [self._maps(part, stages) for part in images.split(at_a_time)]
+        return tuple(torch.cat(maps) for maps in zip(*parts, strict=True))
+
+    def check_stages(self, stages: Sequence[int]) -> None:
+        """Raise AutoADError unless the extractor has all of these stages, and there is one."""
+        if not stages or not set(stages) <= set(self.strides):
+            offered = ", ".join(map(str, self.strides))
+            raise AutoADError(
+                f"The stages asked of {type(self).__name__} are {', '.join(map(str, stages)) or 'none'}. Expected some "
+                f"of {offered}. Give one or several of these."
+            )
 
     def train(self, mode: bool = True) -> FeatureExtractor:
         """Stay in evaluation mode, also when the model around it trains."""
@@ -91,14 +103,6 @@ class FeatureExtractor(nn.Module, ABC):
             if found.keys() >= set(stages):
                 break
         return tuple(found[stride] for stride in stages)
-
-    def _check(self, stages: Sequence[int]) -> None:
-        if not stages or not set(stages) <= set(self.strides):
-            offered = ", ".join(map(str, self.strides))
-            raise AutoADError(
-                f"The stages asked of {type(self).__name__} are {', '.join(map(str, stages)) or 'none'}. Expected some "
-                f"of {offered}. Give one or several of these."
-            )
 
 
 def standardized(images: Tensor, mean: Colour = IMAGENET_MEAN, std: Colour = IMAGENET_STD) -> Tensor:
@@ -117,8 +121,8 @@ def standardized(images: Tensor, mean: Colour = IMAGENET_MEAN, std: Colour = IMA
     return prepared.contiguous(memory_format=torch.channels_last)
 
 
-def _at_a_time(images: Tensor) -> int:
-    exported = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    if images.device.type != "cpu" or exported:
-        return max(len(images), 1)
+def _at_a_time(images: Tensor) -> int | None:
+    """How many images to compute at a time; None for all, also in an export, where their number is left open."""
+    if images.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return None
     return max(_PIXELS_AT_A_TIME // (images.shape[2] * images.shape[3]), 1)
