@@ -32,6 +32,7 @@ FEATURE_CHOICES: Final[Mapping[str, Sequence[int | str]]] = {
 }
 """What is chosen beside extractor, hypothesis and distance."""
 
+_MOST: Final = torch.finfo(torch.half).max
 # Of an image as a whole, as many as there can be.
 _COMPONENTS_OF_IMAGES = 256
 
@@ -71,7 +72,7 @@ class FeatureModel(FittedModule):
     Args:
         extractor: Frozen; not part of the state.
         n_features: Channels of all stages together.
-        choices: A value for each label of `FEATURE_CHOICES`.
+        choices: A value for ``extractor``, its name, and for each label of `FEATURE_CHOICES`.
 
     Shape:
         - features: :class:`autoad_nni.models.features.maps.FeatureMaps`
@@ -83,6 +84,7 @@ class FeatureModel(FittedModule):
 
     def __init__(self, extractor: FeatureExtractor, n_features: int, choices: Mapping[str, Any]) -> None:
         super().__init__()
+        self.extractor_name = str(choices["extractor"])
         enlargement = int(choices["enlargement"])
         # In a list, so that its weights are not saved with the model.
         self._extractors = [extractor if enlargement == 1 else Enlarged(extractor, enlargement)]
@@ -104,11 +106,20 @@ class FeatureModel(FittedModule):
         """The frozen network, with the enlargement before it."""
         return self._extractors[0]
 
+    def extractor_on(self, device: torch.device) -> FeatureExtractor:
+        """Return the extractor on a device; from then on it stays there."""
+        known = next(self.extractor.parameters(), None)
+        if known is not None and known.device != device:
+            self._extractors[0] = copy.deepcopy(self.extractor).to(device)  # shared with others: not moved itself
+        return self.extractor
+
     @torch.no_grad()
     def extract(self, images: Tensor) -> FeatureMaps:
         """Return the features of images ``(n, channels, height, width)``, in float32 on their device."""
-        maps = self._extractor_on(images.device)(images, self.stages)
-        return FeatureMaps(maps, (images.shape[2], images.shape[3]))
+        maps = self.extractor_on(images.device)(images, self.stages)
+        # In half precision, as they are kept on disk: a score must not depend on where features come from.
+        halves = tuple(each.clamp(-_MOST, _MOST).half() for each in maps)
+        return FeatureMaps(halves, (images.shape[2], images.shape[3])).to(images.device)
 
     @torch.no_grad()
     def prepare(self, features: FeatureMaps) -> None:
@@ -149,12 +160,6 @@ class FeatureModel(FittedModule):
             maps = tuple(F.avg_pool2d(each, side, 1, side // 2, count_include_pad=False) for each in maps)
         enlarged = [F.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in maps[1:]]
         return torch.cat([maps[0], *enlarged], 1)
-
-    def _extractor_on(self, device: torch.device) -> FeatureExtractor:
-        known = next(self.extractor.parameters(), None)
-        if known is not None and known.device != device:
-            self._extractors[0] = copy.deepcopy(self.extractor).to(device)  # shared with others: not moved itself
-        return self.extractor
 
 
 def build_feature_model(sample: Mapping[str, Any], *, channels: int, extractor: FeatureExtractor) -> FeatureModel:

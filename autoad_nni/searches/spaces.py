@@ -10,7 +10,7 @@ from nni.mutable import Categorical, LabeledMutable, Mutable, MutableDict, Sampl
 from nni.nas.space import ExecutableModelSpace, ModelStatus
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.registry import HYPOTHESES, LOSSES, SEARCH_SPACES
+from autoad_nni.registry import FEATURES, HYPOTHESES, LOSSES, SEARCH_SPACES
 
 __all__ = ["SampleSpace", "declare", "narrow", "to_search_space"]
 
@@ -67,7 +67,8 @@ class SampleSpace(ExecutableModelSpace):  # type: ignore[misc]
 
 
 def declare(space: str, labels: Iterable[str], *, channels: int = 1) -> Any:
-    """Build the registered space that has exactly these labels, with every installed hypothesis and distance.
+    """Build the registered space that has exactly these labels, with every installed hypothesis and
+    distance.
 
     Args:
         space: Name in the registry of search spaces.
@@ -77,9 +78,11 @@ def declare(space: str, labels: Iterable[str], *, channels: int = 1) -> Any:
     Raises:
         AutoADError: If the space is not registered, or a label is unknown or missing.
     """
-    return SEARCH_SPACES.load(space).for_labels(
-        labels, channels=channels, hypotheses=HYPOTHESES.names(), distances=LOSSES.names()
-    )
+    labels = list(labels)
+    installed = {"hypotheses": HYPOTHESES.names(), "distances": LOSSES.names()}
+    if "extractor" in labels:
+        installed["extractors"] = FEATURES.names()
+    return SEARCH_SPACES.load(space).for_labels(labels, channels=channels, **installed)
 
 
 def to_search_space(space: Any) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from torch import Tensor
 from autoad_nni.data import LabelledImages
 from autoad_nni.metrics.image import aupr_in, aupr_out, auroc
 from autoad_nni.metrics.pixel import aupro, normal_threshold, pixel_auroc, rpro
-from autoad_nni.models.scoring import Scorer, predict, predict_scores
+from autoad_nni.models.scoring import Prediction, Scorer, predict, predict_scores
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["IMAGE_METRICS", "MAP_METRICS", "REWARDS", "evaluate", "threshold_of"]
+__all__ = ["IMAGE_METRICS", "MAP_METRICS", "REWARDS", "evaluate", "figures_of", "metric_of", "threshold_of"]
 
 IMAGE_METRICS: Final = {"auroc": auroc, "aupr_in": aupr_in, "aupr_out": aupr_out}
 MAP_METRICS: Final = ("pixel_auroc", "aupro", "rpro", "image_auroc")
@@ -51,26 +51,55 @@ def evaluate(
             ``max_seconds``.
         AutoADError: ``images`` are all normal or all anomalous.
     """
-    labels, anomaly_map = images.labels.numpy(), None
     if images.masks is None:
-        scores = predict_scores(scorer, images.images, max_seconds=max_seconds).numpy()
-    else:
-        score, anomaly_map = predict(scorer, images.images, max_seconds=max_seconds)
-        scores = score.numpy()
+        scores = predict_scores(scorer, images.images, max_seconds=max_seconds)
+        return figures_of(Prediction(scores, scores), images)
+    prediction = predict(scorer, images.images, max_seconds=max_seconds)
+    return figures_of(prediction, images, None if normal is None else predict(scorer, normal).anomaly_map)
+
+
+def figures_of(prediction: Prediction, images: LabelledImages, normal_maps: Tensor | None = None) -> dict[str, float]:
+    """Return every metric of a prediction; see `evaluate`.
+
+    Args:
+        prediction: Of the images; without masks, its map is not read.
+        images: Their labels and masks.
+        normal_maps: Maps of normal images that set the threshold of RPRO; None for those of the images.
+
+    Raises:
+        RejectedTrial: All scores are equal.
+        AutoADError: The images are all normal or all anomalous.
+    """
+    scores = prediction.score
     if scores.min() == scores.max():
         raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(scores)} images score {scores[0]:.6g}")
-    figures = {name: metric(labels, scores) for name, metric in IMAGE_METRICS.items()}
-    if images.masks is None or anomaly_map is None:
-        return figures
-    masks, maps = images.masks.numpy(), _pixels(anomaly_map)
-    maps_of_normal = maps[labels == 0] if normal is None else _pixels(predict(scorer, normal).anomaly_map)
-    return {
-        **figures,
-        "pixel_auroc": pixel_auroc(masks, maps),
-        "aupro": aupro(masks, maps),
-        "rpro": rpro(masks, maps, threshold=threshold_of(maps_of_normal)),
-        "image_auroc": auroc(labels, maps.max((1, 2))),
-    }
+    names = IMAGE_METRICS if images.masks is None else REWARDS
+    return {name: metric_of(name, prediction, images, normal_maps) for name in names}
+
+
+def metric_of(
+    name: str, prediction: Prediction, images: LabelledImages, normal_maps: Tensor | None = None
+) -> float:
+    """Return one metric of a prediction: all together cost more than a choice between predictions needs.
+
+    Args:
+        name: One of `REWARDS`.
+        prediction: Of the images.
+        images: Their labels and masks.
+        normal_maps: As for `figures_of`.
+    """
+    labels = images.labels.numpy()
+    if name in IMAGE_METRICS:
+        return IMAGE_METRICS[name](labels, prediction.score.numpy())
+    maps = _pixels(prediction.anomaly_map)
+    if name == "image_auroc":
+        return auroc(labels, maps.max((1, 2)))
+    assert images.masks is not None
+    masks = images.masks.numpy()
+    if name == "rpro":
+        of_normal = maps[labels == 0] if normal_maps is None else _pixels(normal_maps)
+        return rpro(masks, maps, threshold=threshold_of(of_normal))
+    return pixel_auroc(masks, maps) if name == "pixel_auroc" else aupro(masks, maps)
 
 
 def threshold_of(maps: npt.NDArray[np.float32]) -> float:

@@ -68,12 +68,12 @@ def extract(
     cache = cache or CacheFolder("features")
     device = next(extractor.parameters(), images).device
     keys = _keys(extractor, images, stages, name, device) if cache.max_bytes else {}
-    found = {stage: _read(cache.find(key), images, stage) for stage, key in keys.items()}
+    found = {stage: _read(cache.find(key), images) for stage, key in keys.items()}
     maps = {stage: kept for stage, kept in found.items() if kept is not None}
     missing = [stage for stage in stages if stage not in maps]
     if missing:
         for stage, computed in zip(missing, _compute(extractor, images.split(batch), missing, device), strict=True):
-            maps[stage] = _kept(cache, keys.get(stage), computed, images, stage)
+            maps[stage] = _kept(cache, keys.get(stage), computed, images)
         cache.trim()
     height, width = images.shape[2:]
     return FeatureMaps(tuple(maps[stage] for stage in stages), (height, width))
@@ -95,12 +95,12 @@ def _compute(
     return whole
 
 
-def _kept(cache: CacheFolder, key: str | None, maps: Tensor, images: Tensor, stage: int) -> Tensor:
+def _kept(cache: CacheFolder, key: str | None, maps: Tensor, images: Tensor) -> Tensor:
     """The maps from the file to which they were written, so that memory is free again; as they are if there is none."""
     if key is None or maps.nbytes > cache.max_bytes:
         return maps
     cache.write(key, lambda path: _write(path, maps))
-    stored = _read(cache.find(key), images, stage)
+    stored = _read(cache.find(key), images)
     return maps if stored is None else stored
 
 
@@ -111,7 +111,7 @@ def _write(path: Path, maps: Tensor) -> None:
         raise OSError(str(error)) from error
 
 
-def _read(path: Path | None, images: Tensor, stage: int) -> Tensor | None:
+def _read(path: Path | None, images: Tensor) -> Tensor | None:
     """The maps of a file, memory-mapped; None if there is none, or not a whole one of these images."""
     if path is None:
         return None
@@ -121,8 +121,7 @@ def _read(path: Path | None, images: Tensor, stage: int) -> Tensor | None:
             checksum = (file.metadata() or {}).get("crc32")
     except _UNREADABLE:
         return None
-    size = [-(-side // stage) for side in images.shape[2:]]
-    is_right = maps.dtype == torch.half and maps.ndim == 4 and [len(maps), *maps.shape[2:]] == [len(images), *size]
+    is_right = maps.dtype == torch.half and maps.ndim == 4 and len(maps) == len(images)
     return maps if is_right and checksum == _checksum(maps) else None
 
 

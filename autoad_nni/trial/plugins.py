@@ -6,21 +6,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.registry import DATASETS, HYPOTHESES, LOSSES, REGISTRIES, SEARCH_SPACES, Registry
+from autoad_nni.registry import DATASETS, FEATURES, HYPOTHESES, LOSSES, REGISTRIES, SEARCH_SPACES, Registry
 
 __all__ = ["COMPONENTS", "PluginVersions", "check_plugins", "plugins_of_trial", "versions_of"]
 
 PluginVersions = dict[str, str]
 """``{"hypothesis density": "autoad-nni 0.1.0", ...}``: kind and name to distribution and version."""
 
-COMPONENTS: Final[Mapping[str, Registry]] = {"hypothesis": HYPOTHESES, "distance": LOSSES}
+COMPONENTS: Final[Mapping[str, Registry]] = {
+    "hypothesis": HYPOTHESES,
+    "distance": LOSSES,
+    "extractor": FEATURES,
+}
 """The labels of a sample whose values are names of plugins."""
 
 _BY_NOUN: Final[Mapping[str, Registry]] = {registry.noun: registry for registry in REGISTRIES}
 
 
 def plugins_of_trial(sample: Mapping[str, Any], space: str, data_sets: Iterable[str] = ()) -> PluginVersions:
-    """Return the plugins that a trial uses: hypothesis, distance, search space, data sets; imports none of them.
+    """Return the plugins that a trial uses: hypothesis, distance, extractor, search space, data sets; imports none of them.
 
     Args:
         sample: Value by label.

@@ -31,6 +31,8 @@ class TrialRecord:
         parameters: Number of parameters of the autoencoder; None if they were not counted.
         seconds: How long the trial took.
         plugins: Which plugins ran, in which version.
+        reading: How map and score come from the model (:class:`autoad_nni.models.readings.Reading`), chosen on
+            validation; empty for windows, and unless the verdict is ok.
         detail: One sentence on a verdict other than ok.
 
     Example:
@@ -51,6 +53,7 @@ class TrialRecord:
     parameters: int | None = None
     seconds: float = 0.0
     plugins: PluginVersions = field(default_factory=dict)
+    reading: str = ""
     detail: str = ""
 
     @property
@@ -93,6 +96,7 @@ class TrialRecord:
             **{name: value for name, value in costs.items() if value is not None},
             "verdict": self.verdict.value,
             "plugins": "; ".join(f"{plugin}: {version}" for plugin, version in self.plugins.items()),
+            "reading": self.reading,
             "detail": self.detail,
         }
 
@@ -116,6 +120,7 @@ class TrialRecord:
             verdict=Verdict(verdict) if verdict in known else Verdict.OK,
             reward=float(reward),
             plugins={plugin: version for plugin, _, version in pairs},
+            reading=str(flat.pop("reading", "")),
             detail=str(flat.pop("detail", "")),
             macs=int(macs) if _is_number(macs) else None,
             parameters=int(parameters) if _is_number(parameters) else None,
@@ -143,5 +148,5 @@ def _is_sound(content: Mapping[str, Any]) -> bool:
         and _is_number(content["seconds"])
         and all(content[name] is None or _is_number(content[name]) for name in ("macs", "parameters"))
         and all(_is_number(value) for value in content["validation"].values())
-        and isinstance(content["detail"], str)
+        and all(isinstance(content[name], str) for name in ("reading", "detail"))
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,28 +15,18 @@ from autoad_nni.data.image_shape import MIN_SIDE
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector, place
 from autoad_nni.models.detector import Detector, count_macs
-from autoad_nni.models.diagnosis import check_alive
 from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.scoring import Scorer, ScoringSettings
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.surroundings import keeping_random_states, torch_threads
-from autoad_nni.models.training import fit
-from autoad_nni.models.windows import cut_windows
 from autoad_nni.trial.evaluate import MAP_METRICS, evaluate
+from autoad_nni.trial.fitting import EpochListener, fit_and_validate, images_within, labelled_inputs, scorer_of
 from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import FAILED_REWARD, TrialRecord
 from autoad_nni.trial.settings import TrialSettings, pick_device
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["TrialResult", "check_task", "evaluate_on_test", "make_scorer", "run_trial", "train_and_validate"]
-
-EpochListener = Callable[[int, float, dict[str, float]], None]
-"""Called with (epoch from 1, training loss, validation metrics)."""
-
-# Batch normalization and the statistics of hypotheses want more than a few images at a time.
-_LEAST_BATCH = 8
-_SCORING_BATCH = 256
-
 
 @dataclass(frozen=True)
 class TrialResult:
@@ -139,11 +128,10 @@ def train_and_validate(
         # Training is inside too: a plugin's dropout draws from the global state.
         with torch_threads(settings.threads), keeping_random_states([device] if device.type == "cuda" else []):
             torch.manual_seed(settings.seed)
-            images = _training_images(task, settings)
-            model = _build(build, images, settings, costs, device)
+            model = _build(build, task, settings, costs, device)
             if shared is not None:
                 shared.load_into(model.autoencoder)
-            validation = _fit_and_validate(model, images, task, settings, seconds_left, on_epoch)
+            validation = fit_and_validate(model, task, settings, seconds_left, on_epoch)
         if shared is not None:
             shared.store(model.autoencoder)
         detector = model
@@ -158,6 +146,7 @@ def train_and_validate(
         macs=costs.get("macs"),
         parameters=costs.get("parameters"),
         seconds=round(time.monotonic() - started, 3),
+        reading="" if detector is None or settings.scoring.patch is not None else detector.reader.reading.name,
         detail=detail,
     )
     return TrialResult(record, detector)
@@ -189,16 +178,9 @@ def make_scorer(detector: Detector, image: Tensor, scoring: ScoringSettings, *, 
         max_memory: Megabytes.
     """
     side = scoring.patch
-    seen = image if side is None else image[:, :side, :side]
-    return _scorer_of(detector, scoring, _images_within(max_memory, bytes_per_image(detector, seen)))
-
-
-def _images_within(megabytes: int, bytes_each: int) -> int:
-    return megabytes * 10**6 // max(bytes_each, 1)
-
-
-def _scorer_of(detector: Detector, scoring: ScoringSettings, batch: int) -> Scorer:
-    return Scorer(detector, scoring, batch_size=min(_SCORING_BATCH, max(batch, 1)))
+    seen = image[None] if side is None else image[None, :, :side, :side]
+    one = detector.inputs(seen.to(detector.device))
+    return scorer_of(detector, scoring, images_within(max_memory, bytes_per_image(detector, one)))
 
 
 def evaluate_on_test(detector: Detector, task: Task, settings: TrialSettings) -> tuple[dict[str, float] | None, str]:
@@ -212,25 +194,27 @@ def evaluate_on_test(detector: Detector, task: Task, settings: TrialSettings) ->
     scorer = make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)
     try:
         with torch_threads(settings.threads):
-            return evaluate(scorer, task.test, normal=task.validation.normal), ""
+            test = labelled_inputs(detector, task.test)
+            return evaluate(scorer, test, normal=labelled_inputs(detector, task.validation).normal), ""
     except RejectedTrial as rejection:  # validation was in order: images of the test set are of another kind
         return None, str(rejection)
 
 
-def _training_images(task: Task, settings: TrialSettings) -> Tensor:
-    side = settings.scoring.patch
-    return task.train if side is None else cut_windows(task.train, side, seed=settings.seed)
-
-
 def _build(
     build: Callable[[], Detector],
-    images: Tensor,
+    task: Task,
     settings: TrialSettings,
     costs: dict[str, int],
     device: torch.device,
 ) -> Detector:
     detector = build()
-    macs = count_macs(detector.autoencoder, *images.shape[1:])
+    if detector.takes_features and settings.scoring.patch is not None:
+        raise AutoADError(
+            "[[patch]] is given for a model of features, whose locations are its windows. Expected whole images. Leave "
+            "[[patch]] out."
+        )
+    side = settings.scoring.patch
+    macs = count_macs(detector.autoencoder, task.channels, side or task.height, side or task.width)
     costs["macs"] = macs
     costs["parameters"] = sum(parameter.numel() for parameter in detector.autoencoder.parameters())
     if settings.max_macs is not None and macs > settings.max_macs:
@@ -238,58 +222,3 @@ def _build(
             Verdict.OVER_MACS, f"{macs:,} multiply-adds for one image, the limit is {settings.max_macs:,}."
         )
     return place(detector, device)
-
-
-def _batch_that_fits(detector: Detector, image: Tensor, settings: TrialSettings, wanted: int) -> int:
-    """The most images of which training can keep what it needs at a time."""
-    needed = bytes_per_image(detector, image)
-    batch = _images_within(settings.max_memory, needed)
-    least = min(_LEAST_BATCH, wanted)
-    if batch < least:
-        megabytes = math.ceil(least * needed / 10**6)  # the lowest limit that would do
-        raise RejectedTrial(
-            Verdict.OVER_MEMORY, f"{megabytes:,} MB for {least} images, the limit is {settings.max_memory:,} MB."
-        )
-    return batch
-
-
-def _fit_and_validate(
-    detector: Detector,
-    images: Tensor,
-    task: Task,
-    settings: TrialSettings,
-    seconds_left: Callable[[], float | None],
-    on_epoch: EpochListener | None,
-) -> dict[str, float]:
-    losses: list[float] = []
-    wanted = settings.training.schedule(len(images)).batch_size
-    batch = _batch_that_fits(detector, images[0], settings, wanted)
-    training = replace(settings.training, batch_size=min(wanted, batch))
-    n_rounds = len(training.schedule(len(images)).rounds)
-    scorer = _scorer_of(detector, settings.scoring, batch)
-
-    def after_epoch(number: int, loss: float) -> None:
-        losses.append(loss)
-        if on_epoch is None or number == n_rounds:
-            return
-        try:
-            on_epoch(number, loss, evaluate(scorer, task.validation, max_seconds=seconds_left()))
-        except RejectedTrial as rejection:
-            # The last epoch decides: scores that are all equal now can come apart later.
-            if rejection.verdict is Verdict.OVER_TIME:
-                raise
-
-    fit(
-        detector,
-        images,
-        settings=training,
-        seed=settings.seed,
-        calibrate=settings.scoring.two_sided,
-        max_seconds=seconds_left(),
-        on_epoch=after_epoch,
-    )
-    check_alive(detector, images[:batch])
-    validation = evaluate(scorer, task.validation, max_seconds=seconds_left())
-    if on_epoch is not None:
-        on_epoch(n_rounds, losses[-1], validation)
-    return validation

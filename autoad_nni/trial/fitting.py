@@ -1,0 +1,175 @@
+"""The middle of a trial: trains a model on normal images, takes its statistics, validates it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from autoad_nni.data import LabelledImages, Task
+from autoad_nni.models.detector import Detector, Inputs
+from autoad_nni.models.diagnosis import check_alive
+from autoad_nni.models.feature_model import FeatureModel
+from autoad_nni.models.memory import bytes_per_image
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict_parts
+from autoad_nni.models.training import fit
+from autoad_nni.models.windows import cut_windows
+from autoad_nni.trial.evaluate import evaluate
+from autoad_nni.trial.features import extract
+from autoad_nni.trial.reading import choose_reading
+from autoad_nni.trial.settings import TrialSettings
+from autoad_nni.verdicts import RejectedTrial, Verdict
+
+__all__ = ["EpochListener", "fit_and_validate", "images_within", "labelled_inputs", "scorer_of"]
+
+EpochListener = Callable[[int, float, dict[str, float]], None]
+"""Called with (number of the round of training from 1, training loss, validation metrics)."""
+
+# Batch normalization and the statistics of hypotheses want more than a few images at a time.
+_LEAST_BATCH = 8
+_SCORING_BATCH = 256
+# One of so many training images is not trained on: the statistics of readings are taken from it.
+_HELD_OUT_EACH: Final = 5
+_MOST_HELD_OUT: Final = 500
+# Of the codes of a part of the training images; 256 MB.
+_MOST_NUMBERS = 64_000_000
+
+SecondsLeft = Callable[[], float | None]
+
+
+def fit_and_validate(
+    detector: Detector,
+    task: Task,
+    settings: TrialSettings,
+    seconds_left: SecondsLeft,
+    on_epoch: EpochListener | None,
+) -> dict[str, float]:
+    """Train a detector in place and return its metrics on validation.
+
+    Of whole images, every fifth training image (at most 500) is not trained on: from these come the statistics of the
+    readings (:class:`autoad_nni.models.readings.Reader`), of which the best on validation is chosen.
+
+    Raises:
+        RejectedTrial: The model is too costly, or useless.
+    """
+    if settings.scoring.patch is not None:
+        images = cut_windows(task.train, settings.scoring.patch, seed=settings.seed)
+        batch = _fit(detector, images, task.validation, settings, seconds_left, on_epoch)
+        scorer = scorer_of(detector, settings.scoring, batch)
+        return evaluate(scorer, task.validation, max_seconds=seconds_left())
+    train, held_out = _hold_out(inputs_of(detector, task.train))
+    validation = labelled_inputs(detector, task.validation)
+    if detector.takes_features:
+        assert isinstance(detector.autoencoder, FeatureModel)
+        detector.autoencoder.prepare(train)
+    batch = _fit(detector, train, validation, settings, seconds_left, on_epoch)
+    scorer = scorer_of(detector, settings.scoring, batch)
+    if detector.local is not None:
+        _fit_local(detector, train, batch)
+    detector.reader.fit(predict_parts(scorer, held_out, max_seconds=seconds_left())[1])
+    return choose_reading(scorer, validation, settings.reward, max_seconds=seconds_left())
+
+
+def labelled_inputs(detector: Detector, images: LabelledImages) -> LabelledImages:
+    """Return labelled images with what the detector takes of them in their place; see `inputs_of`."""
+    return replace(images, images=inputs_of(detector, images.images))
+
+
+def inputs_of(detector: Detector, images: Tensor) -> Inputs:
+    """Return what a detector takes of images: the images, or their features, from the cache if they are there."""
+    model = detector.autoencoder
+    if not isinstance(model, FeatureModel):
+        return images
+    return extract(model.extractor_on(detector.device), images, model.stages, name=model.extractor_name)
+
+
+def images_within(megabytes: int, bytes_each: int) -> int:
+    """Return how many images fit."""
+    return megabytes * 10**6 // max(bytes_each, 1)
+
+
+def scorer_of(detector: Detector, scoring: ScoringSettings, batch: int) -> Scorer:
+    """Return a detector ready for images, at most ``batch`` at a time."""
+    return Scorer(detector, scoring, batch_size=min(_SCORING_BATCH, max(batch, 1)))
+
+
+def _fit(
+    detector: Detector,
+    inputs: Inputs,
+    validation: LabelledImages,
+    settings: TrialSettings,
+    seconds_left: SecondsLeft,
+    on_epoch: EpochListener | None,
+) -> int:
+    """Train; return the most images at a time."""
+    wanted = settings.training.schedule(len(inputs)).batch_size
+    batch = _batch_that_fits(detector, inputs[:1], settings, wanted)
+    training = replace(settings.training, batch_size=min(wanted, batch))
+    scorer = scorer_of(detector, settings.scoring, batch)
+
+    def after_round(number: int, loss: float) -> None:
+        if on_epoch is None:
+            return
+        try:
+            on_epoch(number, loss, evaluate(scorer, validation, max_seconds=seconds_left()))
+        except RejectedTrial as rejection:
+            # The last round decides: scores that are all equal now can come apart later.
+            if rejection.verdict is Verdict.OVER_TIME:
+                raise
+
+    fit(
+        detector,
+        inputs,
+        settings=training,
+        seed=settings.seed,
+        calibrate=settings.scoring.two_sided,
+        max_seconds=seconds_left(),
+        on_epoch=after_round,
+    )
+    check_alive(detector, inputs[:batch])
+    return batch
+
+
+def _batch_that_fits(detector: Detector, one: Inputs, settings: TrialSettings, wanted: int) -> int:
+    """The most images of which training can keep what it needs at a time."""
+    needed = bytes_per_image(detector, one)
+    batch = images_within(settings.max_memory, needed)
+    least = min(_LEAST_BATCH, wanted)
+    if batch < least:
+        megabytes = math.ceil(least * needed / 10**6)  # the lowest limit that would do
+        raise RejectedTrial(
+            Verdict.OVER_MEMORY, f"{megabytes:,} MB for {least} images, the limit is {settings.max_memory:,} MB."
+        )
+    return batch
+
+
+def _hold_out(inputs: Inputs) -> tuple[Inputs, Inputs]:
+    """Those to train on, and those for statistics, spread evenly; a single image is both."""
+    n = len(inputs)
+    held = torch.arange(n)[_HELD_OUT_EACH - 1 :: _HELD_OUT_EACH]
+    if len(held) == 0:
+        held = torch.tensor([n - 1])
+    held = held[:: -(-len(held) // _MOST_HELD_OUT)]
+    kept = torch.ones(n, dtype=torch.bool)
+    kept[held] = n == 1
+    return inputs[kept.nonzero()[:, 0]], inputs[held]
+
+
+@torch.no_grad()
+def _fit_local(detector: Detector, inputs: Inputs, batch: int) -> None:
+    """Fit the hypothesis at each location to the codes of training images, as many as fit into memory."""
+    assert detector.local is not None
+
+    def code_maps(images: Inputs) -> Iterator[Tensor]:
+        for start in range(0, len(images), batch):
+            yield detector(images[start : start + batch].to(detector.device)).code_map
+
+    first = next(code_maps(inputs[:1]))
+    if first.shape[-2:] == (1, 1):
+        return  # the whole image's code is all there is
+    step = -(-len(inputs) * first.numel() // _MOST_NUMBERS)
+    detector.local.fit(torch.cat(list(code_maps(inputs[::step]))))

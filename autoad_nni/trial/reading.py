@@ -1,0 +1,62 @@
+"""Chooses on validation how a trained model is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from torch import Tensor
+
+from autoad_nni.data import LabelledImages
+from autoad_nni.models.readings import WHOLE, Reading, pool
+from autoad_nni.models.scoring import Prediction, Scorer, predict_parts, size_of
+from autoad_nni.trial.evaluate import figures_of, metric_of
+from autoad_nni.verdicts import RejectedTrial, Verdict
+
+__all__ = ["choose_reading"]
+
+
+def choose_reading(
+    scorer: Scorer, images: LabelledImages, reward: str, *, max_seconds: float | None = None
+) -> dict[str, float]:
+    """Let a model be read as is best on validation, and return its metrics there.
+
+    The model passes over the images once. Of readings that are equally good by the reward, the one with the higher
+    AUROC is chosen, then the first of :data:`autoad_nni.models.readings.READINGS`.
+
+    Args:
+        scorer: Trained, with the statistics of its readings; its detector keeps the one that is chosen.
+        images: Those of validation, or their features.
+        reward: The metric that decides.
+        max_seconds: Limit on passing over the images.
+
+    Raises:
+        RejectedTrial: Scores or maps are not finite, all readings give one score for all images, or it takes too long.
+        AutoADError: The images are all normal or all anomalous.
+    """
+    whole, maps = predict_parts(scorer, images.images, max_seconds=max_seconds)
+    best: tuple[tuple[float, float], Reading, Prediction] | None = None
+    for reading, prediction in _predictions(scorer, whole, maps, size_of(images.images)):
+        if prediction.score.min() == prediction.score.max():
+            continue
+        figure = metric_of(reward, prediction, images)
+        rank = (figure, figure if reward == "auroc" else metric_of("auroc", prediction, images))
+        if best is None or rank > best[0]:
+            best = rank, reading, prediction
+    if best is None:
+        raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(whole)} images score {whole[0]:.6g}")
+    _, scorer.detector.reader.reading, prediction = best
+    return figures_of(prediction, images)
+
+
+def _predictions(
+    scorer: Scorer, whole: Tensor, maps: dict[str, Tensor], size: tuple[int, int]
+) -> Iterator[tuple[Reading, Prediction]]:
+    """The prediction of every reading; readings that differ in pooling share one map."""
+    yield WHOLE, scorer.read(whole, maps, WHOLE, size)
+    from_map = scorer.detector.reader.readings()[1:]
+    for _, group in groupby(from_map, key=lambda reading: (reading.part, reading.by_place)):
+        alike = list(group)
+        anomaly_map = scorer.read(whole, maps, alike[0], size).anomaly_map
+        for reading in alike:
+            yield reading, Prediction(pool(anomaly_map, reading.pooling), anomaly_map)
