@@ -45,8 +45,8 @@ class SolarCells(ImageSource):
     def __init__(self, options: SourceOptions) -> None:
         if importlib.util.find_spec(_PACKAGE) is None:
             raise AutoADError(
-                f"[[data=solar_cells]] needs the package {_DISTRIBUTION}, which is missing. Expected it, installed; its "
-                "images are for non-commercial use. Run: pip install 'autoad-nni[solar]'"
+                f"[[data=solar_cells]] needs the package {_DISTRIBUTION}, which is missing. Expected it, installed; "
+                "its images are for non-commercial use. Run: pip install 'autoad-nni[solar]'"
             )
         labels = embedded_file(_PACKAGE, "data/labels.csv", _DISTRIBUTION)
         self.where = labels.parent
