@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass
-from typing import Any, get_type_hints
+from typing import Any
 
 __all__ = ["Option", "option", "options_of"]
 
@@ -15,7 +16,7 @@ class Option:
     """One option of a trial.
 
     Attributes:
-        name: Argument in Python; with ``-`` for ``_``, the option on the command line.
+        name: Argument in Python.
         kind: Its type.
         default: Its value when it is not given; ``dataclasses.MISSING`` for one that must be.
         help: One sentence for ``--help``.
@@ -25,6 +26,16 @@ class Option:
     kind: Any
     default: Any
     help: str
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line, ``--image-size``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def kinds(self) -> tuple[type, ...]:
+        """The types of its values: ``kind``, or the members of a union."""
+        return typing.get_args(self.kind) or (self.kind,)
 
 
 def option(default: Any = MISSING, *, help: str) -> Any:
@@ -50,10 +61,12 @@ def options_of(*kinds: Callable[..., Any]) -> dict[str, Option]:
         ...     measured: float = 0.0
         >>> options_of(Speed)["limit"].default, list(options_of(Speed))
         (50, ['limit'])
+        >>> options_of(Speed)["limit"].flag, options_of(Speed)["limit"].kinds
+        ('--limit', (<class 'int'>,))
     """
     found: dict[str, Option] = {}
     for kind in kinds:
-        hints = get_type_hints(kind)
+        hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):  # type: ignore[arg-type]
             if "help" in field.metadata:
                 found[field.name] = Option(field.name, hints[field.name], field.default, field.metadata["help"])

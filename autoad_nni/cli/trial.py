@@ -51,13 +51,12 @@ def make_trial_command() -> Callable[..., None]:
 
 def _parameter(option: Option) -> inspect.Parameter:
     """An option of a trial as typer wants it; ``data`` may be missing, since ``--run`` knows it."""
-    kinds = [kind for kind in (bool, int, float, Path) if kind in (typing.get_args(option.kind) or (option.kind,))]
+    kinds = [kind for kind in (bool, int, float, Path) if kind in option.kinds]
     kind = kinds[0] if kinds else str
-    flag = f"--{option.name.replace('_', '-')}"
     # Without the backslash, rich takes it for a style and drops it.
     has_default = option.name != "data" and option.default not in (None, ()) and option.default is not False
     shown = rf" \[default: {option.default}]" if has_default else ""
-    declared = typer.Option(flag, help=option.help + shown, show_default=False)
+    declared = typer.Option(option.flag, help=option.help + shown, show_default=False)
     annotation = Annotated[kind | None, declared]  # type: ignore[valid-type]
     return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
@@ -98,11 +97,12 @@ def _recorded(
     run: Path | None, number: int | None, sample: Path | None, given: dict[str, Any]
 ) -> tuple[Recorded, TrialRequest]:
     from autoad_nni.runs.one_trial import recorded_trial
+    from autoad_nni.trial.request import OPTIONS
 
     if run is None or number is None:
         raise AutoADError("Expected --run and --number together. Give both, or --sample FILE.")
     if sample is not None or given:
-        extra = "--sample" if sample is not None else "--" + next(iter(given)).replace("_", "-")
+        extra = "--sample" if sample is not None else OPTIONS[next(iter(given))].flag
         raise AutoADError(
             f"--run comes with {extra}. Expected the sample and the options of that search only. Leave {extra} out."
         )

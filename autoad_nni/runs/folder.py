@@ -124,8 +124,9 @@ class RunFolder:
     def tested(self) -> BestRecord | None:
         """Return the best record with its test figures, if an earlier session read them for the same trial."""
         before = self._tested
-        same = before is not None and self.best is not None and before.trial == self.best
-        return before if same and before is not None and (before.test is not None or before.test_detail) else None
+        if before is None or before.trial != self.best:
+            return None
+        return before if before.test is not None or before.test_detail else None
 
     def write_best(self, test: Mapping[str, float] | None = None, test_detail: str = "") -> BestRecord | None:
         """Write ``best.json``, without test figures until the search has ended; None if no trial is ok yet."""

@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
+from autoad_nni.trial.plugins import COMPONENTS
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.verdicts import Verdict
 
 __all__ = ["ChoiceRecord", "TrialSummary"]
 
-LABELS: Final = ("hypothesis", "distance")
+LABELS: Final = tuple(COMPONENTS)
 _LIMITS: Final = {
     Verdict.OVER_MACS.value: "[[max_macs]]",
     Verdict.OVER_TIME.value: "[[max_seconds]]",

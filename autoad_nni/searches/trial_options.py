@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
@@ -29,13 +28,12 @@ def parse_request(words: Sequence[str], folder: Path = Path()) -> TrialRequest:
         AutoADError: If an option is unknown or for a trial by hand, or its value of another type or out of its range.
     """
     parser = _Parser(prog="autoad-nni trial", allow_abbrev=False, add_help=False)
-    for name, option in OPTIONS.items():
-        flag = "--" + name.replace("_", "-")
+    for option in OPTIONS.values():
         if option.kind is bool:
-            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS)
+            parser.add_argument(option.flag, action="store_true", default=argparse.SUPPRESS)
         else:
-            kinds = [kind for kind in (int, float) if kind in (typing.get_args(option.kind) or (option.kind,))]
-            parser.add_argument(flag, type=kinds[0] if kinds else str, default=argparse.SUPPRESS)
+            kinds = [kind for kind in (int, float) if kind in option.kinds]
+            parser.add_argument(option.flag, type=kinds[0] if kinds else str, default=argparse.SUPPRESS)
     found, unknown = parser.parse_known_args(list(words))
     for word in unknown:
         raise _unknown(word)
@@ -57,6 +55,6 @@ def _unknown(word: str) -> AutoADError:
             f"trialCommand has {option}, which is for a trial by hand. Expected options that hold for every trial. "
             "Remove it."
         )
-    near = difflib.get_close_matches(option, ["--" + name.replace("_", "-") for name in OPTIONS], n=1)
+    near = difflib.get_close_matches(option, [each.flag for each in OPTIONS.values()], n=1)
     advice = f"Did you mean {near[0]}?" if near else "See 'autoad-nni trial --help'."
     return AutoADError(f"trialCommand has {word!r}. Expected the options of 'autoad-nni trial'. {advice}")

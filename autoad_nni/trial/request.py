@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +81,7 @@ class TrialRequest:
         """Return the options as words of a command line."""
         words = []
         for name, value in self.options().items():
-            words.append("--" + name.replace("_", "-"))
+            words.append(OPTIONS[name].flag)
             if value is not True:
                 words.append(_word(value))
         return words
@@ -131,10 +130,9 @@ def _converted(option: Option, value: Any) -> Any:
         return tuple(name.strip() for name in names if name.strip())
     if option.name == "root" and isinstance(value, str | Path):
         return Path(value).expanduser()
-    kinds = typing.get_args(option.kind) or (option.kind,)
-    fits = type(value) in kinds or (float in kinds and type(value) is int)
+    fits = type(value) in option.kinds or (float in option.kinds and type(value) is int)
     if not fits:
-        expected = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
+        expected = " or ".join(kind.__name__ for kind in option.kinds if kind is not type(None))
         raise AutoADError(f"[[{option.name}]] is {value!r}. Expected {expected}. Correct it.")
     return value
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from set_with_masks import write_masks
 
 from autoad_nni.errors import AutoADError
 
@@ -81,3 +82,24 @@ def write_images() -> Callable[..., None]:
             Image.new("L", (12, 10), first + i).save(folder / f"{i:03}.png")
 
     return write
+
+
+@pytest.fixture
+def mvtec(tmp_path: Path, write_images: Callable[..., None]) -> Path:
+    """A category in the layout of MVTec-AD with nothing wrong."""
+    root = tmp_path / "bottle"
+    write_images(root / "train" / "good", 12, first=20)
+    write_images(root / "test" / "good", 4, first=50)
+    write_images(root / "test" / "crack", 3, first=60)
+    write_images(root / "test" / "dent" / "deep", 2, first=70)
+    write_masks(root / "ground_truth" / "crack", 3)
+    write_masks(root / "ground_truth" / "dent" / "deep", 2)
+    return root
+
+
+@pytest.fixture
+def plain(tmp_path: Path, write_images: Callable[..., None]) -> Path:
+    """A plain folder with nothing wrong."""
+    write_images(tmp_path / "screws" / "good", 12, first=20)
+    write_images(tmp_path / "screws" / "bent", 3, first=60)
+    return tmp_path / "screws"

@@ -15,27 +15,6 @@ from autoad_nni.data.check import LayoutReport, check_layout
 Write = Callable[..., None]
 
 
-@pytest.fixture
-def mvtec(tmp_path: Path, write_images: Write) -> Path:
-    """A category with nothing wrong."""
-    root = tmp_path / "bottle"
-    write_images(root / "train" / "good", 12, first=0)
-    write_images(root / "test" / "good", 4, first=20)
-    write_images(root / "test" / "crack", 3, first=30)
-    write_images(root / "test" / "dent" / "deep", 2, first=40)
-    write_masks(root / "ground_truth" / "crack", 3)
-    write_masks(root / "ground_truth" / "dent" / "deep", 2)
-    return root
-
-
-@pytest.fixture
-def plain(tmp_path: Path, write_images: Write) -> Path:
-    """A plain folder with nothing wrong."""
-    write_images(tmp_path / "screws" / "good", 12, first=0)
-    write_images(tmp_path / "screws" / "bent", 3, first=50)
-    return tmp_path / "screws"
-
-
 def test_nothing_wrong(mvtec: Path, plain: Path, tmp_path: Path) -> None:
     (mvtec / "license.txt").write_text("words")
     write_masks(tmp_path / ".hidden" / "good", 1)

@@ -19,25 +19,6 @@ from autoad_nni.errors import AutoADError
 Write = Callable[..., None]
 
 
-@pytest.fixture
-def mvtec(tmp_path: Path, write_images: Write) -> Path:
-    root = tmp_path / "bottle"
-    write_images(root / "train" / "good", 12, first=20)
-    write_images(root / "test" / "good", 4, first=50)
-    write_images(root / "test" / "crack", 3, first=60)
-    write_images(root / "test" / "dent" / "deep", 2, first=70)
-    write_masks(root / "ground_truth" / "crack", 3)
-    write_masks(root / "ground_truth" / "dent" / "deep", 2)
-    return root
-
-
-@pytest.fixture
-def plain(tmp_path: Path, write_images: Write) -> Path:
-    write_images(tmp_path / "screws" / "good", 12, first=20)
-    write_images(tmp_path / "screws" / "bent", 3, first=60)
-    return tmp_path / "screws"
-
-
 def names(root: Path, paths: list[Path]) -> list[str]:
     return [path.relative_to(root).as_posix() for path in paths]
 

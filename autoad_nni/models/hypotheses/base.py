@@ -40,15 +40,16 @@ class Hypothesis(FittedModule):
     def fit(self, codes: Tensor) -> None:
         """Estimate the statistics from codes of training images, ``(n, d)``.
 
-        Called without gradients: before the first epoch, between epochs, and once more when training has ended. The
-        last call gets the codes of all training images from the trained encoder, in evaluation mode; the others may
-        get those of a part of the images. All codes are finite; n is at least 1, and d is the same in every call.
+        Called without gradients: before the first epoch, between epochs, and once more when training has ended; of many
+        epochs, rounds of several count as one here (:class:`autoad_nni.models.training.Schedule`). The last call gets
+        the codes of all training images from the trained encoder, in evaluation mode; the others may get
+        those of a part of the images. All codes are finite; n is at least 1, and d is the same in every call.
         """
 
     def begin_epoch(self, progress: float) -> None:
         """Prepare for a training epoch; does nothing unless a subclass overrides it.
 
-        Called before each epoch, after the :meth:`fit` that precedes it.
+        Called before each epoch, or round of epochs, after the :meth:`fit` that precedes it.
 
         Args:
             progress: The share of the training that is over, from 0 before the first epoch; less than 1.
