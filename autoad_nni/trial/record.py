@@ -32,6 +32,7 @@ class TrialRecord:
         seconds: How long the trial took.
         plugins: Which plugins ran, in which version.
         detail: One sentence on a verdict other than ok.
+        known: Name of the known method as which the sample was tried; empty for any other sample.
 
     Example:
         >>> record = TrialRecord(number=3, sample={"distance": "l1"}, verdict=Verdict.OK, reward=0.75,
@@ -52,6 +53,7 @@ class TrialRecord:
     seconds: float = 0.0
     plugins: PluginVersions = field(default_factory=dict)
     detail: str = ""
+    known: str = ""
 
     @property
     def ok(self) -> bool:
@@ -91,6 +93,7 @@ class TrialRecord:
             "default": self.reward,
             **self.validation,
             **{name: value for name, value in costs.items() if value is not None},
+            **({"known": self.known} if self.known else {}),
             "verdict": self.verdict.value,
             "plugins": "; ".join(f"{plugin}: {version}" for plugin, version in self.plugins.items()),
             "detail": self.detail,
@@ -117,6 +120,7 @@ class TrialRecord:
             reward=float(reward),
             plugins={plugin: version for plugin, _, version in pairs},
             detail=str(flat.pop("detail", "")),
+            known=str(flat.pop("known", "")),
             macs=int(macs) if _is_number(macs) else None,
             parameters=int(parameters) if _is_number(parameters) else None,
             seconds=float(seconds) if _is_number(seconds) else 0.0,
@@ -143,5 +147,5 @@ def _is_sound(content: Mapping[str, Any]) -> bool:
         and _is_number(content["seconds"])
         and all(content[name] is None or _is_number(content[name]) for name in ("macs", "parameters"))
         and all(_is_number(value) for value in content["validation"].values())
-        and isinstance(content["detail"], str)
+        and all(isinstance(content[name], str) for name in ("detail", "known"))
     )

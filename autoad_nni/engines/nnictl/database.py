@@ -77,7 +77,8 @@ def finished_trials(folder: Path) -> list[TrialRecord]:
     for job, (parameters, sequence) in jobs.items():
         if job in ended and _key(parameters) not in trials:
             detail = "It ended without a result."
-            trials[_key(parameters)] = TrialRecord.crashed(int(sequence), parameters["parameters"], detail)
+            known = str(parameters.get("known", ""))
+            trials[_key(parameters)] = TrialRecord.crashed(int(sequence), parameters["parameters"], detail, known=known)
     return sorted(trials.values(), key=lambda record: record.number)
 
 
