@@ -43,9 +43,9 @@ def run_under_nni(request: TrialRequest) -> TrialRecord:
         report=nni.report_intermediate_result,
         shared=SharedWeights(nni_experiment_folder() / "shared_weights", str(number)),
     )
-    record = replace(result.record, known=str(nni.trial._params.get("known", "")))
-    nni.report_final_result(record.to_report())
-    return record
+    ended = replace(result.record, known=str(nni.trial._params.get("known", "")))
+    nni.report_final_result(ended.to_report())
+    return ended
 
 
 def under_nni() -> bool:
