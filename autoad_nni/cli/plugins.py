@@ -56,9 +56,22 @@ def _facts(registry: Registry, name: str) -> dict[str, str]:
         facts |= {"distribution": f"{origin.distribution} {origin.version}", "target": origin.target}
         # Not inspect.getdoc: a class without words of its own would speak in those of its base.
         description = (registry.load(name).__doc__ or "").strip()
+        facts["description"] = description.splitlines()[0] if description else "none; it has no docstring"
+        known = _known(registry, name)
     except AutoADError as error:
         return facts | {"problem": str(error)}
-    return facts | {"description": description.splitlines()[0] if description else "none; it has no docstring"}
+    return facts | ({"known": ", ".join(known)} if known else {})
+
+
+def _known(registry: Registry, name: str) -> list[str]:
+    """Return the names of the known methods of a search space; none for another plugin."""
+    from autoad_nni.registry import SEARCH_SPACES
+
+    if registry.group != SEARCH_SPACES.group:
+        return []
+    from autoad_nni.searches.known import known_methods
+
+    return list(known_methods(name))
 
 
 @app.command("check")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import tempfile
 import typing
 from collections.abc import Callable
@@ -24,7 +25,8 @@ __all__ = ["HELP", "make_trial_command"]
 HELP: Final = """Trains and validates one sample and prints its record.
 
 NNI starts this as trialCommand. By hand, --sample names a JSON file with a value for every label, for instance the
-best.json of a search, and --data the images; or --run RUN --number N repeats a trial of a search as it was.
+best.json of a search, or a known method of the search space, and --data the images; or --run RUN --number N repeats a
+trial of a search as it was.
 """
 
 
@@ -63,7 +65,9 @@ def _parameter(option: Option) -> inspect.Parameter:
 
 def _trial(
     *,
-    sample: Annotated[Path | None, typer.Option(help="Run this sample (JSON) by hand.")] = None,
+    sample: Annotated[
+        Path | None, typer.Option(help="Run this sample by hand: a JSON file, or the name of a known method.")
+    ] = None,
     run: Annotated[
         Path | None, typer.Option(help="Run a trial of this search again: its folder, with --number N.")
     ] = None,
@@ -88,9 +92,25 @@ def _trial(
             "with --number N. Write a sample with 'autoad-nni space --random'."
         )
     else:
-        from autoad_nni.runs.one_trial import read_sample
+        _run_by_hand(_given(sample, request.settings.space), request, test)
 
-        _run_by_hand(read_sample(sample), request, test)
+
+def _given(sample: Path, space: str) -> Recorded:
+    """Read a file, or take the known method of the space whose name stands in its place."""
+    from autoad_nni.runs.one_trial import Recorded, read_sample
+
+    if os.path.exists(sample):  # not sample.exists(), which raises for a name that is too long
+        return read_sample(sample)
+    from autoad_nni.searches.known import known_methods
+
+    name, known = str(sample), known_methods(space)
+    if name not in known:
+        or_name = f", or a known method of the search space '{space}': {', '.join(known)}" if known else ""
+        raise AutoADError(
+            f"There is no sample file {name}{' and no known method of that name' if known else ''}. Expected JSON: "
+            f"label to value{or_name}. Check the path."
+        )
+    return Recorded(known[name], {}, name)
 
 
 def _recorded(

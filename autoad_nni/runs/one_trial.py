@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
@@ -21,8 +21,20 @@ from autoad_nni.trial.run import TrialResult, evaluate_on_test, run_trial
 __all__ = ["Recorded", "read_sample", "recorded_trial", "run_alone", "run_sample"]
 
 Sample = dict[str, Any]
-Recorded = tuple[Sample, PluginVersions]
-"""A sample, and the plugins that it was recorded with; empty when that is not known."""
+
+
+class Recorded(NamedTuple):
+    """A sample to run by hand.
+
+    Attributes:
+        sample: Value by label.
+        plugins: Those that it was recorded with; empty when it was not recorded.
+        known: Name of the known method that it is; empty for any other sample.
+    """
+
+    sample: Sample
+    plugins: PluginVersions
+    known: str = ""
 
 
 def run_sample(
@@ -72,7 +84,7 @@ def run_alone(
     """Run a sample by hand, from fresh weights.
 
     Args:
-        recorded: The sample and its plugins.
+        recorded: The sample, and what is known of it.
         request: The options of the trial.
         scalars: Folder for TensorBoard.
         test: Also read the test set. It is read once, for the model that is kept: not while choosing one.
@@ -84,10 +96,10 @@ def run_alone(
     Raises:
         AutoADError: If a plugin is missing, or of another version than the record says.
     """
-    sample, plugins = recorded
-    check_plugins(plugins)
+    check_plugins(recorded.plugins)
     task = load_task(request.task)
-    result = run_sample(sample, task, request, number=0, scalars=ScalarWriter(scalars), report=report)
+    result = run_sample(recorded.sample, task, request, number=0, scalars=ScalarWriter(scalars), report=report)
+    result = replace(result, record=replace(result.record, known=recorded.known))
     content = result.record.to_json()
     del content["number"]
     if test and result.detector is not None:
@@ -115,7 +127,8 @@ def recorded_trial(run: Path, number: int) -> tuple[Recorded, TrialRequest]:
     for record in records:
         if record.number == number:
             # A sample that is run by hand has no other trials to start from.
-            return (dict(record.sample), dict(record.plugins)), replace(start.request, weight_sharing=False)
+            recorded = Recorded(dict(record.sample), dict(record.plugins), record.known)
+            return recorded, replace(start.request, weight_sharing=False)
     ended = f"0 to {max(record.number for record in records)}" if records else "none that has ended"
     raise AutoADError(f"{run} has no trial {number}. Expected one of its trials: {ended}. Correct [[number]].")
 
@@ -124,7 +137,7 @@ def read_sample(path: Path) -> Recorded:
     """Read a sample from a JSON file: ``{label: value}``, or an object that has it under ``sample`` or ``trial``.
 
     Returns:
-        The sample, and the plugins that the file records; empty when it records none.
+        The sample, with the plugins and the name of a known method that the file records, if it does.
 
     Raises:
         AutoADError: If the file is missing or holds something else.
@@ -151,4 +164,4 @@ def read_sample(path: Path) -> Recorded:
     plugins = content.get("plugins", {}) if sample is not content else {}
     if not isinstance(plugins, dict):
         raise AutoADError(f"{path} holds plugins: {plugins!r}. Expected a JSON object: plugin to version. Restore it.")
-    return sample, plugins
+    return Recorded(sample, plugins, "" if sample is content else str(content.get("known", "")))

@@ -41,7 +41,8 @@ class BestRecord:
         image_shape: Channels, height and width of the images that it takes.
         test: Every metric on the test set, by name; None before the search has ended, or if they cannot be computed.
         test_detail: Why they cannot be computed; empty otherwise.
-        search: How many trials ended, how, and how each hypothesis and distance did; experiment, strategy, seed.
+        search: How many trials ended, how, and how each hypothesis, distance and known method did; experiment,
+            strategy, seed.
     """
 
     trial: TrialRecord

@@ -58,7 +58,7 @@ class Run:
 
     @cached_property
     def trials(self) -> pandas.DataFrame:
-        """Every trial as a row: ``number``, ``verdict``, ``reward``, metrics, costs, then the sample's labels."""
+        """Every trial as a row: ``number``, ``verdict``, ``reward``, metrics, costs, ``known``, the sample's labels."""
         import pandas
 
         metrics = list(dict.fromkeys(name for record in self.records for name in record.validation))
@@ -78,6 +78,7 @@ def _row(record: TrialRecord, metrics: list[str]) -> dict[str, object]:
         "seconds": record.seconds,
         "macs": record.macs,
         "parameters": record.parameters,
+        "known": record.known,
         **record.sample,
         "detail": record.detail,
     }

@@ -1,4 +1,4 @@
-"""Summary of the trials of a search: their verdicts, and how each hypothesis and each distance did."""
+"""Summary of the trials of a search: their verdicts, and how each hypothesis, distance and known method did."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from autoad_nni.verdicts import Verdict
 __all__ = ["ChoiceRecord", "TrialSummary"]
 
 LABELS: Final = tuple(COMPONENTS)
+KNOWN: Final = "known"
 _LIMITS: Final = {
     Verdict.OVER_MACS.value: "[[max_macs]]",
     Verdict.OVER_TIME.value: "[[max_seconds]]",
@@ -57,22 +58,26 @@ class TrialSummary:
     def __init__(self, reward: str) -> None:
         self.reward = reward
         self.verdicts: Counter[str] = Counter()
-        self.choices: dict[str, dict[str, ChoiceRecord]] = {label: {} for label in LABELS}
+        self.choices: dict[str, dict[str, ChoiceRecord]] = {label: {} for label in (*LABELS, KNOWN)}
 
     def add(self, trial: TrialRecord) -> None:
         """Count a trial that has ended."""
         self.verdicts[trial.verdict.value] += 1
-        for label in LABELS:
-            if label not in trial.sample:
-                continue
-            choice = self.choices[label].setdefault(str(trial.sample[label]), ChoiceRecord())
+        values = {label: str(trial.sample[label]) for label in LABELS if label in trial.sample}
+        if trial.known:
+            values[KNOWN] = trial.known
+        for label, value in values.items():
+            choice = self.choices[label].setdefault(value, ChoiceRecord())
             choice.trials += 1
             if trial.ok:
                 choice.ok += 1
                 choice.best = trial.reward if choice.best is None else max(choice.best, trial.reward)
 
     def to_json(self) -> dict[str, Any]:
-        """Return ``{"trials": n, "verdicts": {name: n}, "choices": {label: {value: {trials, ok, best}}}}``."""
+        """Return ``{"trials": n, "verdicts": {name: n}, "choices": {label: {value: {trials, ok, best}}}}``.
+
+        Known methods stand under the label ``known``.
+        """
         choices = {
             label: {value: vars(records[value]) for value in sorted(records)}
             for label, records in self.choices.items()

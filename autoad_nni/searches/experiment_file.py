@@ -193,7 +193,7 @@ def _tuner_arguments(arguments: Any, name: str) -> dict[str, Any]:
 
 def advisor_arguments(arguments: Any, name: str) -> dict[str, Any]:
     """Complete and check ``tuner.classArgs`` of our advisor; ``name`` is where they stand."""
-    known = {"strategy": "autoad", "strategy_args": {}, "seed": 0, "space": "autoencoder"}
+    known = {"strategy": "autoad", "strategy_args": {}, "seed": 0, "space": "autoencoder", "known": False}
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, dict) or not set(arguments) <= set(known):
@@ -207,6 +207,7 @@ def advisor_arguments(arguments: Any, name: str) -> dict[str, Any]:
         ("strategy_args", isinstance(chosen["strategy_args"], dict), "a mapping, for instance {batch_size: 5}"),
         ("seed", type(seed) is int and 0 <= seed < 2**32, "a whole number from 0 to 2^32 - 1"),
         ("space", isinstance(chosen["space"], str), "a name, for instance autoencoder"),
+        ("known", isinstance(chosen["known"], bool), "true or false"),
     ):
         if not fits:
             raise AutoADError(f"{name}: tuner.classArgs.{key} is {chosen[key]!r}. Expected {expected}. Correct it.")

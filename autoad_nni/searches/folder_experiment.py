@@ -47,7 +47,11 @@ def folder_experiment(folder: Path, **options: Any) -> Experiment:
         "maxTrialNumber": 30,
         "trialConcurrency": 1,
         "trainingService": {"platform": "local"},
-        "tuner": {"className": ADVISOR, "codeDirectory": ".", "classArgs": {"strategy": "autoad", "seed": 0}},
+        "tuner": {
+            "className": ADVISOR,
+            "codeDirectory": ".",
+            "classArgs": {"strategy": "autoad", "seed": 0, "known": True},
+        },
         "searchSpace": to_search_space(AutoencoderSpace(_LAYERS)),
     }
     return make_experiment(content, name=str(folder), folder=Path())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nni.nas.execution import ExecutionEngine
@@ -81,7 +82,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
 
     def take(self, record: TrialRecord) -> None:
         """Take the record of a trial before its end is dispatched; the strategy sees its reward, if it has one."""
-        self._records[record.number] = record
+        self._records[record.number] = replace(record, known=self._models[record.number].known)
         if record.verdict is not Verdict.CRASHED:
             self.engine.dispatch_model_event(FinalMetricEvent(self._models[record.number], record.reward))
 
@@ -143,7 +144,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         model = event.model
         record = self._records.get(model.trial_id)
         if record is None:
-            record = TrialRecord.crashed(model.trial_id, model.sample, "It ended without a result.")
+            record = TrialRecord.crashed(model.trial_id, model.sample, "It ended without a result.", known=model.known)
         if not self._replaying:
             self._journal.ended(record)
         if self._on_end is not None:

@@ -15,6 +15,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.registry import STRATEGIES
 from autoad_nni.searches.journal import Journal
+from autoad_nni.searches.known import KnownFirst, known_within
 from autoad_nni.searches.plugins import plugins_of_search
 from autoad_nni.searches.spaces import SampleSpace, SearchSpace, declare, narrow
 from autoad_nni.storing import append_line, read_lines, replace_lines
@@ -40,6 +41,7 @@ class Search:
         strategy_args: Keyword arguments of the strategy.
         seed: Seed of the strategy.
         space: Name in the registry of search spaces.
+        known: Whether the search begins with the known methods that ``search_space`` leaves.
 
     Raises:
         AutoADError: If a name, label, value or argument is unknown, or the journal is that of another search.
@@ -54,10 +56,12 @@ class Search:
         strategy_args: Mapping[str, Any],
         seed: int,
         space: str,
+        known: bool = False,
     ) -> None:
         if journal_path is not None:
             check_recorded_plugins(journal_path)
         self.mutables = narrow(declare(space, search_space), search_space)
+        self.known = known_within(space, self.mutables) if known else {}
         factory = STRATEGIES.load(strategy)
         try:
             self.strategy = factory(seed=seed, **strategy_args)
@@ -76,6 +80,7 @@ class Search:
             "seed": seed,
             "space": space,
             "search_space": {label: entry["_value"] for label, entry in search_space.items()},
+            **({"known": self.known} if self.known else {}),
             "version": __version__,
             "plugins": plugins_of_search(search_space, strategy=strategy, space=space),
         }
@@ -109,13 +114,21 @@ class Search:
         return keep
 
     def run(self, engine: ExecutionEngine, evaluate: Callable[[SampleSpace], None] | None = None) -> None:
-        """Run the strategy to its end.
+        """Run the known methods, then the strategy to its end.
+
+        A strategy that has a method ``learn`` is given their rewards before it begins; others do not know of them.
 
         Its arithmetic has one thread: sums of several come in any order, differences of 1e-8 grow until a sample
         differs, and a search could not be replayed. On tensors this small more threads are slower, too.
         """
         with torch_threads(1):
-            self.strategy(SampleSpace(self.mutables, evaluate), engine)
+            space = SampleSpace(self.mutables, evaluate)
+            first = KnownFirst(self.known)
+            first(space, engine)
+            self.strategy.initialize(space, engine)
+            if first.results and hasattr(self.strategy, "learn"):
+                self.strategy.learn(first.results)
+            self.strategy.run()
 
 
 def _signature_of(factory: Callable[..., Any]) -> str:

@@ -12,7 +12,7 @@ from nni.nas.space import ExecutableModelSpace, ModelStatus
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import FEATURES, HYPOTHESES, LOSSES, SEARCH_SPACES
 
-__all__ = ["SampleSpace", "declare", "narrow", "to_search_space"]
+__all__ = ["SampleSpace", "declare", "holds", "narrow", "to_search_space"]
 
 SearchSpace = Mapping[str, Any]
 """NNI's JSON form: ``{label: {"_type": "choice", "_value": [...]}}``."""
@@ -37,6 +37,8 @@ class SampleSpace(ExecutableModelSpace):  # type: ignore[misc]
         self.sample: Sample | None = None
         self.trial_id: int | None = None
         """Number of the submission in the journal; set when the sample is submitted."""
+        self.known = ""
+        """Name of the known method as which the sample is tried; empty for one that a strategy proposed."""
 
     def freeze(self, sample: Sample) -> SampleSpace:
         """Return the one model that ``sample`` names; SampleValidationError if it is not in the space."""
@@ -142,6 +144,21 @@ def _kept_values(label: str, known: list[Any], search_space: SearchSpace) -> lis
     if not kept:
         raise AutoADError(f"searchSpace leaves {label} without a value. Expected one or more of {known}. Add one.")
     return kept
+
+
+def holds(mutables: Mapping[str, Mutable], sample: Mapping[str, Any]) -> bool:
+    """Return whether a sample is in a space: it has every label and no other, and breaks no constraint.
+
+    Args:
+        mutables: Of the space, by label; constraints may be among them.
+        sample: Value by label.
+    """
+    choices = {str(label): mutable.values for label, mutable in mutables.items() if isinstance(mutable, Categorical)}
+    return (
+        choices.keys() == sample.keys()
+        and all(_contains(list(values), sample[label]) for label, values in choices.items())
+        and SampleSpace(mutables).check_contains(dict(sample)) is None
+    )
 
 
 def _contains(values: list[Any], value: Any) -> bool:

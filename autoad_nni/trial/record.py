@@ -34,6 +34,7 @@ class TrialRecord:
         reading: How map and score come from the model (:class:`autoad_nni.models.readings.Reading`), chosen on
             validation; empty for windows, and unless the verdict is ok.
         detail: One sentence on a verdict other than ok.
+        known: Name of the known method as which the sample was tried; empty for any other sample.
 
     Example:
         >>> record = TrialRecord(number=3, sample={"distance": "l1"}, verdict=Verdict.OK, reward=0.75,
@@ -55,6 +56,7 @@ class TrialRecord:
     plugins: PluginVersions = field(default_factory=dict)
     reading: str = ""
     detail: str = ""
+    known: str = ""
 
     @property
     def ok(self) -> bool:
@@ -94,9 +96,9 @@ class TrialRecord:
             "default": self.reward,
             **self.validation,
             **{name: value for name, value in costs.items() if value is not None},
+            **{name: value for name in ("known", "reading") if (value := getattr(self, name))},
             "verdict": self.verdict.value,
             "plugins": "; ".join(f"{plugin}: {version}" for plugin, version in self.plugins.items()),
-            "reading": self.reading,
             "detail": self.detail,
         }
 
@@ -122,6 +124,7 @@ class TrialRecord:
             plugins={plugin: version for plugin, _, version in pairs},
             reading=str(flat.pop("reading", "")),
             detail=str(flat.pop("detail", "")),
+            known=str(flat.pop("known", "")),
             macs=int(macs) if _is_number(macs) else None,
             parameters=int(parameters) if _is_number(parameters) else None,
             seconds=float(seconds) if _is_number(seconds) else 0.0,
@@ -148,5 +151,5 @@ def _is_sound(content: Mapping[str, Any]) -> bool:
         and _is_number(content["seconds"])
         and all(content[name] is None or _is_number(content[name]) for name in ("macs", "parameters"))
         and all(_is_number(value) for value in content["validation"].values())
-        and all(isinstance(content[name], str) for name in ("reading", "detail"))
+        and all(isinstance(content[name], str) for name in ("reading", "detail", "known"))
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from autoad_nni_strategies.learner import Learner
 from autoad_nni_strategies.predictor import RewardPredictor
 from autoad_nni_strategies.replay import ReplayBuffer
 from autoad_nni_strategies.settings import settings_from
-from autoad_nni_strategies.spaces import Action, decisions_of, size_of, successor, to_sample
+from autoad_nni_strategies.spaces import Action, decisions_of, size_of, successor, to_action, to_sample
 
 __all__ = ["AutoADStrategy"]
 
@@ -172,7 +172,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         while batch := self._submit_batch():
             self.engine.wait_models(*(model for _, model in batch))
             actions = [action for action, _ in batch]
-            metrics = [_metric_of(model) for _, model in batch]
+            metrics = [_measured(model.metric) for _, model in batch]
             rewards = self._rewards_of(metrics)
             self._tried.update(zip(actions, rewards, strict=True))
             entropy = self._learner.entropy(actions)
@@ -193,6 +193,45 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                     "entropy": entropy,
                 }
             )
+
+    def learn(self, results: Iterable[tuple[Mapping[str, Any], float | None]]) -> None:
+        """Learn from samples that were tried before the search; to be called between ``initialize`` and ``run``.
+
+        They are proposed no more; their rewards go into the buffer, into the baseline that it is compared with, and to
+        the predictor, and the buffer is imitated as after an iteration. REINFORCE and its baseline leave them out: the
+        policy did not draw them.
+
+        Args:
+            results: Samples of the space with their rewards; None for one that failed.
+
+        Raises:
+            RuntimeError: Before ``initialize``.
+            ValueError: If a sample is not in the space. Nothing is changed then.
+
+        Example:
+            >>> from nni.mutable import Categorical, MutableList
+            >>> from nni.nas.execution import SequentialExecutionEngine
+            >>> from nni.nas.space import RawFormatModelSpace
+            >>> space = RawFormatModelSpace(MutableList([Categorical([8, 16], label="width")]), None)
+            >>> strategy = AutoADStrategy()
+            >>> _ = strategy.initialize(space, SequentialExecutionEngine())
+            >>> strategy.learn([({"width": 16}, 0.9)])
+            >>> strategy.state_dict()["buffer"]
+            [[[1], 0.9]]
+        """
+        if self._state is None:
+            raise RuntimeError("The strategy has no space yet. Expected initialize() before learn(): call it first.")
+        given = [(to_action(self._decisions, sample), _measured(reward)) for sample, reward in results]
+        if not given:
+            return
+        actions, metrics = [action for action, _ in given], [metric for _, metric in given]
+        rewards = self._rewards_of(metrics)
+        self._tried.update(zip(actions, rewards, strict=True))
+        self._imitate(given)
+        if self._lowest is not None:
+            self._baseline.update(rewards)
+        self._learner.draw_weights()
+        self._state = self._capture()
 
     def _submit_batch(self) -> list[tuple[Action, ExecutableModelSpace]]:
         """Submit up to n new candidates, fewer if the budget or the space ends."""
@@ -394,7 +433,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         )
 
 
-def _metric_of(model: ExecutableModelSpace) -> float | None:
-    """Return the final metric, or None if it is missing, not finite or too large."""
-    value = math.nan if model.metric is None else float(model.metric)
+def _measured(metric: float | None) -> float | None:
+    """Return a final metric, or None if it is missing, not finite or too large."""
+    value = math.nan if metric is None else float(metric)
     return value if abs(value) <= _LARGEST_METRIC else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nni.mutable import Categorical, Mutable, MutableAnnotation
 
-__all__ = ["Action", "Decision", "decisions_of", "size_of", "successor", "to_sample"]
+__all__ = ["Action", "Decision", "decisions_of", "size_of", "successor", "to_action", "to_sample"]
 
 Action = tuple[int, ...]
 """One index per decision: the tokens a_1 ... a_T of one candidate."""
@@ -69,6 +70,33 @@ def to_sample(decisions: tuple[Decision, ...], action: Action) -> dict[str, Any]
         {'width': 16, 'bias': True}
     """
     return {decision.label: decision.values[index] for decision, index in zip(decisions, action, strict=True)}
+
+
+def to_action(decisions: tuple[Decision, ...], sample: Mapping[str, Any]) -> Action:
+    """Return the action of a sample; the inverse of `to_sample`.
+
+    Raises:
+        ValueError: If a label is missing or unknown, or a value is not one of its label's.
+
+    Example:
+        >>> to_action((Decision("width", (8, 16)), Decision("bias", (True, False))), {"bias": True, "width": 16})
+        (1, 0)
+    """
+    labels = [decision.label for decision in decisions]
+    if set(sample) != set(labels):
+        raise ValueError(
+            f"The sample has the labels {sorted(sample)}. Expected {sorted(labels)}: give one of the space."
+        )
+    return tuple(_index_of(decision, sample[decision.label]) for decision in decisions)
+
+
+def _index_of(decision: Decision, value: Any) -> int:
+    for index, known in enumerate(decision.values):
+        if type(known) is type(value) and known == value:  # 1 is not True
+            return index
+    raise ValueError(
+        f"The sample has {decision.label} = {value!r}. Expected one of {list(decision.values)}: give one of the space."
+    )
 
 
 def size_of(decisions: tuple[Decision, ...]) -> int:

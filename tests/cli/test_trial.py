@@ -33,9 +33,9 @@ def plain(sample: Path) -> dict[str, Any]:
 
 
 def test_the_metrics_of_a_trial(plain: dict[str, Any]) -> None:
-    parts = {"sample", "verdict", "reward", "validation", "macs", "parameters", "plugins", "detail"}
+    parts = {"sample", "verdict", "reward", "validation", "macs", "parameters", "plugins", "detail", "known"}
     assert set(plain) == parts and set(plain["validation"]) == {"auroc", "aupr_in", "aupr_out"}
-    assert plain["sample"] == SAMPLE and plain["detail"] == ""
+    assert plain["sample"] == SAMPLE and plain["detail"] == plain["known"] == ""
     assert plain["plugins"]["hypothesis reconstruction"] == f"autoad-nni {__version__}"
     assert plain["verdict"] == "ok" and plain["reward"] == plain["validation"]["auroc"]
     # 3 x 3 kernels from 1 to 3 channels and back, on 8 x 8 pixels, and a bias each.
@@ -84,6 +84,7 @@ def test_a_model_that_costs_too_much_is_refused_before_training(sample: Path) ->
         "macs": 64 * 54,
         "parameters": 58,
         "verdict": "over_macs",
+        "known": "",
         "detail": "3,456 multiply-adds for one image, the limit is 3,455.",
     }
     assert metrics_of(command("trial", *WORDS, "--max-macs", 64 * 54, "--sample", sample))["verdict"] == "ok"

@@ -24,6 +24,7 @@ JOBS = [  # job, parameter id, its events, its final result
     ("gg", 5, ["WAITING", "RUNNING", "USER_CANCELED"], None),
     ("hh", 6, ["WAITING", "RUNNING"], None),
 ]
+KNOWN = {"bb": "padim", "dd": "patchcore"}
 
 
 @pytest.fixture
@@ -40,6 +41,8 @@ def experiment(tmp_path: Path) -> Path:
         )
         for number, (job, parameter_id, events, final) in enumerate(JOBS):
             record = {"parameter_id": parameter_id, "parameters": {"a": parameter_id}}
+            if job in KNOWN:
+                record["known"] = KNOWN[job]
             for i, event in enumerate(events):
                 data = json.dumps(record) if event == "WAITING" else ""
                 row = (i, job, event, data, "", number, "", "")
@@ -55,9 +58,9 @@ def test_crashed_trials_count_and_lost_ones_do_not(experiment: Path) -> None:
     crashed = "It ended without a result."
     assert finished_trials(experiment) == [
         TrialRecord(number=0, sample={"a": 0}, verdict=Verdict.OK, reward=0.5, validation={"auroc": 0.5}),
-        TrialRecord.crashed(1, {"a": 1}, crashed),
+        TrialRecord.crashed(1, {"a": 1}, crashed, known="padim"),
         TrialRecord.crashed(2, {"a": 2}, crashed),
-        TrialRecord(number=3, sample={"a": 3}, verdict=Verdict.OK, reward=0.75),
+        TrialRecord(number=3, sample={"a": 3}, verdict=Verdict.OK, reward=0.75, known="patchcore"),
         TrialRecord(number=5, sample={"a": 4}, verdict=Verdict.OK, reward=0.25),
     ]
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from autoad_nni.errors import AutoADError
@@ -60,6 +62,18 @@ def test_one_trial_is_no_trials() -> None:
     assert counted.headline() == "1 trial: 1 crashed"
     counted.add(trial("ok", 0.5))
     assert counted.headline() == "2 trials: 1 crashed, 1 ok"
+
+
+def test_known_methods_are_rows_below_the_others() -> None:
+    counted = summary()
+    for name, verdict, reward in (("patchcore", "ok", 0.8123), ("padim", "crashed", 0.0), ("patchcore", "ok", 0.7)):
+        counted.add(replace(trial(verdict, reward, hypothesis="density", distance="l1"), known=name))
+    assert [line.split() for line in counted.lines()[-2:]] == [
+        ["known", "padim", "1", "0", "-"],
+        ["known", "patchcore", "2", "2", "0.8123"],
+    ]
+    assert counted.to_json()["choices"]["known"]["patchcore"] == {"trials": 2, "ok": 2, "best": 0.8123}
+    assert counted.to_json()["choices"]["hypothesis"]["density"]["trials"] == 6, "they count there, too"
 
 
 def test_a_value_without_a_good_trial_shows_a_dash() -> None:

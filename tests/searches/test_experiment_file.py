@@ -23,6 +23,7 @@ CONTENT: dict[str, Any] = {
     "tuner": {"className": ADVISOR, "codeDirectory": ".", "classArgs": {"strategy": "random", "seed": 3}},
     "searchSpace": SPACE,
 }
+DEFAULTS = {"strategy": "autoad", "strategy_args": {}, "seed": 0, "space": "autoencoder", "known": False}
 Reader = Callable[..., Experiment]
 
 
@@ -55,7 +56,7 @@ def test_a_whole_file(read: Reader, tmp_path: Path) -> None:
     assert file.trial_arguments == ["--data", "digits", "--abnormal", "photos"]
     assert file.trial_folder == tmp_path
     assert (file.max_trials, file.max_seconds) == (4, None)
-    assert file.advisor_arguments == {"strategy": "random", "strategy_args": {}, "seed": 3, "space": "autoencoder"}
+    assert file.advisor_arguments == {**DEFAULTS, "strategy": "random", "seed": 3}
     assert file.tuner_name is None
 
 
@@ -71,7 +72,7 @@ def test_the_files_that_we_ship(path: Path) -> None:
 
 def test_class_args_have_defaults(read: Reader) -> None:
     file = read(tuner={"className": ADVISOR, "codeDirectory": "."})
-    assert file.advisor_arguments == {"strategy": "autoad", "strategy_args": {}, "seed": 0, "space": "autoencoder"}
+    assert file.advisor_arguments == DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,8 @@ def test_class_args_that_are_none(read: Reader, tmp_path: Path, arguments: Any) 
     tuner = {**CONTENT["tuner"], "classArgs": arguments}
     message = fault(lambda: read(tuner=tuner), tmp_path / "x.yml")
     assert message == (
-        f"tuner.classArgs is {arguments!r}. Expected keys out of strategy, strategy_args, seed, space. Correct it."
+        f"tuner.classArgs is {arguments!r}. Expected keys out of strategy, strategy_args, seed, space, known. "
+        "Correct it."
     )
 
 
@@ -217,6 +219,8 @@ def test_class_args_that_are_none(read: Reader, tmp_path: Path, arguments: Any) 
         ("seed", True, "a whole number from 0 to 2^32 - 1"),
         ("seed", 2**32, "a whole number from 0 to 2^32 - 1"),
         ("space", {"autoencoder": 3}, "a name, for instance autoencoder"),
+        ("known", "yes", "true or false"),
+        ("known", 1, "true or false"),
     ],
 )
 def test_class_args_of_the_wrong_type(read: Reader, tmp_path: Path, key: str, value: Any, expected: str) -> None:

@@ -85,9 +85,10 @@ def test_a_record_changed_by_hand_is_one_line(recorded: dict[str, str]) -> None:
 def test_a_sample_file_may_record_its_plugins(tmp_path: Path) -> None:
     file = tmp_path / "best.json"
     for content, expected in (
-        (SAMPLE, (SAMPLE, {})),
-        ({"sample": SAMPLE}, (SAMPLE, {})),
-        ({"sample": SAMPLE, "plugins": {"a b": "c d"}}, (SAMPLE, {"a b": "c d"})),
+        (SAMPLE, (SAMPLE, {}, "")),
+        ({"sample": SAMPLE}, (SAMPLE, {}, "")),
+        ({"sample": SAMPLE, "plugins": {"a b": "c d"}}, (SAMPLE, {"a b": "c d"}, "")),
+        ({"trial": {"sample": SAMPLE, "known": "plain"}}, (SAMPLE, {}, "plain")),
     ):
         file.write_text(json.dumps(content))
         assert read_sample(file) == expected

@@ -7,7 +7,7 @@ import pytest
 from nni.mutable import Categorical, CategoricalMultiple, ExpressionConstraint, Mutable, MutableDict, Numerical
 from tiny_space import TinySpace
 
-from autoad_nni_strategies.spaces import Action, Decision, decisions_of, size_of, successor, to_sample
+from autoad_nni_strategies.spaces import Action, Decision, decisions_of, size_of, successor, to_action, to_sample
 
 
 def test_a_model_space_in_its_own_order_with_plain_labels() -> None:
@@ -28,6 +28,7 @@ def test_values_of_any_json_type_reach_the_sample_unchanged() -> None:
     for index, value in enumerate(values):
         sample = to_sample(decisions, (index,))
         assert sample == {"x": value}
+        assert to_action(decisions, sample) == (index,)
         assert type(sample["x"]) is type(value)
         assert space.contains(sample)
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 import weakref
@@ -283,6 +284,124 @@ class CountingDown:
         return self.given[-1]
 
 
+# --- samples that were tried before ---
+
+GIVEN: list[tuple[Sample, float | None]] = [
+    ({"c0": 1, "c1": 1, "c2": 1, "c3": 1}, 1.0),
+    ({"c0": 0, "c1": 0, "c2": 0, "c3": 0}, 0.6),
+    ({"c0": 4, "c1": 3, "c2": 2, "c3": 3}, None),
+]
+
+
+def taught(results: list[tuple[Sample, float | None]], **arguments: Any) -> AutoADStrategy:
+    strategy = AutoADStrategy(**arguments)
+    strategy.initialize(grid_space(*SIZES), PlayedEngine(bump, 0))
+    strategy.learn(results)
+    return strategy
+
+
+def asked(trials: int, results: list[tuple[Sample, float | None]], **arguments: Any) -> list[Sample]:
+    """What a strategy proposes that has learned from these results."""
+    strategy, engine = AutoADStrategy(**arguments), PlayedEngine(bump, trials)
+    strategy.initialize(grid_space(*SIZES), engine)
+    strategy.learn(results)
+    strategy.run()
+    return engine.samples
+
+
+def test_what_it_learns_stands_in_history_buffer_and_baseline() -> None:
+    state = taught(GIVEN).state_dict()
+    assert state["tried"] == [[[1, 1, 1, 1], 1.0], [[0, 0, 0, 0], 0.6], [[4, 3, 2, 3], 0.6]], "failed: the lowest"
+    assert state["buffer"] == [[[1, 1, 1, 1], 1.0], [[0, 0, 0, 0], 0.6]]
+    assert (state["lowest"], state["best"], state["iteration"]) == (0.6, 1.0, 0)
+    assert state["baseline"]["value"] == pytest.approx((1.0 + 0.6 + 0.6) / 3)
+    assert state["curious_baseline"]["value"] is None, "the policy has drawn nothing yet"
+
+
+def test_what_it_learned_is_likelier_the_better_it_was() -> None:
+    before = first_state(grid_space(*SIZES))
+    after = taught(GIVEN, replay_updates=50).state_dict()
+    assert probability(after, 1, 1, 1, 1) > 10 * probability(before, 1, 1, 1, 1)
+    assert probability(after, 4, 3, 2, 3) < probability(before, 4, 3, 2, 3)
+
+
+def test_what_it_learned_is_never_proposed_and_all_else_is() -> None:
+    samples = asked(1000, GIVEN)
+    assert len(samples) == math.prod(SIZES) - len(GIVEN)
+    assert not any(sample in samples for sample, _ in GIVEN)
+
+
+def test_the_filter_predicts_from_what_it_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[list[Action]] = []
+    fit = RewardPredictor.fit
+    monkeypatch.setattr(RewardPredictor, "fit", lambda self, a, r: (fitted.append(list(a)), fit(self, a, r))[1])
+    results: list[tuple[Sample, float | None]] = [
+        ({"c0": i % 5, "c1": i % 4, "c2": i % 3, "c3": 0}, i / 10) for i in range(10)
+    ]
+    asked(1, results)
+    assert fitted == [[(i % 5, i % 4, i % 3, 0) for i in range(10)]], "before the first sample of its own"
+
+
+def test_nothing_to_learn_changes_nothing() -> None:
+    assert asked(20, []) == play(bump, 20, grid_space(*SIZES))[1]
+
+
+def test_failures_alone_teach_no_reward() -> None:
+    state = taught([(sample, None) for sample, _ in GIVEN]).state_dict()
+    assert [reward for _, reward in state["tried"]] == [0.0] * 3
+    assert state["buffer"] == [] and state["baseline"]["value"] is None and state["best"] is None
+
+
+def drawn(seed: int) -> list[tuple[Sample, float | None]]:
+    """Some results, whatever they are."""
+    draw = random.Random(seed)
+    samples = {tuple(draw.randrange(size) for size in SIZES) for _ in range(draw.randrange(1, 15))}
+    return [
+        ({f"c{i}": value for i, value in enumerate(action)}, draw.choice([None, draw.random()])) for action in samples
+    ]
+
+
+def test_a_new_process_that_learned_the_same_proposes_the_same() -> None:
+    code = (
+        "import json; from test_autoad_strategy import asked, drawn;"
+        "print(json.dumps([asked(12, drawn(seed), seed=seed) for seed in range(10)]))"
+    )
+    here = [asked(12, drawn(seed), seed=seed) for seed in range(10)]
+    assert json.loads(in_new_process(code)) == here
+    for seed, samples in enumerate(here):
+        assert not any(sample in samples for sample, _ in drawn(seed))
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_going_on_from_a_state_that_has_learned_is_bit_identical(preset: str) -> None:
+    strategy = taught(GIVEN, seed=3, preset=preset)
+    samples = play(bump, 20, grid_space(*SIZES), preset=preset, state=strategy.state_dict())[1]
+    assert samples == asked(20, GIVEN, seed=3, preset=preset)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ({"c0": 1}, "The sample has the labels ['c0']. Expected ['c0', 'c1', 'c2', 'c3']"),
+        ({**GIVEN[0][0], "c4": 1}, "The sample has the labels ['c0', 'c1', 'c2', 'c3', 'c4']."),
+        ({**GIVEN[0][0], "c0": 9}, "The sample has c0 = 9. Expected one of [0, 1, 2, 3, 4]"),
+        ({**GIVEN[0][0], "c0": True}, "The sample has c0 = True. Expected one of"),
+    ],
+)
+def test_a_sample_of_another_space_teaches_nothing(sample: Sample, message: str) -> None:
+    strategy = AutoADStrategy()
+    strategy.initialize(grid_space(*SIZES), PlayedEngine(bump, 0))
+    before = strategy.state_dict()
+    with pytest.raises(ValueError, match=re.escape(message)):
+        strategy.learn([GIVEN[0], (sample, 0.5)])
+    assert_same(before, strategy.state_dict())
+
+
+def test_it_learns_between_initialize_and_run() -> None:
+    with pytest.raises(RuntimeError, match=r"Expected initialize\(\) before learn\(\)"):
+        AutoADStrategy().learn(GIVEN)
+
+
 # --- failed trials ---
 
 
@@ -363,16 +482,19 @@ def test_global_generators_are_left_alone() -> None:
     assert before[1:] == (np.random.get_state()[1].tolist(), random.getstate())  # type: ignore[index]
 
 
+def in_new_process(code: str) -> str:
+    """What Python code prints that may import what is beside this file."""
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "12", "NNI_FRAMEWORK": "none"}
+    return subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True).stdout
+
+
 def test_same_samples_in_a_new_process() -> None:
-    here = Path(__file__).parent
     code = (
         "import json; from tiny_space import grid_space, play; from test_autoad_strategy import SIZES, bump;"
         "print(json.dumps(play(bump, 40, grid_space(*SIZES), seed=3)[1]))"
     )
-    path = os.pathsep.join([str(here), *sys.path])
-    env = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "12", "NNI_FRAMEWORK": "none"}
-    output = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True).stdout
-    assert json.loads(output) == play(bump, 40, grid_space(*SIZES), seed=3)[1]
+    assert json.loads(in_new_process(code)) == play(bump, 40, grid_space(*SIZES), seed=3)[1]
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])

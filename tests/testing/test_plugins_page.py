@@ -58,11 +58,11 @@ def test_a_search_runs_in_the_space_of_the_page(tmp_path: Path) -> None:
         entry_points.replace('"', "").replace("project.entry-points.", "").replace("autoad_nni_mine.", "mine_")
     )
     site = install(tmp_path, "mine", "1.0", entry_points, mine_space=space, mine_architecture=architecture)
-    values = {"hypothesis": ["density", "reconstruction"], "distance": ["l1"], "width": [4, 16, 64]}
+    values = {"hypothesis": ["density", "reconstruction"], "distance": ["l2"], "width": [4, 16, 64]}
     file = write(
         tmp_path / "x.yml",
         trialCommand=f"{TRIAL} --space strided",
-        tuner=tuner(space="strided", strategy="random"),
+        tuner=tuner(space="strided", strategy="random", known=True),
         searchSpace={label: {"_type": "choice", "_value": choice} for label, choice in values.items()},
         maxTrialNumber=3,
     )
@@ -74,5 +74,6 @@ def test_a_search_runs_in_the_space_of_the_page(tmp_path: Path) -> None:
     assert set(json.loads(printed.out)) == set(values)
     assert type(model.scorer.detector.autoencoder).__name__ == "Strided"
     lines = history(tmp_path / "run")
+    assert (lines[0]["known"], lines[0]["sample"]["width"]) == ("plain", 16)
     assert len(lines) == 3 and "ok" in {line["verdict"] for line in lines}
     assert {line["plugins"]["search space strided"] for line in lines} == {"mine 1.0"}

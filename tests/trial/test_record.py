@@ -37,6 +37,7 @@ RECORDS = st.builds(
     seconds=NUMBERS,
     plugins=st.dictionaries(st.text(), st.text(), max_size=2),
     detail=st.text(),
+    known=st.text(),
 )
 
 
@@ -52,6 +53,7 @@ def test_a_record_survives_json(record: TrialRecord) -> None:
         RECORD,
         replace(RECORD, verdict=Verdict.OVER_MACS, reward=0.0, validation={}, detail="5,400; the limit is 1."),
         TrialRecord(number=3, sample=RECORD.sample, verdict=Verdict.OK, reward=0.5),
+        replace(RECORD, known="patchcore"),
     ],
 )
 def test_a_record_survives_the_flat_report_to_nni(record: TrialRecord) -> None:
@@ -91,6 +93,7 @@ def test_a_report_without_a_finite_reward_is_a_crash(report: Any) -> None:
         {"seconds": None},
         {"plugins": ["a"]},
         {"detail": None},
+        {"known": None},
         {"more": 1},
     ],
 )
@@ -100,7 +103,19 @@ def test_what_is_no_record_is_one_line(change: dict[str, Any]) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("field", RECORD.to_json())
+def test_a_record_that_lacks_a_field_is_one_line(field: str) -> None:
+    content = {name: value for name, value in RECORD.to_json().items() if name != field}
+    with pytest.raises(AutoADError, match=r"^a record of a trial is .* restore it\.$"):
+        TrialRecord.from_json(content)
+
+
+def test_the_report_shows_a_known_method_and_nothing_for_other_samples() -> None:
+    assert "known" not in RECORD.to_report()
+    assert replace(RECORD, known="patchcore").to_report()["known"] == "patchcore"
+
+
 @pytest.mark.parametrize("content", [None, 3, [], {}, {"number": 3}])
 def test_what_is_not_even_an_object_is_one_line(content: Any) -> None:
-    with pytest.raises(AutoADError, match=r"Expected an object with detail, macs, number"):
+    with pytest.raises(AutoADError, match=r"Expected an object with detail, known, macs, number"):
         TrialRecord.from_json(content)

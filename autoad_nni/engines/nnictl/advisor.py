@@ -93,6 +93,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         strategy_args: Keyword arguments of the strategy.
         seed: Seed of the strategy.
         space: Name in the registry of search spaces.
+        known: Whether the known methods of the space are tried first.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         strategy_args: Mapping[str, Any] | None = None,
         seed: int = 0,
         space: str = "autoencoder",
+        known: bool = False,
     ) -> None:
         super().__init__()  # connects
         self._channel._channel = _OneConnection(self._channel._channel)
@@ -110,6 +112,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
             "strategy_args": {} if strategy_args is None else strategy_args,
             "seed": seed,
             "space": space,
+            "known": known,
         }
         self._engine: QueueEngine | None = None
         self._middleware: JournalMiddleware | None = None
@@ -248,6 +251,10 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         record = {"parameter_id": trial_id, "parameter_source": "algorithm", "parameters": sample, "parameter_index": 0}
         # The trial compares them with what is installed where it runs.
         record["plugins"] = plugins_of_trial(sample, self._choice["space"])
+        assert self._engine is not None
+        model = self._engine.model(trial_id)
+        if model is not None and model.known:
+            record["known"] = model.known
         self.send(CommandType.NewTrialJob, json.dumps(record))
 
     def _reopen(self, models: list[SampleSpace]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,19 @@ def finished_trials(folder: Path) -> list[TrialRecord]:
         if job in jobs:
             parameters, sequence = jobs[job]
             report = json.loads(json.loads(data))  # NNI stores what the trial sent, itself JSON, as a JSON text
-            trials[_key(parameters)] = TrialRecord.from_report(int(sequence), parameters["parameters"], report)
+            record = TrialRecord.from_report(int(sequence), parameters["parameters"], report)
+            trials[_key(parameters)] = replace(record, known=_known(parameters))
     for job, (parameters, sequence) in jobs.items():
         if job in ended and _key(parameters) not in trials:
             detail = "It ended without a result."
-            trials[_key(parameters)] = TrialRecord.crashed(int(sequence), parameters["parameters"], detail)
+            record = TrialRecord.crashed(int(sequence), parameters["parameters"], detail)
+            trials[_key(parameters)] = replace(record, known=_known(parameters))
     return sorted(trials.values(), key=lambda record: record.number)
 
 
 def _key(parameters: dict[str, Any]) -> str:
     return json.dumps([parameters.get("parameter_id"), parameters["parameters"]], sort_keys=True)
+
+
+def _known(parameters: dict[str, Any]) -> str:
+    return str(parameters.get("known", ""))  # which the advisor adds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from autoad_nni.data import load_task
 from autoad_nni.engines.nnictl.folders import nni_experiment_folder, nni_scalar_folder
@@ -42,8 +43,9 @@ def run_under_nni(request: TrialRequest) -> TrialRecord:
         report=nni.report_intermediate_result,
         shared=SharedWeights(nni_experiment_folder() / "shared_weights", str(number)),
     )
-    nni.report_final_result(result.record.to_report())
-    return result.record
+    ended = replace(result.record, known=str(nni.trial._params.get("known", "")))
+    nni.report_final_result(ended.to_report())
+    return ended
 
 
 def under_nni() -> bool:

@@ -30,6 +30,7 @@ from engines.nnictl.experiment import (
 )
 from installed import install, seen
 from mini_mvtec import write_mini_mvtec
+from named_space import install_named_space
 from safetensors.torch import load_file
 
 from autoad_nni import __version__, load
@@ -306,6 +307,33 @@ def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
         assert {key: tensor.tolist() for key, tensor in found.items()} == {
             key: tensor.tolist() for key, tensor in tensors.items()
         }
+
+
+def test_known_methods_come_first_and_are_rows_of_the_summary(tmp_path: Path) -> None:
+    site = install_named_space(tmp_path / "site")
+    classes = {"strategy": "autoad", "seed": 1, "space": "named", "known": True}
+    file = write_experiment(
+        tmp_path,
+        trialCommand=f"{TRIAL} --space named",
+        tuner={"className": ADVISOR, "codeDirectory": ".", "classArgs": classes},
+        maxTrialNumber=4,
+    )
+    with seen(site):
+        expected = search_in_process(file, tmp_path / "run")
+        ended = launch(tmp_path, file, PYTHONPATH=str(site))
+    assert ended.code == 0, ended
+    folder = tmp_path / "nni-experiments" / id_in(ended)
+    events = [json.loads(line) for line in (folder / "checkpoint" / "journal.jsonl").read_text().splitlines()]
+    assert rewards_by_sample(events) == expected
+    ends = {event["id"]: event["record"]["known"] for event in events if event["event"] == "end"}
+    assert [ends[number] for number in range(4)] == ["wide", "narrow", "", ""]
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert sorted(line["known"] for line in history) == ["", "", "narrow", "wide"]
+    rows = [line.split() for line in ended.out.splitlines() if line.startswith("known ")]
+    rewards = {line["known"]: line["reward"] for line in history}
+    assert rows == [["known", name, "1", "1", f"{rewards[name]:.4f}"] for name in ("narrow", "wide")]
+    summary = json.loads((folder / "best.json").read_text())["search"]["summary"]
+    assert set(summary["choices"]["known"]) == {"narrow", "wide"}
 
 
 def test_a_tuner_of_nni_runs_on_the_same_file(tmp_path: Path) -> None:
