@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,14 +77,23 @@ def _known(registry: Registry, name: str) -> list[str]:
 
 
 @app.command("check")
-def check(name: Name) -> None:
-    """Runs the contract checks for a hypothesis or a distance; of other plugins it says whether they can be loaded.
+def check(
+    name: Name,
+    weights: Annotated[Path | None, typer.Option(help="Weights of a feature extractor.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Download the weights of a feature extractor.")] = False,
+) -> None:
+    """Runs the contract checks for a hypothesis, a distance or a feature extractor.
 
-    Ends with 1 when a check fails.
+    Of other plugins it says whether they can be loaded. Ends with 1 when a check fails.
     """
-    from autoad_nni.registry import registries_of
+    from autoad_nni.registry import FEATURES, registries_of
 
-    passed = [_keeps_contract(registry, registry.load(name), name) for registry in registries_of(name)]
+    passed = []
+    for registry in registries_of(name):
+        plugin = registry.load(name)
+        if registry.group == FEATURES.group:
+            plugin = functools.partial(plugin, download=download, weights=weights)
+        passed.append(_keeps_contract(registry, plugin, name))
     if not all(passed):
         raise typer.Exit(1)
 
@@ -102,8 +113,12 @@ def _keeps_contract(registry: Registry, plugin: Any, name: str) -> bool:
 
 
 def _checks_for(registry: Registry) -> tuple[Check[Any], ...]:
-    from autoad_nni.registry import HYPOTHESES, LOSSES
+    from autoad_nni.registry import FEATURES, HYPOTHESES, LOSSES
 
+    if registry.group == FEATURES.group:
+        from autoad_nni.testing.feature_checks import FEATURE_CHECKS
+
+        return FEATURE_CHECKS
     if registry.group == HYPOTHESES.group:
         from autoad_nni.testing.hypothesis_checks import HYPOTHESIS_CHECKS
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from autoad_nni.models.distances.base import Distance
+from autoad_nni.models.features import FeatureExtractor
 from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.testing.checking import Check, Factory
 from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
+from autoad_nni.testing.feature_checks import FEATURE_CHECKS
 from autoad_nni.testing.hypothesis_checks import HYPOTHESIS_CHECKS
 
-__all__ = ["DistanceContract", "HypothesisContract"]
+__all__ = ["DistanceContract", "FeatureContract", "HypothesisContract"]
 
 
 class HypothesisContract:
@@ -53,5 +55,28 @@ class DistanceContract:
 
     @pytest.mark.parametrize("check", DISTANCE_CHECKS, ids=lambda check: check.__name__)
     def test_contract(self, plugin: Factory[Distance], check: Check[Distance]) -> None:
+        """Run one check."""
+        check(plugin)
+
+
+class FeatureContract:
+    """The tests that every feature extractor has to pass; inherit them and give what makes it.
+
+    The fixture ``plugin`` returns what makes the extractor when it is called without arguments: a class, or a
+    function, at the top level of a module, since one test imports it in a new process; or a ``functools.partial`` of
+    one, with ``weights=Path(...)``.
+
+    Example:
+        >>> from autoad_nni.models.features.pixels import PixelFeatures
+        >>> class TestPixels(FeatureContract):
+        ...     @pytest.fixture
+        ...     def plugin(self):
+        ...         return PixelFeatures
+        >>> for check in FEATURE_CHECKS[:3]:  # what pytest does, with all of them
+        ...     TestPixels().test_contract(PixelFeatures, check)
+    """
+
+    @pytest.mark.parametrize("check", FEATURE_CHECKS, ids=lambda check: check.__name__)
+    def test_contract(self, plugin: Factory[FeatureExtractor], check: Check[FeatureExtractor]) -> None:
         """Run one check."""
         check(plugin)

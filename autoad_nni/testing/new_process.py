@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 import torch
@@ -24,7 +26,8 @@ __all__ = ["in_new_process"]
 # The path first: the plugin may lie in a folder that only pytest has put there.
 _SERVER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
-    "from autoad_nni.testing import distance_checks, hypothesis_checks, new_process; new_process._serve()"
+    "from autoad_nni.testing import distance_checks, feature_checks, hypothesis_checks, new_process; "
+    "new_process._serve()"
 )
 # The libraries of macOS may crash in a forked process.
 _FORKS = hasattr(os, "fork") and sys.platform != "darwin"
@@ -40,7 +43,7 @@ def in_new_process(function: Callable[[Factory[P]], Tensor], plugin: Factory[P])
 
     Args:
         function: Gives a tensor of one dimension.
-        plugin: Makes the plugin.
+        plugin: Makes the plugin; may be a ``functools.partial`` with keywords that are paths, numbers or flags.
 
     Example:
         >>> from autoad_nni.models.distances.l1 import L1Distance
@@ -48,9 +51,11 @@ def in_new_process(function: Callable[[Factory[P]], Tensor], plugin: Factory[P])
         >>> in_new_process(scores_of_fixed_images, L1Distance).shape
         torch.Size([5])
     """
+    made = plugin if isinstance(plugin, functools.partial) else functools.partial(plugin)
     request = {
         "function": _address(function),
-        "plugin": _address(plugin),
+        "plugin": _address(made.func),
+        "keywords": {name: str(each) if isinstance(each, Path) else each for name, each in made.keywords.items()},
         "path": _path(),
         "folder": os.getcwd(),
         "environment": _environment(),
@@ -174,8 +179,9 @@ def _answer(request: dict[str, Any]) -> list[float]:
     os.environ.clear()
     os.environ.update(request["environment"])
     function, plugin = _find(request["function"]), _find(request["plugin"])
+    keywords = {name: Path(each) if isinstance(each, str) else each for name, each in request["keywords"].items()}
     torch.manual_seed(0)
-    numbers: list[float] = function(plugin).tolist()
+    numbers: list[float] = function(functools.partial(plugin, **keywords)).tolist()
     return numbers
 
 

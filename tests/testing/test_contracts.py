@@ -2,20 +2,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import broken_distances
+import broken_features
 import broken_hypotheses
 import pytest
 import torch
 
 import autoad_nni.testing
 from autoad_nni.models.distances.base import Distance
+from autoad_nni.models.features import FeatureExtractor
 from autoad_nni.models.hypotheses.base import Hypothesis
-from autoad_nni.registry import HYPOTHESES, LOSSES
-from autoad_nni.testing import DistanceContract, HypothesisContract
+from autoad_nni.registry import FEATURES, HYPOTHESES, LOSSES
+from autoad_nni.testing import DistanceContract, FeatureContract, HypothesisContract
 from autoad_nni.testing.checking import Check, Factory
 from autoad_nni.testing.distance_checks import DISTANCE_CHECKS, it_is_never_negative
+from autoad_nni.testing.feature_checks import FEATURE_CHECKS
 from autoad_nni.testing.hypothesis_checks import HYPOTHESIS_CHECKS
 
 
@@ -31,6 +36,44 @@ class TestDistances(DistanceContract):
     def plugin(self, request: pytest.FixtureRequest) -> Factory[Distance]:
         factory: Factory[Distance] = LOSSES.load(request.param)
         return factory
+
+
+@pytest.fixture(scope="module")
+def resnet18_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights, in torchvision's format."""
+    from torchvision.models import resnet18
+
+    file = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(resnet18().state_dict(), file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def dinov2_vits14_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights, where timm is installed."""
+    timm = pytest.importorskip("timm")
+    file = tmp_path_factory.mktemp("weights") / "dinov2.pth"
+    torch.save(timm.create_model("vit_small_patch14_dinov2", num_classes=0).state_dict(), file)
+    return file
+
+
+class TestFeaturesThatNeedNoFile(FeatureContract):
+    @pytest.fixture(params=["pixels", "efficientnet_lite0"])
+    def plugin(self, request: pytest.FixtureRequest) -> Factory[FeatureExtractor]:
+        factory: Factory[FeatureExtractor] = FEATURES.load(request.param)
+        return factory
+
+
+class TestFeaturesOfAFile(FeatureContract):
+    @pytest.fixture(params=["resnet18", "dinov2_vits14"])
+    def plugin(self, request: pytest.FixtureRequest) -> Factory[FeatureExtractor]:
+        return partial(FEATURES.load(request.param), weights=request.getfixturevalue(f"{request.param}_file"))
+
+
+class TestSoundFeatures(FeatureContract):
+    @pytest.fixture
+    def plugin(self) -> Factory[FeatureExtractor]:
+        return broken_features.Sound
 
 
 class TestSoundHypothesis(HypothesisContract):
@@ -61,6 +104,7 @@ def failures(plugin: Factory[Any], checks: Sequence[Check[Any]]) -> dict[str, st
     [
         *((toy, meant, HYPOTHESIS_CHECKS) for toy, meant in broken_hypotheses.BROKEN.items()),
         *((toy, meant, DISTANCE_CHECKS) for toy, meant in broken_distances.BROKEN.items()),
+        *((toy, meant, FEATURE_CHECKS) for toy, meant in broken_features.BROKEN.items()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -77,6 +121,7 @@ def test_a_broken_plugin_fails_the_check_that_is_meant_for_it_and_no_other(
 def test_every_check_has_a_toy_that_fails_it() -> None:
     assert set(broken_hypotheses.BROKEN.values()) == {check.__name__ for check in HYPOTHESIS_CHECKS}
     assert set(broken_distances.BROKEN.values()) == {check.__name__ for check in DISTANCE_CHECKS}
+    assert set(broken_features.BROKEN.values()) == {check.__name__ for check in FEATURE_CHECKS}
 
 
 def test_a_score_with_one_dimension_too_many_is_named() -> None:

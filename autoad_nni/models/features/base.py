@@ -76,6 +76,7 @@ class FeatureExtractor(nn.Module, ABC):
             AutoADError: A stage that the extractor does not have.
         """
         self.check_stages(stages)
+        images = images.detach()
         at_a_time = _at_a_time(images)
         with torch.no_grad():
             if at_a_time is None or len(images) <= at_a_time:
