@@ -164,9 +164,7 @@ class Scorer(nn.Module):
         terms: Terms = self.detector(inputs)
         return self.read(self._whole_score(terms), self.detector.maps(terms), self.reading, size_of(inputs))
 
-    def read(
-        self, whole: Tensor, maps: Mapping[str, Tensor], reading: Reading, size: tuple[int, int]
-    ) -> Prediction:
+    def read(self, whole: Tensor, maps: Mapping[str, Tensor], reading: Reading, size: tuple[int, int]) -> Prediction:
         """Return score and map as a reading says.
 
         Args:

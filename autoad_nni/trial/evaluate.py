@@ -77,9 +77,7 @@ def figures_of(prediction: Prediction, images: LabelledImages, normal_maps: Tens
     return {name: metric_of(name, prediction, images, normal_maps) for name in names}
 
 
-def metric_of(
-    name: str, prediction: Prediction, images: LabelledImages, normal_maps: Tensor | None = None
-) -> float:
+def metric_of(name: str, prediction: Prediction, images: LabelledImages, normal_maps: Tensor | None = None) -> float:
     """Return one metric of a prediction: all together cost more than a choice between predictions needs.
 
     Args:

@@ -28,6 +28,7 @@ from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["TrialResult", "check_task", "evaluate_on_test", "make_scorer", "run_trial", "train_and_validate"]
 
+
 @dataclass(frozen=True)
 class TrialResult:
     """A trial's record, and the model that it trained.
