@@ -27,7 +27,8 @@ class TaskOptions:
         category: A sub-folder of ``root``, NAME or NAME/NAME, for sets that are made of categories.
         image_size: Side of the images in pixels, 8 to 224; None keeps the image shape of the normal set.
         limit: At most so many normal images, drawn by the seed before the split; None takes all.
-        download: Whether missing files may be downloaded into ``root``.
+        download: Whether missing files may be downloaded into ``root``, and weights of a feature extractor into torch's
+            cache.
         seed: Determines the split, the draws and all generated images.
         contamination: Share of anomalies in validation and test; does not apply to a set's own defects.
 
@@ -45,7 +46,7 @@ class TaskOptions:
     category: str | None = option(None, help="Sub-folder of --root.")
     image_size: int | None = option(None, help="Resize to N x N pixels; default: as they are.")
     limit: int | None = option(None, help="Use at most N normal images, drawn by --seed.")
-    download: bool = option(False, help="Download missing files of --data.")
+    download: bool = option(False, help="Download missing files of --data, and weights of the feature extractor.")
     seed: int = 0
     contamination: float = 0.05
 

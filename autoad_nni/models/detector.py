@@ -123,6 +123,8 @@ class Detector(nn.Module):
         self.register_buffer("hypothesis_scale", torch.ones(()))
         self.register_buffer("distance_centre", torch.zeros(()))
         self.register_buffer("hypothesis_centre", torch.zeros(()))
+        self.register_buffer("normal_score", torch.tensor([0.0, 1.0]))
+        self.register_buffer("normal_map", torch.tensor([0.0, 1.0]))
 
     distance_scale: Tensor
     """Standard deviation of the distance over the training images; 1 before :meth:`calibrate`."""
@@ -132,6 +134,10 @@ class Detector(nn.Module):
     """Mean distance of the training images; 0 before :meth:`calibrate`."""
     hypothesis_centre: Tensor
     """Mean score of the hypothesis on the training images; 0 before :meth:`calibrate`."""
+    normal_score: Tensor
+    """Mean and deviation of the scores of normal images that were not trained on; 0 and 1 before :meth:`compare`."""
+    normal_map: Tensor
+    """Mean and deviation of the pixels of their maps."""
 
     @property
     def device(self) -> torch.device:
@@ -183,6 +189,17 @@ class Detector(nn.Module):
         elif self.local is not None and self.local.fitted:
             found["code"] = self.local(terms.code_map)
         return found
+
+    @torch.no_grad()
+    def compare(self, scores: Tensor, maps: Tensor) -> None:
+        """Take the unit in which this model's predictions are compared with those of others.
+
+        Args:
+            scores: Of normal images that were not trained on, ``(n,)``.
+            maps: Theirs, of any shape.
+        """
+        for name, values in (("normal_score", scores), ("normal_map", maps)):
+            setattr(self, name, torch.stack([values.mean(), _deviation(values.flatten())]).to(self.device))
 
     @torch.no_grad()
     def calibrate(self, distances: Tensor, codes: Tensor) -> None:

@@ -113,10 +113,20 @@ class FeatureModel(FittedModule):
             self._extractors[0] = copy.deepcopy(self.extractor).to(device)  # shared with others: not moved itself
         return self.extractor
 
+    @property
+    def extraction(self) -> str:
+        """The extractor with the enlargement before it, and its weights: equal for models that share features."""
+        return f"{self.extractor_name} {self.extractor.weights}"
+
     @torch.no_grad()
-    def extract(self, images: Tensor) -> FeatureMaps:
-        """Return the features of images ``(n, channels, height, width)``, in float32 on their device."""
-        maps = self.extractor_on(images.device)(images, self.stages)
+    def extract(self, images: Tensor, stages: Sequence[int] | None = None) -> FeatureMaps:
+        """Return the features of images ``(n, channels, height, width)``, in float32 on their device.
+
+        Args:
+            images: In [0, 1].
+            stages: Strides; by default those of the model.
+        """
+        maps = self.extractor_on(images.device)(images, stages or self.stages)
         # In half precision, as they are kept on disk: a score must not depend on where features come from.
         halves = tuple(each.clamp(-_MOST, _MOST).half() for each in maps)
         return FeatureMaps(halves, (images.shape[2], images.shape[3])).to(images.device)

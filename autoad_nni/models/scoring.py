@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = [
+    "ImageScorer",
     "Prediction",
     "Scorer",
     "ScoringSettings",
@@ -84,6 +85,29 @@ class Prediction(NamedTuple):
 
     score: Tensor
     anomaly_map: Tensor
+
+
+class ImageScorer(Protocol):
+    """What predicts for images: one model, or several."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+
+    def __call__(self, images: Any) -> Prediction:
+        """Return score and map of a batch."""
+
+    def score(self, images: Any) -> Tensor:
+        """Return the scores alone."""
+
+    def reconstruct(self, images: Any) -> Tensor | None:
+        """Return the reconstructions, or None."""
+
+    def images_per_batch(self, height: int, width: int) -> int:
+        """Return how many images make a batch."""
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Return the modules that it is made of."""
 
 
 class Scorer(nn.Module):
@@ -178,6 +202,21 @@ class Scorer(nn.Module):
             return Prediction(whole, self._smooth(enlarged(distance, size)))
         anomaly_map = self._smooth(self.detector.reader.join(maps, reading, size))
         return Prediction(pool(anomaly_map, reading.pooling), anomaly_map)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.detector.device
+
+    def in_units(self, scores: Tensor) -> Tensor:
+        """Return scores in units of normal images: their mean is 0, their deviation 1."""
+        mean, deviation = self.detector.normal_score.to(scores.device)
+        return (scores - mean) / deviation
+
+    def map_in_units(self, maps: Tensor) -> Tensor:
+        """Return maps in units of normal images' pixels."""
+        mean, deviation = self.detector.normal_map.to(maps.device)
+        return (maps - mean) / deviation
 
     def parts(self, images: Inputs) -> tuple[Tensor, ...]:
         """Return what all readings are made of: the score of Eq. 2, the map of the distance, and that of the code."""
@@ -293,7 +332,7 @@ def smooth(maps: Tensor, deviation: float) -> Tensor:
     return maps
 
 
-def predict(scorer: Scorer, images: Inputs, *, max_seconds: float | None = None) -> Prediction:
+def predict(scorer: ImageScorer, images: Inputs, *, max_seconds: float | None = None) -> Prediction:
     """Predict scores and maps of images in evaluation mode, batch by batch; the mode is left as it was.
 
     Args:
@@ -316,7 +355,7 @@ def predict(scorer: Scorer, images: Inputs, *, max_seconds: float | None = None)
     return Prediction(score, anomaly_map)
 
 
-def predict_scores(scorer: Scorer, images: Inputs, *, max_seconds: float | None = None) -> Tensor:
+def predict_scores(scorer: ImageScorer, images: Inputs, *, max_seconds: float | None = None) -> Tensor:
     """Predict scores alone, as :func:`predict` does: where nobody needs maps, they cost up to as much as the scores."""
     (score,) = _in_batches(scorer, lambda batch: (scorer.score(batch),), images, max_seconds)
     _check_finite(score, "scores")
@@ -340,42 +379,41 @@ def predict_parts(
     return whole, dict(zip(("distance", "code"), maps, strict=False))
 
 
-def reconstruct(scorer: Scorer, images: Tensor) -> Tensor | None:
+def reconstruct(scorer: ImageScorer, images: Tensor) -> Tensor | None:
     """Reconstruct images as :func:`predict` predicts them, ``(n, channels, height, width)``, float32 on the CPU.
 
     None for a model that reconstructs features.
     """
-    if scorer.detector.takes_features:
-        return None
 
-    def reconstructions(batch: Tensor) -> tuple[Tensor]:
+    def reconstructions(batch: Tensor) -> tuple[Tensor, ...]:
         found = scorer.reconstruct(batch)
-        assert found is not None
-        return (found,)
+        return () if found is None else (found,)
 
-    (found,) = _in_batches(scorer, reconstructions, images, None)
-    return found
+    found = _in_batches(scorer, reconstructions, images, None)
+    return found[0] if found else None
 
 
 def _in_batches(
-    scorer: Scorer, function: Callable[[Any], tuple[Tensor, ...]], images: Inputs, max_seconds: float | None
+    scorer: ImageScorer, function: Callable[[Any], tuple[Tensor, ...]], images: Inputs, max_seconds: float | None
 ) -> tuple[Tensor, ...]:
     watch = Stopwatch(max_seconds)
-    # The scorer's own mode means nothing: its detector is in training between two evaluations.
-    detector = scorer.detector
+    # A scorer's own mode means nothing: its detector is in training between two evaluations.
+    detectors = [module for module in scorer.modules() if isinstance(module, Detector)]
+    modes = [detector.training for detector in detectors]
     size = scorer.images_per_batch(*size_of(images))
     starts = range(0, len(images), size)
     parts = []
-    was_training = detector.training
-    detector.eval()
+    for detector in detectors:
+        detector.eval()
     try:
         with torch.inference_mode():
             for i, start in enumerate(starts):
-                batch = images[start : start + size].to(detector.device)
+                batch = images[start : start + size].to(scorer.device)
                 parts.append([values.float().cpu() for values in function(batch)])
                 watch.check(i + 1, len(starts))
     finally:
-        detector.train(was_training)
+        for detector, mode in zip(detectors, modes, strict=True):
+            detector.train(mode)
     return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
 

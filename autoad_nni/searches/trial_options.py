@@ -22,7 +22,7 @@ def parse_request(words: Sequence[str], folder: Path = Path()) -> TrialRequest:
 
     Args:
         words: Options and values.
-        folder: Where NNI starts the command: a relative ``--root`` is looked for there.
+        folder: Where NNI starts the command: relative ``--root`` and ``--weights`` are looked for there.
 
     Raises:
         AutoADError: If an option is unknown or for a trial by hand, or its value of another type or out of its range.
@@ -38,8 +38,9 @@ def parse_request(words: Sequence[str], folder: Path = Path()) -> TrialRequest:
     for word in unknown:
         raise _unknown(word)
     options = vars(found)
-    if options.get("root") is not None:
-        options["root"] = folder.absolute() / Path(options["root"]).expanduser()
+    for name in ("root", "weights"):
+        if options.get(name) is not None:
+            options[name] = folder.absolute() / Path(options[name]).expanduser()
     return TrialRequest.from_options(**options)
 
 

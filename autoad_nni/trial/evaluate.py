@@ -11,7 +11,7 @@ from torch import Tensor
 from autoad_nni.data import LabelledImages
 from autoad_nni.metrics.image import aupr_in, aupr_out, auroc
 from autoad_nni.metrics.pixel import aupro, normal_threshold, pixel_auroc, rpro
-from autoad_nni.models.scoring import Prediction, Scorer, predict, predict_scores
+from autoad_nni.models.scoring import ImageScorer, Prediction, predict, predict_scores
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["IMAGE_METRICS", "MAP_METRICS", "REWARDS", "evaluate", "figures_of", "metric_of", "threshold_of"]
@@ -27,7 +27,7 @@ _LEAST_REGION = 1 / 2000
 
 
 def evaluate(
-    scorer: Scorer,
+    scorer: ImageScorer,
     images: LabelledImages,
     *,
     normal: Tensor | None = None,

@@ -15,7 +15,7 @@ from autoad_nni.models.detector import Detector, Inputs
 from autoad_nni.models.diagnosis import check_alive
 from autoad_nni.models.feature_model import FeatureModel
 from autoad_nni.models.memory import bytes_per_image
-from autoad_nni.models.scoring import Scorer, ScoringSettings, predict_parts
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts, size_of
 from autoad_nni.models.training import fit
 from autoad_nni.models.windows import cut_windows
 from autoad_nni.trial.evaluate import evaluate
@@ -50,28 +50,33 @@ def fit_and_validate(
 ) -> dict[str, float]:
     """Train a detector in place and return its metrics on validation.
 
-    Of whole images, every fifth training image (at most 500) is not trained on: from these come the statistics of the
-    readings (:class:`autoad_nni.models.readings.Reader`), of which the best on validation is chosen.
+    Every fifth training image (at most 500) is not trained on: from these come the statistics of the readings
+    (:class:`autoad_nni.models.readings.Reader`), of which the best on validation is chosen, and the unit in which
+    several models are compared. In windows there is one reading.
 
     Raises:
         RejectedTrial: The model is too costly, or useless.
     """
-    if settings.scoring.patch is not None:
-        images = cut_windows(task.train, settings.scoring.patch, seed=settings.seed)
-        batch = _fit(detector, images, task.validation, settings, seconds_left, on_epoch)
-        scorer = scorer_of(detector, settings.scoring, batch)
-        return evaluate(scorer, task.validation, max_seconds=seconds_left())
     train, held_out = _hold_out(inputs_of(detector, task.train))
     validation = labelled_inputs(detector, task.validation)
-    if detector.takes_features:
-        assert isinstance(detector.autoencoder, FeatureModel)
+    if settings.scoring.patch is not None:
+        windows = cut_windows(train, settings.scoring.patch, seed=settings.seed)
+        batch = _fit(detector, windows, validation, settings, seconds_left, on_epoch)
+        scorer = scorer_of(detector, settings.scoring, batch)
+        figures = evaluate(scorer, validation, max_seconds=seconds_left())
+        detector.compare(*predict(scorer, held_out, max_seconds=seconds_left()))
+        return figures
+    if isinstance(detector.autoencoder, FeatureModel):
         detector.autoencoder.prepare(train)
     batch = _fit(detector, train, validation, settings, seconds_left, on_epoch)
     scorer = scorer_of(detector, settings.scoring, batch)
     if detector.local is not None:
         _fit_local(detector, train, batch)
-    detector.reader.fit(predict_parts(scorer, held_out, max_seconds=seconds_left())[1])
-    return choose_reading(scorer, validation, settings.reward, max_seconds=seconds_left())
+    whole, maps = predict_parts(scorer, held_out, max_seconds=seconds_left())
+    detector.reader.fit(maps)
+    figures = choose_reading(scorer, validation, settings.reward, max_seconds=seconds_left())
+    detector.compare(*scorer.read(whole, maps, scorer.reading, size_of(held_out)))
+    return figures
 
 
 def labelled_inputs(detector: Detector, images: LabelledImages) -> LabelledImages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -35,6 +36,7 @@ class TrialSettings:
             each slow one another down many times over: give cores / trials.
         seed: Seed of weights and shuffling.
         space: Name of the search space that samples are from.
+        weights: File with the weights of the feature extractor; None for installed or downloaded ones.
 
     Raises:
         AutoADError: If a value is out of range or unknown.
@@ -52,6 +54,7 @@ class TrialSettings:
     threads: int | None = option(None, help="CPU threads; default: all cores.")
     seed: int = option(0, help="Seed of the split, the weights and the shuffling.")
     space: str = option("autoencoder", help="Registered search space that the sample is from.")
+    weights: Path | None = option(None, help="Weights of the feature extractor, instead of downloading them.")
 
     def __post_init__(self) -> None:
         for name, known in (("reward", REWARDS), ("device", DEVICES)):

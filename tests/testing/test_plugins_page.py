@@ -12,12 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from cli.run_command import command
 from cli.small_experiment import TRIAL, history, tuner, write
 from installed import install, seen
 
 import autoad_nni as ad
 from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
+from autoad_nni.testing.feature_checks import FEATURE_CHECKS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/plugins.md").read_text()
@@ -36,6 +38,24 @@ def test_the_distance_keeps_the_contract(tmp_path: Path, monkeypatch: pytest.Mon
         check(distance)
 
 
+def test_the_feature_extractor_keeps_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    state = {"0.weight": torch.randn(8, 3, 3, 3), "0.bias": torch.randn(8)}
+    state |= {"1.weight": torch.randn(16, 8, 3, 3), "1.bias": torch.randn(16)}
+    torch.save(state, tmp_path / "tiny.pth")
+    (entry_points,) = (block for block in blocks("toml") if "autoad_nni.features" in block)
+    entry_points = entry_points.replace('"', "").replace("project.entry-points.", "")
+    site = install(tmp_path, "mine", "1.0", entry_points, autoad_nni_mine=blocks("python")[2])
+    monkeypatch.chdir(tmp_path)
+    with seen(site):
+        words = re.search(r"`autoad-nni (plugins check tiny [^`]*)`", PAGE)
+        assert words is not None
+        ended, without = command(*words[1].split()), command("plugins", "check", "tiny")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[-1] == f"  {len(FEATURE_CHECKS) + 1} checks, all passed."
+    assert (without.code, without.out) == (2, "") and "Expected --weights FILE or --download." in without.err
+
+
 def test_the_renamed_template_passes_its_tests_and_the_one_on_the_page(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "repository/examples", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["bash", "-ec", blocks("")[0]], check=True, cwd=tmp_path / "repository")
@@ -52,7 +72,7 @@ def test_the_renamed_template_passes_its_tests_and_the_one_on_the_page(tmp_path:
 
 
 def test_a_search_runs_in_the_space_of_the_page(tmp_path: Path) -> None:
-    space, architecture = blocks("python")[2:]
+    space, architecture = blocks("python")[3:]
     entry_points = "".join(block for block in blocks("toml") if "strided" in block)
     entry_points = (
         entry_points.replace('"', "").replace("project.entry-points.", "").replace("autoad_nni_mine.", "mine_")

@@ -41,6 +41,7 @@ VALUES: dict[str, Any] = {
     "weight_sharing": True,
     "seed": 4,
     "space": "other",
+    "weights": "/data/my weights.pth",
 }
 
 
@@ -58,7 +59,7 @@ def test_every_option_arrives_where_it_is_used() -> None:
     assert request.settings == TrialSettings(
         training=TrainingSettings.paper(7, 300), scoring=ScoringSettings(patch=16, two_sided=True, smoothing=1.5),
         reward="aupr_in", max_macs=10**6, max_seconds=2.5, max_memory=500, device="cpu", threads=2, seed=4,
-        space="other",
+        space="other", weights=Path("/data/my weights.pth"),
     )  # fmt: skip
     assert request.weight_sharing and request.space == "other" and request.data_sets == ("folder", "photos", "uniform")
 
@@ -107,7 +108,8 @@ def test_numbers_may_be_whole_where_fractions_are_meant() -> None:
     assert TrialRequest.from_options(data="digits", max_seconds=3).settings.max_seconds == 3
 
 
-def test_a_relative_root_starts_from_the_folder_of_the_command(tmp_path: Path) -> None:
+def test_relative_paths_start_from_the_folder_of_the_command(tmp_path: Path) -> None:
+    assert parse_request(["--data", "digits", "--weights", "w.pth"], tmp_path).settings.weights == tmp_path / "w.pth"
     assert parse_request(["--data", "folder", "--root", "images"], tmp_path).task.root == tmp_path / "images"
     assert parse_request(["--data", "folder", "--root", "/abs"], tmp_path).task.root == Path("/abs")
     home = parse_request(["--data", "folder", "--root", "~/images"], tmp_path).task.root
