@@ -6,7 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -72,7 +72,9 @@ def extract(
     maps = {stage: kept for stage, kept in found.items() if kept is not None}
     missing = [stage for stage in stages if stage not in maps]
     if missing:
-        for stage, computed in zip(missing, _compute(extractor, images.split(batch), missing, device), strict=True):
+        for stage, computed in zip(
+            missing, _compute(extractor, torch.split(images, batch), missing, device), strict=True
+        ):
             maps[stage] = _kept(cache, keys.get(stage), computed, images)
         cache.trim()
     height, width = images.shape[2:]
@@ -130,7 +132,8 @@ def _checksum(maps: Tensor) -> str:
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.contiguous().numpy().reshape(-1).view(np.uint8))
+    numbers: Any = tensor.contiguous().numpy().reshape(-1).view(np.uint8)
+    return memoryview(numbers)
 
 
 def _keys(
@@ -147,7 +150,7 @@ _digests: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 def _digest(images: Tensor) -> str:
     """A hash of shape and numbers."""
-    version, digest = _digests.get(images, (-1, ""))
+    version, digest = _digests.get(images, (-1, ""))  # type: ignore[no-untyped-call]
     if version != images._version:
         total = hashlib.sha256(f"{images.dtype} {tuple(images.shape)} ".encode())
         total.update(_bytes_of(images))

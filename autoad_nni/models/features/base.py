@@ -81,7 +81,7 @@ class FeatureExtractor(nn.Module, ABC):
         with torch.no_grad():
             if at_a_time is None or len(images) <= at_a_time:
                 return self._maps(images, stages)
-            parts = [self._maps(part, stages) for part in images.split(at_a_time)]
+            parts = [self._maps(part, stages) for part in torch.split(images, at_a_time)]
         return tuple(torch.cat(maps) for maps in zip(*parts, strict=True))
 
     def check_stages(self, stages: Sequence[int]) -> None:
@@ -124,6 +124,6 @@ def standardized(images: Tensor, mean: Colour = IMAGENET_MEAN, std: Colour = IMA
 
 def _at_a_time(images: Tensor) -> int | None:
     """How many images to compute at a time; None for all, also in an export, where their number is left open."""
-    if images.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():
+    if images.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():  # type: ignore[attr-defined, no-untyped-call]
         return None
     return max(_PIXELS_AT_A_TIME // (images.shape[2] * images.shape[3]), 1)
