@@ -128,16 +128,9 @@ def _converted(option: Option, value: Any) -> Any:
             raise AutoADError(f"[[abnormal]] is {value!r}. Expected names of data sets. Correct it.")
         names = value.split(",") if isinstance(value, str) else [str(name) for name in value]
         return tuple(name.strip() for name in names if name.strip())
-<<<<<<< HEAD
-    if option.name == "root" and isinstance(value, str | Path):
+    if Path in option.kinds and isinstance(value, str | Path):
         return Path(value).expanduser()
     fits = type(value) in option.kinds or (float in option.kinds and type(value) is int)
-=======
-    kinds = typing.get_args(option.kind) or (option.kind,)
-    if Path in kinds and isinstance(value, str | Path):
-        return Path(value).expanduser()
-    fits = type(value) in kinds or (float in kinds and type(value) is int)
->>>>>>> wt-feat
     if not fits:
         expected = " or ".join(kind.__name__ for kind in option.kinds if kind is not type(None))
         raise AutoADError(f"[[{option.name}]] is {value!r}. Expected {expected}. Correct it.")
