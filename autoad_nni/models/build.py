@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,24 +10,11 @@ from torch import nn
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector
-from autoad_nni.models.features import load_extractor
+from autoad_nni.models.features import Extraction, load_extractor
 from autoad_nni.models.local_codes import LocalCodes
 from autoad_nni.registry import ARCHITECTURES, HYPOTHESES, LOSSES, Registry
 
-__all__ = ["Extraction", "build_architecture", "build_detector", "place"]
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """Where the weights of a feature extractor come from.
-
-    Attributes:
-        download: Whether they may be downloaded.
-        weights: A file that has them.
-    """
-
-    download: bool = False
-    weights: Path | None = None
+__all__ = ["build_architecture", "build_detector", "place"]
 
 
 def build_detector(

@@ -86,7 +86,7 @@ def run_trial(
     plugins = plugins_of_trial(sample, settings.space, task.data_sets)
 
     def build() -> Detector:
-        return build_detector(sample, channels=task.channels, space=settings.space)
+        return build_detector(sample, channels=task.channels, space=settings.space, extraction=settings.extraction)
 
     result = train_and_validate(build, task, settings, on_epoch=on_epoch, shared=shared)
     record = replace(result.record, number=number, sample=dict(sample), plugins=plugins)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.models.features import Extraction
 from autoad_nni.models.scoring import ScoringSettings
 from autoad_nni.models.training import TrainingSettings
 from autoad_nni.options import option
@@ -36,6 +37,7 @@ class TrialSettings:
             each slow one another down many times over: give cores / trials.
         seed: Seed of weights and shuffling.
         space: Name of the search space that samples are from.
+        download: Whether the weights of the feature extractor may be downloaded.
         weights: File with the weights of the feature extractor; None for installed or downloaded ones.
 
     Raises:
@@ -54,7 +56,13 @@ class TrialSettings:
     threads: int | None = option(None, help="CPU threads; default: all cores.")
     seed: int = option(0, help="Seed of the split, the weights and the shuffling.")
     space: str = option("autoencoder", help="Registered search space that the sample is from.")
+    download: bool = False
     weights: Path | None = option(None, help="Weights of the feature extractor, instead of downloading them.")
+
+    @property
+    def extraction(self) -> Extraction:
+        """Where the weights of the feature extractor come from."""
+        return Extraction(download=self.download, weights=self.weights)
 
     def __post_init__(self) -> None:
         for name, known in (("reward", REWARDS), ("device", DEVICES)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,7 +11,20 @@ from autoad_nni.models.features.base import FeatureExtractor
 from autoad_nni.models.features.maps import FeatureMaps
 from autoad_nni.registry import FEATURES
 
-__all__ = ["FeatureExtractor", "FeatureMaps", "load_extractor"]
+__all__ = ["Extraction", "FeatureExtractor", "FeatureMaps", "load_extractor"]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Where the weights of a feature extractor come from.
+
+    Attributes:
+        download: Whether they may be downloaded.
+        weights: A file that has them.
+    """
+
+    download: bool = False
+    weights: Path | None = None
 
 
 def load_extractor(name: str, *, download: bool = False, weights: Path | None = None) -> FeatureExtractor:
