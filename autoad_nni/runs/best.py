@@ -8,6 +8,8 @@ from pathlib import Path
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector
+from autoad_nni.models.scoring import predict_scores
+from autoad_nni.runs.mistakes import threshold_of_good
 from autoad_nni.runs.pictures import write_pictures
 from autoad_nni.storing import replace_file, storing
 from autoad_nni.trial.request import TrialRequest
@@ -48,6 +50,8 @@ def load_weights(detector: Detector, path: Path) -> None:
 def save_pictures(folder: Path, detector: Detector, task: Task, request: TrialRequest, number: int) -> None:
     """Write ``pictures/`` and ``pictures.png`` of the test images, for a set with defects of its own.
 
+    The threshold between good and defective is that of the good validation images, never of the test images.
+
     Args:
         folder: Of the search.
         detector: The best model.
@@ -60,4 +64,12 @@ def save_pictures(folder: Path, detector: Detector, task: Task, request: TrialRe
     settings = request.settings
     scorer = make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)
     with contextlib.suppress(RejectedTrial):  # the evaluation on test says why
-        write_pictures(folder / "pictures", scorer, task.test, title=f"{task.name}, trial {number}.")
+        threshold, origin = threshold_of_good(predict_scores(scorer, task.validation.normal).numpy())
+        write_pictures(
+            folder / "pictures",
+            scorer,
+            task.test,
+            title=f"{folder.name}: {task.name}, trial {number}",
+            threshold=threshold,
+            origin=origin,
+        )
