@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 __all__ = [
+    "BACKGROUND",
     "CONTOUR",
     "GAP",
     "TEXT_SIZE",
@@ -40,6 +41,8 @@ Pixels = npt.NDArray[np.uint8]
 TEXT_SIZE: Final = 16
 GAP: Final = 4
 CONTOUR: Final = (64, 255, 64)
+# Not white: many photographs are, and where they end would not be seen.
+BACKGROUND: Final = "#eeeeee"
 
 _LEAST_TILE, _MOST_TILE = 128, 512
 # With three of them, the line about a score fits above.
@@ -88,7 +91,13 @@ def shortened(text: str, width: int, size: int = TEXT_SIZE) -> str:
 
 
 def line(
-    text: str, width: int, *, size: int = TEXT_SIZE, colour: str = "black", background: str = "white", indent: int = 0
+    text: str,
+    width: int,
+    *,
+    size: int = TEXT_SIZE,
+    colour: str = "black",
+    background: str = BACKGROUND,
+    indent: int = 0,
 ) -> Any:
     """Return a picture of one line of text, shortened if it is too long."""
     drawn = Image.new("RGB", (width, size + 4), background)
@@ -110,9 +119,9 @@ def paragraph(text: str, width: int, *, size: int = TEXT_SIZE) -> Any:
 
 
 def stacked(pictures: Sequence[Any], *, gap: int = 0) -> Any:
-    """Return pictures below one another, on white."""
+    """Return pictures below one another."""
     height = sum(picture.height for picture in pictures) + gap * (len(pictures) - 1)
-    drawn = Image.new("RGB", (max(picture.width for picture in pictures), height), "white")
+    drawn = Image.new("RGB", (max(picture.width for picture in pictures), height), BACKGROUND)
     top = 0
     for picture in pictures:
         drawn.paste(picture, (0, top))
@@ -121,9 +130,9 @@ def stacked(pictures: Sequence[Any], *, gap: int = 0) -> Any:
 
 
 def beside(pictures: Sequence[Any], *, gap: int = GAP) -> Any:
-    """Return pictures beside one another, on white."""
+    """Return pictures beside one another."""
     width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
-    drawn = Image.new("RGB", (width, max(picture.height for picture in pictures)), "white")
+    drawn = Image.new("RGB", (width, max(picture.height for picture in pictures)), BACKGROUND)
     left = 0
     for picture in pictures:
         drawn.paste(picture, (left, 0))
@@ -132,13 +141,13 @@ def beside(pictures: Sequence[Any], *, gap: int = GAP) -> Any:
 
 
 def framed(picture: Any, width: int = 12) -> Any:
-    """Return a picture with a white margin."""
-    return ImageOps.expand(picture, width, "white")
+    """Return a picture with a margin."""
+    return ImageOps.expand(picture, width, BACKGROUND)
 
 
 def tile_row(tiles: Mapping[str, Pixels]) -> Any:
     """Return tiles of equal size beside one another, by title, as far apart as the titles need."""
-    pictures = [Image.new("RGB", (_slot_width(tiles), tile.shape[0]), "white") for tile in tiles.values()]
+    pictures = [Image.new("RGB", (_slot_width(tiles), tile.shape[0]), BACKGROUND) for tile in tiles.values()]
     for picture, tile in zip(pictures, tiles.values(), strict=True):
         picture.paste(Image.fromarray(tile), (0, 0))
     return beside(pictures)
@@ -150,8 +159,8 @@ def title_row(tiles: Mapping[str, Pixels]) -> Any:
 
 
 def _slot_width(tiles: Mapping[str, Pixels]) -> int:
-    titles = max(math.ceil(typeface(TEXT_SIZE).getlength(title)) for title in tiles)
-    return max(titles, _LEAST_SLOT, *(tile.shape[1] for tile in tiles.values()))
+    widest_title: float = max(typeface(TEXT_SIZE).getlength(title) for title in tiles)
+    return max(math.ceil(widest_title), _LEAST_SLOT, *(tile.shape[1] for tile in tiles.values()))
 
 
 def pixels_of(image: torch.Tensor) -> Pixels:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from autoad_nni.runs.drawing import TEXT_SIZE, Pixels, typeface
+from autoad_nni.runs.drawing import BACKGROUND, TEXT_SIZE, Pixels, typeface
 
 __all__ = ["MapScale", "colour_bar", "heat", "number"]
 
@@ -101,7 +101,7 @@ def colour_bar(scale: MapScale, width: int, *, threshold: float | None = None) -
         threshold: Marked above the bar, if it lies on the scale.
     """
     top = 0 if threshold is None else TEXT_SIZE + 2 * _TICK
-    drawn = Image.new("RGB", (width, top + _BAR_HEIGHT + _TICK + TEXT_SIZE + 2), "white")
+    drawn = Image.new("RGB", (width, top + _BAR_HEIGHT + _TICK + TEXT_SIZE + 2), BACKGROUND)
     bar = heat(np.linspace(0, 1, width)[None].repeat(_BAR_HEIGHT, 0), low=0.0, high=1.0)
     drawn.paste(Image.fromarray(bar), (0, top))
     draw = ImageDraw.Draw(drawn)

@@ -67,8 +67,8 @@ def test_pictures_below_and_beside_one_another() -> None:
     red, blue = Image.new("RGB", (3, 2), "red"), Image.new("RGB", (2, 4), "blue")
     below, side = np.asarray(stacked([red, blue], gap=1)), np.asarray(beside([red, blue], gap=1))
     assert below.shape == (7, 3, 3) and side.shape == (4, 6, 3)
-    assert (below[:2, :, 0] == 255).all() and (below[2] == 255).all() and (below[3:, :2] == (0, 0, 255)).all()
-    assert (side[:2, :3] == (255, 0, 0)).all() and (side[:, 3] == 255).all() and (side[:, 4:] == (0, 0, 255)).all()
+    assert (below[:2, :, 0] == 255).all() and (below[2] == 0xEE).all() and (below[3:, :2] == (0, 0, 255)).all()
+    assert (side[:2, :3] == (255, 0, 0)).all() and (side[:, 3] == 0xEE).all() and (side[:, 4:] == (0, 0, 255)).all()
 
 
 def test_tiles_stand_below_their_titles() -> None:
@@ -76,7 +76,7 @@ def test_tiles_stand_below_their_titles() -> None:
     tiles = {"a": narrow, "a title that is wider than any tile": narrow + 100}
     titles, row = title_row(tiles), np.asarray(tile_row(tiles))
     assert titles.width == row.shape[1]
-    starts = [x for x in range(1, row.shape[1]) if row[0, x, 0] < 255 and row[0, x - 1, 0] == 255]
+    starts = [x for x in range(1, row.shape[1]) if row[0, x, 0] < 0xEE and row[0, x - 1, 0] == 0xEE]
     assert (row[:, :20] == 0).all() and starts == [(titles.width + 4) // 2]
     assert ink(titles.crop((starts[0], 0, starts[0] + 10, 20))) > 0, "begins above its tile"
 

@@ -57,4 +57,4 @@ def test_the_threshold_is_marked_at_its_colour() -> None:
     [places] = np.nonzero((marked[taller : taller + 14] != plain[:14]).any((0, 2)))
     assert abs(places - round(400 * float(scale.brightness(np.array(2.0))))).max() <= 1
     beyond = np.asarray(colour_bar(scale, 401, threshold=11.0))
-    assert (beyond[taller:] == plain).all() and (beyond[:taller] == 255).all()
+    assert (beyond[taller:] == plain).all() and (beyond[:taller] == 0xEE).all()

@@ -9,14 +9,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from autoad_nni.data import LabelledImages
+from autoad_nni.data import LabelledImages, Task
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import Scorer, ScoringSettings
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict_scores
+from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.drawing import typeface
 from autoad_nni.runs.pictures import picture_files, write_pictures
 from autoad_nni.runs.sheet import DrawnImages, contact_sheet, explanations, tiles_of
+from autoad_nni.trial.request import TrialRequest
+from autoad_nni.trial.run import make_scorer
 
 GREEN = (64, 255, 64)
 RED, BLUE = [0xB0, 0x00, 0x20], [0x37, 0x47, 0x4F]
@@ -128,7 +131,7 @@ def test_the_sheet_shows_groups_in_order() -> None:
     sheet = np.asarray(contact_sheet(view))
     assert shown_on(sheet, 9) == [5, 3, 1, 8, 7, 6, 4, 2, 0]
     bands = sheet[:, sheet.shape[1] // 2]
-    starts = [y for y in range(1, len(bands)) if (bands[y] != 255).any() and (bands[y - 1] == 255).all()]
+    starts = [y for y in range(1, len(bands)) if (bands[y] != 0xEE).any() and (bands[y - 1] == 0xEE).all()]
     assert [bands[y].tolist() for y in starts if bands[y].tolist() in (RED, BLUE)] == [RED, RED, BLUE, BLUE]
 
 
@@ -176,7 +179,7 @@ def test_sheets_fit_a_screen_and_leave_room_for_text(shape: tuple[int, int, int]
     )
     assert (
         view.cell(0).width
-        >= 3 * 128 + 2 * 4
+        >= 3 * 140 + 2 * 4
         >= typeface(16).getlength("missed defect: score 0.1234, below the threshold 0.1234")
     )
     assert 950 < contact_sheet(view, title="a title").width <= 1920
@@ -206,7 +209,7 @@ def test_images_of_one_class_only(tmp_path: Path, label: int) -> None:
 
 
 def test_the_sheet_has_at_most_48_of_many(tmp_path: Path) -> None:
-    view = drawn([0] * 30 + [1] * 30, np.linspace(0, 1, 60).tolist(), threshold=None)
+    view = drawn([0] * 30 + [1] * 30, np.linspace(1, 2, 60).tolist(), threshold=None)
     shown = shown_on(np.asarray(contact_sheet(view)), 60)
     assert len(set(shown)) == len(shown) == 48 and sum(number < 30 for number in shown) == 24
 
@@ -216,3 +219,25 @@ def test_a_folder_has_a_picture_of_each_of_many(tmp_path: Path) -> None:
     scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()))
     write_pictures(tmp_path / "p", scorer, held, title="a title", threshold=0.1, origin="a guess")
     assert len(list((tmp_path / "p").iterdir())) == 60
+
+
+def test_the_threshold_is_that_of_the_good_validation_images(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    good, defects = torch.rand(7, 1, 8, 8), torch.ones(3, 1, 8, 8)
+    labels = torch.tensor([0] * 7 + [1] * 3, dtype=torch.uint8)
+    validation = LabelledImages(torch.cat([good, defects]), labels)
+    test = LabelledImages(torch.cat([good * 2, defects]), labels)
+    task = Task(name="a name", train=good, validation=validation, test=test)
+    detector = Detector(Grey(), ReconstructionHypothesis(), L1Distance())
+    request = TrialRequest.from_options(data="folder", root=tmp_path)
+    save_pictures(tmp_path / "run", detector, task, request, 5)
+    scorer = make_scorer(detector, good[0], request.settings.scoring)
+    expected = write_pictures(
+        tmp_path / "expected",
+        scorer,
+        test,
+        title="run: a name, trial 5",
+        threshold=float(predict_scores(scorer, good).max()),
+        origin="highest score of 7 good validation images",
+    )
+    assert (tmp_path / "run" / "pictures.png").read_bytes() == expected.read_bytes()
