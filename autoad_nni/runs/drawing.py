@@ -159,8 +159,9 @@ def title_row(tiles: Mapping[str, Pixels]) -> Any:
 
 
 def _slot_width(tiles: Mapping[str, Pixels]) -> int:
-    widest_title: float = max(typeface(TEXT_SIZE).getlength(title) for title in tiles)
-    return max(math.ceil(widest_title), _LEAST_SLOT, *(tile.shape[1] for tile in tiles.values()))
+    titles = (math.ceil(typeface(TEXT_SIZE).getlength(title)) for title in tiles)
+    width: int = max(_LEAST_SLOT, *titles, *(tile.shape[1] for tile in tiles.values()))
+    return width
 
 
 def pixels_of(image: torch.Tensor) -> Pixels:
