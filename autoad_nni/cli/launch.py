@@ -101,21 +101,25 @@ def _report(experiment_id: str) -> None:
 
     folder = experiment_folder(experiment_id)
     os.environ.update(trial_environment(stored_trial_command(folder)[0]))
-    typer.echo("training the best model once more, then reading the test set")
+    typer.echo("training the best models once more, then reading the test set")
     summary, best, again = finish_experiment(folder)
     typer.echo("\n".join(summary.lines()))
-    if best is None or again is None:
+    if best is None:
         message = summary.no_good_trial("Raise maxTrialNumber and launch it anew")
         raise AutoADError(f"experiment {experiment_id}: {message} See the logs in {folder}.")
     print_best(best, folder)
+    rewards = {record.number: record.reward for record in again}
     if best.request.weight_sharing:
         typer.echo(
-            f"the test figures are of this model trained from fresh weights: {summary.reward} {again.reward:.4f}"
+            f"the test figures are of models trained from fresh weights: trial {best.trial.number} has "
+            f"{summary.reward} {rewards[best.trial.number]:.4f}"
         )
-    elif again.reward != best.reward:
+    elif differing := [member for member in best.members if rewards[member.number] != member.reward]:
+        member = differing[0]
         typer.echo(
-            f"warning: trained again, this model has {summary.reward} {again.reward:.4f} on validation, in the search "
-            f"it had {best.reward:.4f}: images, versions or machine are not those of the search.",
+            f"warning: trained again, trial {member.number} has {summary.reward} {rewards[member.number]:.4f} on "
+            f"validation, in the search it had {member.reward:.4f}: images, versions or machine are not those of the "
+            "search.",
             err=True,
         )
     typer.echo(f"open the web UI again: autoad-nni launch --view {experiment_id}")

@@ -90,16 +90,25 @@ def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -
 
 
 def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for this model") -> None:
-    """Print the best model: reward, test metrics and when they were read, sample, and its files in the folder."""
+    """Print the winner: reward, test metrics and when they were read, members, sample, and its files in the folder."""
     reward = best.request.settings.reward
-    typer.echo(f"best: trial {best.trial.number}, {reward} {best.reward:.4f} on validation")
+    members = ", ".join(str(member.number) for member in best.members)
+    winner = f"mean of trials {members}" if len(best.members) > 1 else f"trial {best.trial.number}"
+    typer.echo(f"best: {winner}, {reward} {best.reward:.4f} on validation")
     if best.test is not None:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in best.test.items())
         typer.echo(f"on test ({when}): {figures}")
     else:
         typer.echo(f"on test ({when}): no figures, {best.test_detail}")
+    if best.known is not None:
+        test = "" if best.known.test is None else f", {best.known.test[reward]:.4f} on test"
+        known = best.known.trial
+        typer.echo(f"best known method: {known.known}, {reward} {known.reward:.4f} on validation{test}")
+    typer.echo(f"trial {best.trial.number}:")
     for label, value in best.sample.items():
         typer.echo(f"  {label}: {value}")
+    if best.trial.reading:
+        typer.echo(f"  read as: {best.trial.reading}")
     typer.echo(f"written to {folder}/best.json")
     if (folder / "pictures.png").exists():
         typer.echo(f"how it works on test images: {folder}/pictures.png")

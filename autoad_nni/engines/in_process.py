@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.surroundings import torch_threads
-from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.one_trial import run_sample
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
+from autoad_nni.runs.winner import finish, load_members
 from autoad_nni.searches.experiment_file import Experiment
 from autoad_nni.searches.plugins import plugins_of_search
 from autoad_nni.searches.preflight import preflight
@@ -32,7 +33,6 @@ from autoad_nni.storing import StorageError
 from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
-from autoad_nni.trial.run import evaluate_on_test
 from autoad_nni.verdicts import Verdict
 
 __all__ = ["InProcessSearch"]
@@ -145,7 +145,7 @@ class InProcessSearch:
                     report=nni.report_intermediate_result,
                     shared=SharedWeights(self.folder.shared_weights, str(number)),
                 )
-            if result.detector is not None and self.folder.improves(result.record.reward):
+            if result.detector is not None and self.folder.keeps(replace(result.record, known=model.known)):
                 # Before the journal knows of the trial: a kill here repeats it.
                 self.folder.save_weights(number, result.detector)
         except StorageError as error:
@@ -170,21 +170,31 @@ class InProcessSearch:
         self._listener(ended, best, replayed)
 
     def _finish(self) -> BestRecord | None:
-        best = self.folder.best
-        if best is None:
+        members = self.folder.members
+        if not members:
             return None
-        detector = self._best_detector(best)
-        if self.folder.tested() is not None:  # an earlier session read the test set for this very model
+        self.folder.write_best()
+        detectors = load_members(
+            members, self.folder.weights, channels=self._task.channels, settings=self.request.settings
+        )
+        if self.folder.tested() is not None:  # an earlier session read the test set for this very winner
             return self.folder.write_best()
         self.read_test = True
-        figures, reason = evaluate_on_test(detector, self._task, self.request.settings)
-        save_pictures(self.folder.path, detector, self._task, self.request, best.number)
-        return self.folder.write_best(figures, reason)
+        winner = list(zip(members, detectors, strict=True))
+        result = finish(self.folder.path, winner, self._known(), self._task, self.request)
+        return self.folder.write_best(result)
 
-    def _best_detector(self, best: TrialRecord) -> Detector:
-        detector = build_detector(best.sample, channels=self._task.channels, space=self.request.space)
-        self.folder.load_weights(detector)
-        return detector
+    def _known(self) -> tuple[TrialRecord, Detector] | None:
+        """The best known method, with its model."""
+        known = self.folder.known
+        if known is None:
+            return None
+        settings = self.request.settings
+        detector = build_detector(
+            known.sample, channels=self._task.channels, space=settings.space, extraction=settings.extraction
+        )
+        self.folder.load_known(detector, known)
+        return known, detector
 
 
 def _strategy_arguments(experiment: Experiment, seed: int | None) -> dict[str, Any]:

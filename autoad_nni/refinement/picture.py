@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 from autoad_nni.refinement.combine import Refinement
-from autoad_nni.runs.pictures import heat
+from autoad_nni.runs.drawing import enlarged, pixels_of, stacked, tile_row, title_row
+from autoad_nni.runs.map_colours import heat
 
 __all__ = ["picture"]
-
-_LEAST_TILE = 128
-_GAP, _TEXT_HEIGHT = 4, 14
 
 
 def picture(image: Tensor, refinement: Refinement) -> Any:
@@ -34,8 +30,7 @@ def picture(image: Tensor, refinement: Refinement) -> Any:
         A Pillow image.
     """
     score_map, kept, saliency, refined = (values[0, 0].cpu().numpy() for values in refinement)
-    pixels = (image[0].clamp(0, 1) * 255).round().expand(3, -1, -1).permute(1, 2, 0).cpu().numpy().astype(np.uint8)
-    tiles = {"image": pixels}
+    tiles = {"image": pixels_of(image[0])}
     for title, values, highest in (
         (f"score map, up to {score_map.max():.3g}", score_map, score_map.max()),
         ("1 - Grad-CAM", kept, 1.0),
@@ -44,12 +39,5 @@ def picture(image: Tensor, refinement: Refinement) -> Any:
     ):
         # A map of zeros only has no scale.
         tiles[title] = heat(values, low=0.0, high=float(highest) or 1.0)
-    scale = -(-_LEAST_TILE // min(pixels.shape[:2]))  # a whole number: pixels stay squares
-    height, width = (side * scale for side in pixels.shape[:2])
-    drawn = Image.new("RGB", (len(tiles) * (width + _GAP) - _GAP, height + _TEXT_HEIGHT), "white")
-    write = ImageDraw.Draw(drawn)
-    for number, (title, tile) in enumerate(tiles.items()):
-        left = number * (width + _GAP)
-        write.text((left + 2, 1), title, fill="black")
-        drawn.paste(Image.fromarray(np.kron(tile, np.ones((scale, scale, 1), np.uint8))), (left, _TEXT_HEIGHT))
-    return drawn
+    tiles = {title: enlarged(tile) for title, tile in tiles.items()}
+    return stacked([title_row(tiles), tile_row(tiles)])

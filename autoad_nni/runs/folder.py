@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector
-from autoad_nni.runs.best import load_weights, save_weights
 from autoad_nni.runs.lock import lock_run
 from autoad_nni.runs.records import BEST, HISTORY, WEIGHTS, BestRecord, read_history
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
+from autoad_nni.runs.winner import Result, best_known, join_weights, load_weights, members_of, save_weights
 from autoad_nni.storing import append_line, read_lines, remove_unfinished, storing
 from autoad_nni.trial.record import TrialRecord
 
@@ -71,7 +69,8 @@ class RunFolder:
         if (self.path / BEST).exists():
             with contextlib.suppress(AutoADError):  # damaged: it is written anew
                 self._tested = BestRecord.read(self.path)
-        self.best: TrialRecord | None = None
+        self._kept: list[TrialRecord] = []
+        self._joined: list[int] = []
         self.summary = TrialSummary(start.request.settings.reward)
 
     def _check_new(self, resume: bool) -> None:
@@ -95,52 +94,95 @@ class RunFolder:
         if record.number not in self._written:
             append_line(self.path / HISTORY, record.to_json())
             self._written.add(record.number)
-        if record.ok and self.improves(record.reward):
-            self.best = record
-            if self._candidate(record.number).exists():
-                with storing(self.weights):
-                    os.replace(self._candidate(record.number), self.weights)
+        if self.keeps(record):
+            self._kept = self._with(record)
 
-    def improves(self, reward: float) -> bool:
-        """Return whether ``reward`` is higher than that of every trial so far."""
-        return self.best is None or reward > self.best.reward
+    def keeps(self, record: TrialRecord) -> bool:
+        """Return whether the model of a trial is one of the winner's, or the best known method, as things stand."""
+        return record.ok and record in self._with(record)
 
     def save_weights(self, trial: int, detector: Detector) -> None:
-        """Keep the weights of a trial that `improves`; they become the best ones when it is added."""
+        """Keep the weights of a trial; of one that `keeps` refuses, they are removed when the next record is written."""
         save_weights(detector, self._candidate(trial))
 
-    def load_weights(self, detector: Detector) -> None:
-        """Load the weights of the best trial."""
-        load_weights(detector, self.weights)
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best trial so far."""
+        return max(self._kept, key=lambda record: (record.reward, -record.number), default=None)
+
+    @property
+    def members(self) -> list[TrialRecord]:
+        """The trials whose models make the winner, as things stand, the best first."""
+        return members_of(self._kept, self._start.request.members)
+
+    @property
+    def known(self) -> TrialRecord | None:
+        """The best known method that was tried."""
+        return best_known(self._kept)
+
+    def load_known(self, detector: Detector, known: TrialRecord) -> None:
+        """Load the weights of the best known method."""
+        load_weights(detector, self._candidate(known.number))
 
     @property
     def weights(self) -> Path:
-        """Where the weights of the best trial are."""
+        """Where the weights of the winner are."""
         return self.path / WEIGHTS
+
+    def _with(self, record: TrialRecord) -> list[TrialRecord]:
+        """The trials to keep when one more has ended: the best few, and the best known method."""
+        among = [*self._kept, record]
+        ranked = sorted((each for each in among if each.ok), key=lambda each: (-each.reward, each.number))
+        kept = ranked[: self._start.request.members]
+        known = best_known(ranked)
+        return kept if known is None or known in kept else [*kept, known]
 
     def _candidate(self, trial: int) -> Path:
         return self.journal.with_name(f"trial-{trial:04d}.safetensors")
 
+    def _join_weights(self) -> None:
+        """Write the members' weights into one file, and remove those of trials that are not kept any more."""
+        members = [member.number for member in self.members]
+        if members == self._joined and self.weights.exists():
+            return
+        join_weights({number: self._candidate(number) for number in members}, self.weights)
+        self._joined = members
+        kept = {self._candidate(record.number) for record in self._kept}
+        for path in self.journal.parent.glob("trial-*.safetensors"):
+            if path not in kept:
+                with storing(path):
+                    path.unlink(missing_ok=True)
+
     def tested(self) -> BestRecord | None:
-        """Return the best record with its test figures, if an earlier session read them for the same trial."""
+        """Return the best record with its test figures, if an earlier session read them for the same members."""
         before = self._tested
-        if before is None or before.trial != self.best:
+        if before is None or list(before.members) != self.members:
             return None
         return before if before.test is not None or before.test_detail else None
 
-    def write_best(self, test: Mapping[str, float] | None = None, test_detail: str = "") -> BestRecord | None:
-        """Write ``best.json``, without test figures until the search has ended; None if no trial is ok yet."""
-        if self.best is None:
+    def write_best(self, result: Result | None = None) -> BestRecord | None:
+        """Write ``best.safetensors`` and ``best.json``; None if no trial is ok yet.
+
+        Args:
+            result: What the search ended with; None before, or if it is there already.
+        """
+        best = self.best
+        if best is None:
             return None
+        self._join_weights()
         before = self.tested()
-        if before is not None and test is None and not test_detail:
-            test, test_detail = before.test, before.test_detail
+        if result is None and before is not None:
+            result = Result(before.validation, before.test, before.test_detail, before.known)
+        result = result or Result(None, None, "", None)
         record = BestRecord(
-            trial=self.best,
+            trial=best,
+            members=tuple(self.members),
             request=self._start.request,
             image_shape=self._start.image_shape,
-            test=test,
-            test_detail=test_detail,
+            validation=result.validation,
+            test=result.test,
+            test_detail=result.test_detail,
+            known=result.known,
             search={**self._start.metadata, "summary": self.summary.to_json()},
         )
         record.write(self.path)

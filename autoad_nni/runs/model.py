@@ -11,11 +11,10 @@ from torch import Tensor
 
 from autoad_nni.data import ImageShape, to_image_shape
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.build import build_detector
+from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.scoring import Prediction, Scorer, predict
-from autoad_nni.models.surroundings import keeping_random_states
-from autoad_nni.runs.best import load_weights
 from autoad_nni.runs.records import WEIGHTS, BestRecord
+from autoad_nni.runs.winner import load_members
 from autoad_nni.trial.plugins import check_plugins
 from autoad_nni.trial.run import make_scorer
 
@@ -26,12 +25,12 @@ class Model:
     """A trained model: scores images and says where in them the score comes from.
 
     Args:
-        scorer: The detector, and how it is used on images.
+        scorer: The winner: one model, or several whose mean counts.
         image_shape: Channels, height and width of the images that it was trained on.
         record: The search's record of it.
     """
 
-    def __init__(self, scorer: Scorer, image_shape: ImageShape, record: BestRecord) -> None:
+    def __init__(self, scorer: Scorer | Ensemble, image_shape: ImageShape, record: BestRecord) -> None:
         self.scorer = scorer
         self.image_shape = image_shape
         self.record = record
@@ -70,12 +69,11 @@ def load(run: Path | str) -> Model:
     """
     folder = Path(run).expanduser()
     record = BestRecord.read(folder)
-    check_plugins({key: value for key, value in record.trial.plugins.items() if not key.startswith("data set ")})
+    plugins = {key: value for member in record.members for key, value in member.plugins.items()}
+    check_plugins({key: value for key, value in plugins.items() if not key.startswith("data set ")})
     shape, settings = ImageShape(*record.image_shape), record.request.settings
-    with keeping_random_states():  # fresh weights are drawn before the saved ones take their place
-        detector = build_detector(record.sample, channels=shape.channels, space=settings.space)
-    load_weights(detector, folder / WEIGHTS)
-    scorer = make_scorer(detector.eval(), torch.zeros(shape), settings.scoring, max_memory=settings.max_memory)
+    detectors = load_members(record.members, folder / WEIGHTS, channels=shape.channels, settings=settings)
+    scorer = make_scorer(detectors, torch.zeros(shape), settings.scoring, max_memory=settings.max_memory)
     return Model(scorer, shape, record)
 
 

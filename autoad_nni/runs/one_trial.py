@@ -16,7 +16,7 @@ from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
 from autoad_nni.trial.plugins import PluginVersions, check_plugins
 from autoad_nni.trial.request import TrialRequest
-from autoad_nni.trial.run import TrialResult, evaluate_on_test, run_trial
+from autoad_nni.trial.run import TrialResult, evaluate_on_test, make_scorer, run_trial
 
 __all__ = ["Recorded", "read_sample", "recorded_trial", "run_alone", "run_sample"]
 
@@ -103,7 +103,9 @@ def run_alone(
     content = result.record.to_json()
     del content["number"]
     if test and result.detector is not None:
-        figures, reason = evaluate_on_test(result.detector, task, request.settings)
+        settings = request.settings
+        scorer = make_scorer([result.detector], task.train[0], settings.scoring, max_memory=settings.max_memory)
+        figures, reason = evaluate_on_test(scorer, task, settings)
         content |= {"test": figures, **({"test_detail": reason} if reason else {})}
     return result, content
 

@@ -13,13 +13,13 @@ from autoad_nni.storing import read_lines, reason_of, write_json
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 
-__all__ = ["BEST", "HISTORY", "WEIGHTS", "BestRecord", "read_history"]
+__all__ = ["BEST", "HISTORY", "WEIGHTS", "BestRecord", "KnownResult", "read_history"]
 
 HISTORY: Final = "history.jsonl"
 BEST: Final = "best.json"
 WEIGHTS: Final = "best.safetensors"
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 def read_history(folder: Path) -> list[TrialRecord]:
@@ -31,12 +31,37 @@ def read_history(folder: Path) -> list[TrialRecord]:
     return [TrialRecord.from_json(line) for line in read_lines(folder / HISTORY, mend=False)]
 
 
+@dataclass(frozen=True)
+class KnownResult:
+    """How the best known method of a search did.
+
+    Attributes:
+        trial: The record of its trial.
+        test: Every metric on the test set, by name; None if they cannot be computed.
+    """
+
+    trial: TrialRecord
+    test: Mapping[str, float] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain JSON."""
+        return {"trial": self.trial.to_json(), "test": None if self.test is None else dict(self.test)}
+
+    @classmethod
+    def from_json(cls, content: Any) -> KnownResult:
+        """Read what `to_json` wrote; KeyError, TypeError or AttributeError if it is of another form."""
+        return cls(TrialRecord.from_json(content["trial"]), _figures(content["test"]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class BestRecord:
     """The best model of a search: all that is needed to load it, or to train it again.
 
     Attributes:
-        trial: The record of its trial.
+        trial: The record of the best trial.
+        members: The records of the trials whose models make the winner, the best first; the best trial alone, or more.
+        validation: Every metric of the winner on validation, by name; None before the search has ended.
+        known: The best known method that was tried: its trial's record and its test figures; None if none was.
         request: The options of the trials, data options included.
         image_shape: Channels, height and width of the images that it takes.
         test: Every metric on the test set, by name; None before the search has ended, or if they cannot be computed.
@@ -46,10 +71,13 @@ class BestRecord:
     """
 
     trial: TrialRecord
+    members: tuple[TrialRecord, ...]
     request: TrialRequest
     image_shape: tuple[int, int, int]
+    validation: Mapping[str, float] | None = None
     test: Mapping[str, float] | None = None
     test_detail: str = ""
+    known: KnownResult | None = None
     search: Mapping[str, Any]
 
     @property
@@ -59,8 +87,10 @@ class BestRecord:
 
     @property
     def reward(self) -> float:
-        """Its reward on validation."""
-        return self.trial.reward
+        """The winner's reward on validation; that of the best trial before the search has ended."""
+        if self.validation is None:
+            return self.trial.reward
+        return self.validation[self.request.settings.reward]
 
     def write(self, folder: Path) -> None:
         """Write ``best.json``; StorageError if the disk refuses."""
@@ -71,6 +101,9 @@ class BestRecord:
         return {
             "format": _FORMAT,
             "trial": self.trial.to_json(),
+            "members": [member.to_json() for member in self.members],
+            "validation": None if self.validation is None else dict(self.validation),
+            "known": None if self.known is None else self.known.to_json(),
             "test": None if self.test is None else dict(self.test),
             "test_detail": self.test_detail,
             "image_shape": list(self.image_shape),
@@ -93,12 +126,14 @@ class BestRecord:
             if len(content["image_shape"]) != 3:
                 raise ValueError("image_shape has not three numbers")
             channels, height, width = (int(side) for side in content["image_shape"])
-            test = content["test"]
             return cls(
                 trial=TrialRecord.from_json(content["trial"]),
+                members=tuple(TrialRecord.from_json(member) for member in content["members"]),
+                validation=_figures(content["validation"]),
+                known=None if content["known"] is None else KnownResult.from_json(content["known"]),
                 request=TrialRequest.from_options(**content["request"]),
                 image_shape=(channels, height, width),
-                test=None if test is None else {str(name): float(value) for name, value in test.items()},
+                test=_figures(content["test"]),
                 test_detail=str(content["test_detail"]),
                 search=dict(content["search"]),
             )
@@ -126,3 +161,7 @@ class BestRecord:
                 f"{path} cannot be read: {reason_of(error)}. Expected what a search wrote. Restore the file; or go on "
                 "with the search by [[resume=True]], which writes it anew."
             ) from None
+
+
+def _figures(content: Any) -> dict[str, float] | None:
+    return None if content is None else {str(name): float(value) for name, value in content.items()}

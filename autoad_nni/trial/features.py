@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -72,9 +72,7 @@ def extract(
     maps = {stage: kept for stage, kept in found.items() if kept is not None}
     missing = [stage for stage in stages if stage not in maps]
     if missing:
-        for stage, computed in zip(
-            missing, _compute(extractor, torch.split(images, batch), missing, device), strict=True
-        ):
+        for stage, computed in zip(missing, _compute(extractor, images, missing, batch, device), strict=True):
             maps[stage] = _kept(cache, keys.get(stage), computed, images)
         cache.trim()
     height, width = images.shape[2:]
@@ -82,18 +80,15 @@ def extract(
 
 
 def _compute(
-    extractor: FeatureExtractor, batches: Sequence[Tensor], stages: Sequence[int], device: torch.device
+    extractor: FeatureExtractor, images: Tensor, stages: Sequence[int], batch: int, device: torch.device
 ) -> list[Tensor]:
     """The maps of some stages of all images, half precision, on the CPU."""
-    n = sum(map(len, batches))
     whole: list[Tensor] = []
-    begin = 0
-    for images in batches:
-        parts = extractor(images.to(device), stages)
-        whole = whole or [torch.empty(n, *part.shape[1:], dtype=torch.half) for part in parts]
+    for begin in range(0, max(len(images), 1), batch):
+        parts = extractor(images[begin : begin + batch].to(device), stages)
+        whole = whole or [torch.empty(len(images), *part.shape[1:], dtype=torch.half) for part in parts]
         for into, part in zip(whole, parts, strict=True):
-            into[begin : begin + len(images)] = part.clamp(-_MOST, _MOST)
-        begin += len(images)
+            into[begin : begin + batch] = part.clamp(-_MOST, _MOST)
     return whole
 
 
@@ -132,8 +127,8 @@ def _checksum(maps: Tensor) -> str:
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
-    numbers: Any = tensor.contiguous().numpy().reshape(-1).view(np.uint8)
-    return memoryview(numbers)
+    numbers = tensor.contiguous().numpy().reshape(-1).view(np.uint8)
+    return numbers.data
 
 
 def _keys(
@@ -145,15 +140,15 @@ def _keys(
 
 
 # A search asks for features of the same images in every trial: hashing 1,300 of 224 pixels takes a second.
-_digests: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+_digests: MutableMapping[Tensor, tuple[int, str]] = WeakTensorKeyDictionary()
 
 
 def _digest(images: Tensor) -> str:
     """A hash of shape and numbers."""
-    version, digest = _digests.get(images, (-1, ""))  # type: ignore[no-untyped-call]
+    version, digest = _digests.get(images, (-1, ""))
     if version != images._version:
         total = hashlib.sha256(f"{images.dtype} {tuple(images.shape)} ".encode())
         total.update(_bytes_of(images))
         version, digest = images._version, total.hexdigest()
         _digests[images] = (version, digest)
-    return str(digest)
+    return digest

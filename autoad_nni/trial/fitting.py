@@ -24,7 +24,7 @@ from autoad_nni.trial.reading import choose_reading
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["EpochListener", "fit_and_validate", "images_within", "labelled_inputs", "scorer_of"]
+__all__ = ["EpochListener", "fit_and_validate", "images_within", "inputs_of", "scorer_of"]
 
 EpochListener = Callable[[int, float, dict[str, float]], None]
 """Called with (number of the round of training from 1, training loss, validation metrics)."""
@@ -58,7 +58,7 @@ def fit_and_validate(
         RejectedTrial: The model is too costly, or useless.
     """
     train, held_out = _hold_out(inputs_of(detector, task.train))
-    validation = labelled_inputs(detector, task.validation)
+    validation = replace(task.validation, images=inputs_of(detector, task.validation.images))
     if settings.scoring.patch is not None:
         windows = cut_windows(train, settings.scoring.patch, seed=settings.seed)
         batch = _fit(detector, windows, validation, settings, seconds_left, on_epoch)
@@ -77,11 +77,6 @@ def fit_and_validate(
     figures = choose_reading(scorer, validation, settings.reward, max_seconds=seconds_left())
     detector.compare(*scorer.read(whole, maps, scorer.reading, size_of(held_out)))
     return figures
-
-
-def labelled_inputs(detector: Detector, images: LabelledImages) -> LabelledImages:
-    """Return labelled images with what the detector takes of them in their place; see `inputs_of`."""
-    return replace(images, images=inputs_of(detector, images.images))
 
 
 def inputs_of(detector: Detector, images: Tensor) -> Inputs:

@@ -29,6 +29,7 @@ class TrialRequest:
         task: Which images.
         settings: How to train and evaluate.
         preset: Training settings: ``default`` or ``paper``.
+        members: How many of its best models make the winner of a search together; 1 for one.
         weight_sharing: Whether the trials of a search start from one another's weights (Eq. 3).
 
     Example:
@@ -44,7 +45,12 @@ class TrialRequest:
     task: TaskOptions
     settings: TrialSettings = field(default_factory=TrialSettings)
     preset: str = option("default", help="Training settings: default, or paper (the article's).")
+    members: int = option(5, help="In a search: the winner is the mean of so many best models; 1 for one.")
     weight_sharing: bool = option(False, help="In a search: start from the weights of earlier trials.")
+
+    def __post_init__(self) -> None:
+        if self.members < 1:
+            raise AutoADError(f"[[members]] is {self.members}. Expected 1 or more. Give [[members=1]] for one model.")
 
     @classmethod
     def from_options(cls, **options: Any) -> TrialRequest:
@@ -68,7 +74,7 @@ class TrialRequest:
             task=_part(TaskOptions, options),
             settings=_part(TrialSettings, options, scoring=_part(ScoringSettings, options), training=training),
             preset=preset,
-            weight_sharing=options.get("weight_sharing", False),
+            **{name: options[name] for name in ("members", "weight_sharing") if name in options},
         )
 
     def options(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,18 +15,27 @@ from autoad_nni.data.image_shape import MIN_SIDE
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector, place
 from autoad_nni.models.detector import Detector, count_macs
+from autoad_nni.models.ensemble import Ensemble, mean_of
 from autoad_nni.models.memory import bytes_per_image
-from autoad_nni.models.scoring import Scorer, ScoringSettings
+from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predict
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.surroundings import keeping_random_states, torch_threads
-from autoad_nni.trial.evaluate import MAP_METRICS, evaluate
-from autoad_nni.trial.fitting import EpochListener, fit_and_validate, images_within, labelled_inputs, scorer_of
+from autoad_nni.trial.evaluate import MAP_METRICS, figures_of
+from autoad_nni.trial.fitting import EpochListener, fit_and_validate, images_within, inputs_of, scorer_of
 from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import FAILED_REWARD, TrialRecord
 from autoad_nni.trial.settings import TrialSettings, pick_device
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["TrialResult", "check_task", "evaluate_on_test", "make_scorer", "run_trial", "train_and_validate"]
+__all__ = [
+    "TrialResult",
+    "check_task",
+    "evaluate_on_test",
+    "make_scorer",
+    "predict_kept",
+    "run_trial",
+    "train_and_validate",
+]
 
 
 @dataclass(frozen=True)
@@ -169,22 +178,44 @@ def check_task(task: Task, settings: TrialSettings) -> None:
         )
 
 
-def make_scorer(detector: Detector, image: Tensor, scoring: ScoringSettings, *, max_memory: int = 4000) -> Scorer:
-    """Make a trained detector ready for images, as many at a time as fit into memory.
+def make_scorer(
+    detectors: Sequence[Detector], image: Tensor, scoring: ScoringSettings, *, max_memory: int = 4000
+) -> Scorer | Ensemble:
+    """Make trained detectors ready for images, as many at a time as fit into memory.
 
     Args:
-        detector: Trained.
-        image: One of the images that it is for, ``(channels, height, width)``.
+        detectors: Trained; several are used together.
+        image: One of the images that they are for, ``(channels, height, width)``.
         scoring: Windows and smoothing.
         max_memory: Megabytes.
     """
     side = scoring.patch
     seen = image[None] if side is None else image[None, :, :side, :side]
-    one = detector.inputs(seen.to(detector.device))
-    return scorer_of(detector, scoring, images_within(max_memory, bytes_per_image(detector, one)))
+    scorers = []
+    for detector in detectors:
+        one = detector.inputs(seen.to(detector.device))
+        scorers.append(scorer_of(detector, scoring, images_within(max_memory, bytes_per_image(detector, one))))
+    return scorers[0] if len(scorers) == 1 else Ensemble(scorers)
 
 
-def evaluate_on_test(detector: Detector, task: Task, settings: TrialSettings) -> tuple[dict[str, float] | None, str]:
+def predict_kept(scorer: Scorer | Ensemble, images: Tensor) -> Prediction:
+    """Predict scores and maps; features are taken from the cache if they are there.
+
+    Args:
+        scorer: One model, or several.
+        images: ``(n, channels, height, width)``.
+
+    Raises:
+        RejectedTrial: A score or a map is not finite.
+    """
+    if isinstance(scorer, Scorer):
+        return predict(scorer, inputs_of(scorer.detector, images))
+    return mean_of(scorer.scorers, [predict_kept(member, images) for member in scorer.scorers])
+
+
+def evaluate_on_test(
+    scorer: Scorer | Ensemble, task: Task, settings: TrialSettings
+) -> tuple[dict[str, float] | None, str]:
     """Read the test set for the model that is kept; its thresholds are those of validation.
 
     The test set is read once in a search, never while choosing.
@@ -192,11 +223,11 @@ def evaluate_on_test(detector: Detector, task: Task, settings: TrialSettings) ->
     Returns:
         The metrics and an empty text; or None and the reason why there are none.
     """
-    scorer = make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)
     try:
         with torch_threads(settings.threads):
-            test = labelled_inputs(detector, task.test)
-            return evaluate(scorer, test, normal=labelled_inputs(detector, task.validation).normal), ""
+            normal = None if task.test.masks is None else predict_kept(scorer, task.validation.images).anomaly_map
+            of_normal = None if normal is None else normal[task.validation.labels == 0]
+            return figures_of(predict_kept(scorer, task.test.images), task.test, of_normal), ""
     except RejectedTrial as rejection:  # validation was in order: images of the test set are of another kind
         return None, str(rejection)
 

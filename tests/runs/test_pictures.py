@@ -9,14 +9,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from autoad_nni.data import LabelledImages
+from autoad_nni.data import LabelledImages, Task
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import Scorer, ScoringSettings
-from autoad_nni.runs.pictures import contact_sheet, drawable, heat, picture_files, shades, side_by_side, write_pictures
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict_scores
+from autoad_nni.runs.best import save_pictures
+from autoad_nni.runs.drawing import typeface
+from autoad_nni.runs.pictures import picture_files, write_pictures
+from autoad_nni.runs.sheet import DrawnImages, contact_sheet, explanations, tiles_of
+from autoad_nni.trial.request import TrialRequest
+from autoad_nni.trial.run import make_scorer
 
 GREEN = (64, 255, 64)
+RED, BLUE = [0xB0, 0x00, 0x20], [0x37, 0x47, 0x4F]
 
 
 class Grey(nn.Module):
@@ -26,47 +32,32 @@ class Grey(nn.Module):
         return torch.full_like(images, 0.5), images.flatten(1)
 
 
-def test_colours_rise_in_brightness_and_are_cut_at_both_ends() -> None:
-    colours = heat(np.linspace(-1, 2, 31)[None], low=0.0, high=1.0)[0].astype(int)
-    brightness = colours @ [299, 587, 114]
-    assert (np.diff(brightness) >= 0).all() and (np.diff(brightness[10:21]) > 0).all()
-    assert (colours[:11] == colours[0]).all() and (colours[20:] == colours[-1]).all()
-
-
-def test_what_is_faint_but_found_is_seen_beside_what_is_strong() -> None:
-    normal = np.linspace(0, 2, 201)  # median 1, 99th percentile 1.98
-    drawn = shades(np.array([0.0, 1.0, 1.98, 1 + 0.98 * 9, 1 + 0.98 * 99]), normal=normal)
-    assert drawn == pytest.approx([0, 0, np.log(2), np.log(10), np.log(100)])
-    values = np.linspace(0, 50, 400)
-    assert (np.diff(shades(values, normal=normal)) >= 0).all(), "the order stays"
-    assert np.isfinite(shades(np.array([0.0, 5.0]), normal=np.zeros(9))).all()
-
-
 def test_the_four_tiles_and_the_contour() -> None:
     image = np.full((16, 20, 3), 200, np.uint8)
-    reconstruction, colours = image // 2, np.zeros_like(image)
+    brightness = np.zeros((16, 20))
+    brightness[0, 0] = 1
     mask = np.zeros((16, 20), bool)
     mask[4:9, 6:12] = True
-    picture = np.asarray(side_by_side(image, reconstruction, colours, mask))
-    width = 20 * 8  # the shorter side grows to 128
-    assert picture.shape == (128, 4 * width + 3 * 4, 3)
-    tiles = [picture[:, i * (width + 4) : i * (width + 4) + width] for i in range(4)]
-    assert [int(tile[0, 0, 0]) for tile in tiles] == [200, 100, 0, 100]
-    is_green = (tiles[3] == GREEN).all(2)
+    tiles = tiles_of(image, image // 2, brightness, mask)
+    assert list(tiles) == ["image", "reconstruction", "map", "map over image"]
+    assert {tile.shape for tile in tiles.values()} == {(128, 160, 3)}  # the shorter side grows to 128
+    over = tiles.pop("map over image")
+    assert [tile[20, 20].tolist() for tile in tiles.values()] == [[200] * 3, [100] * 3, [0, 0, 8]]
+    assert tiles["map"][7, 7].tolist() == [252, 254, 164]
+    assert over[7, 7].tolist() == [236, 238, 175], "0.3 of the image, 0.7 of yellow"
+    assert over[20, 20].tolist() == [200] * 3, "the image as it is where nothing is anomalous"
+    is_green = (over == GREEN).all(2)
     inside = np.kron(mask, np.ones((8, 8), bool))
     assert is_green.sum() == 2 * (40 + 48) - 4, "one pixel wide, all around"
-    assert inside[is_green].all() and not any((tile == GREEN).all(2).any() for tile in tiles[:3])
+    assert inside[is_green].all() and not any((tile == GREEN).all(2).any() for tile in tiles.values())
 
 
-def test_a_strip_is_enlarged_by_its_longer_side() -> None:
-    strip = np.zeros((8, 224, 3), np.uint8)
-    assert side_by_side(strip, strip, strip, None).size == (4 * 448 + 3 * 4, 16)
-
-
-def test_without_a_mask_there_is_no_contour() -> None:
+def test_without_a_mask_there_is_no_contour_and_without_a_reconstruction_three_tiles() -> None:
     image = np.full((128, 128, 3), 200, np.uint8)
-    assert not (np.asarray(side_by_side(image, image, image, None)) == GREEN).all(2).any()
-    assert not (np.asarray(side_by_side(image, image, image, np.zeros((128, 128), bool))) == GREEN).all(2).any()
+    for mask in (None, np.zeros((128, 128), bool)):
+        tiles = tiles_of(image, None, np.zeros((128, 128)), mask)
+        assert list(tiles) == ["image", "map", "map over image"]
+        assert not (tiles["map over image"] == GREEN).all(2).any()
 
 
 def test_every_image_is_written_under_its_name_and_bright_where_it_is_anomalous(tmp_path: Path) -> None:
@@ -80,11 +71,11 @@ def test_every_image_is_written_under_its_name_and_bright_where_it_is_anomalous(
     sheet = write_pictures(tmp_path / "pictures", scorer, held, title="a title")
     files = [path.relative_to(tmp_path).as_posix() for path in (tmp_path / "pictures").rglob("*.*")]
     assert sorted(files) == [f"pictures/test/{name}" for name in ("dent/a.png", "good/a.png", "good/b.jpg.png")]
-    with Image.open(tmp_path / "pictures" / "test" / "dent" / "a.png") as picture:
-        shown = np.asarray(picture)[:, 2 * (128 + 4) : 2 * (128 + 4) + 128].sum(2)[::4, ::4]
+    with Image.open(tmp_path / "pictures" / "test" / "dent" / "a.png") as picture:  # the bar is 41 pixels high
+        shown = np.asarray(picture)[-128 - 41 : -41, 2 * 144 : 2 * 144 + 128].sum(2)[::4, ::4]
     assert ((shown > 255) == masks[2].numpy()).all(), "yellow on the defect, black around it"
     with Image.open(sheet) as whole:
-        assert sheet == tmp_path / "pictures.png" and whole.size[0] == 2 * (4 * 128 + 3 * 4 + 16)
+        assert sheet == tmp_path / "pictures.png" and whole.size[0] == 3 * (4 * 140 + 3 * 4 + 20) - 20 + 2 * 12
 
 
 @pytest.mark.parametrize(
@@ -112,28 +103,141 @@ def test_a_name_as_long_as_the_disk_allows(tmp_path: Path) -> None:
     assert (tmp_path / "p" / name).is_file()
 
 
-def heading(*, with_masks: bool, title: str = "") -> npt.NDArray[np.uint8]:
-    return np.asarray(contact_sheet([("a", Image.new("RGB", (600, 20)))], title=title, with_masks=with_masks))[:14]
+def drawn(labels: list[int], scores: list[float], *, threshold: float | None, side: int = 128) -> DrawnImages:
+    """Image number i is grey, as bright as i; the highest value of its map is its score."""
+    maps = np.zeros((len(labels), side, side))
+    maps[:, : side // 2] = np.array(scores)[:, None, None]
+    images = torch.stack([torch.full((1, side, side), i / 255) for i in range(len(labels))])
+    held = LabelledImages(images, torch.tensor(labels, dtype=torch.uint8))
+    return DrawnImages(images=held, scores=np.array(scores), maps=maps, reconstructions=None, threshold=threshold)
 
 
-def test_the_heading_speaks_of_a_contour_only_where_there_are_masks(tmp_path: Path) -> None:
-    images, labels = torch.rand(2, 1, 8, 8), torch.tensor([0, 1], dtype=torch.uint8)
+def shown_on(sheet: npt.NDArray[np.uint8], n_images: int) -> list[int]:
+    """The numbers of the images, in the order of reading: uniform squares of 128 pixels."""
+    grey = (sheet == sheet[..., :1]).all(2) & (sheet[..., 0] < n_images)
+    whole = grey[:-127, :-127] & grey[127:, 127:] & (sheet[:-127, :-127, 0] == sheet[127:, 127:, 0])
+    found = []
+    for y, x in np.argwhere(whole):  # in the order of reading
+        square = sheet[y : y + 128, x : x + 128]
+        if whole[y, x] and (square == square[0, 0]).all():
+            found.append(int(square[0, 0, 0]))
+            whole[max(y - 127, 0) : y + 128, max(x - 127, 0) : x + 128] = False
+    return found
+
+
+def test_the_sheet_shows_groups_in_order() -> None:
+    labels, scores = [0, 0, 0, 1, 1, 1, 1, 1, 1], [1.0, 5.0, 2.0, 2.5, 9.0, 1.5, 8.0, 7.0, 6.0]
+    view = drawn(labels, scores, threshold=3.0)
+    sheet = np.asarray(contact_sheet(view))
+    assert shown_on(sheet, 9) == [5, 3, 1, 8, 7, 6, 4, 2, 0]
+    bands = sheet[:, sheet.shape[1] // 2]
+    starts = [y for y in range(1, len(bands)) if (bands[y] != 0xEE).any() and (bands[y - 1] == 0xEE).all()]
+    assert [bands[y].tolist() for y in starts if bands[y].tolist() in (RED, BLUE)] == [RED, RED, BLUE, BLUE]
+
+
+def test_a_group_without_a_mistake_is_not_red() -> None:
+    sheet = np.asarray(contact_sheet(drawn([0, 1], [0.0, 1.0], threshold=0.5)))
+    assert not (sheet == RED).all(2).any() and (sheet == BLUE).all(2).any()
+
+
+def test_a_mistake_is_written_in_red() -> None:
+    wrong, right = (np.asarray(drawn([0, 1], [0.0, 1.0], threshold=t).cell(1)) for t in (2.0, 0.5))
+    assert (wrong == RED).all(2).any() and not (right == RED).all(2).any()
+
+
+def test_a_picture_has_all_that_it_takes_to_read_it() -> None:
+    view = drawn([0, 1], [0.0, 1.0], threshold=0.5)
+    picture, cell = view.picture(1), view.cell(1)
+    bar = np.asarray(view.bar(picture.width))
+    assert picture.width == cell.width == 3 * 140 + 2 * 4
+    shown = np.asarray(picture)
+    assert (shown[-len(bar) :, : bar.shape[1]] == bar).all()
+    yellow = (bar == (252, 254, 164)).all(2)
+    assert yellow.any() and ((bar == (0, 0, 8)).all(2)).any()
+    assert (shown[-len(bar) - 4 - 128 : -len(bar) - 4, :128] == 1).all(), "the image is above the bar"
+
+
+def test_the_bar_has_the_threshold_only_where_the_map_decides() -> None:
+    view = drawn([0, 1], [0.0, 1.0], threshold=0.5)
+    other = DrawnImages(
+        images=view.images, scores=view.scores + 0.1, maps=view.maps, reconstructions=None, threshold=0.5
+    )
+    assert view.scored_by_highest and not other.scored_by_highest
+    assert view.bar(300).height > other.bar(300).height
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 64, 64), (3, 224, 224), (1, 40, 224), (3, 224, 40), (1, 8, 8)])
+@pytest.mark.parametrize("with_reconstruction", [True, False])
+def test_sheets_fit_a_screen_and_leave_room_for_text(shape: tuple[int, int, int], with_reconstruction: bool) -> None:
+    images = torch.rand(5, *shape)
+    view = DrawnImages(
+        images=LabelledImages(images, torch.tensor([0, 0, 1, 1, 1])),
+        scores=np.arange(5.0),
+        maps=images[:, 0].numpy(),
+        reconstructions=images if with_reconstruction else None,
+        threshold=1.5,
+    )
+    assert (
+        view.cell(0).width
+        >= 3 * 140 + 2 * 4
+        >= typeface(16).getlength("missed defect: score 0.1234, below the threshold 0.1234")
+    )
+    assert 950 < contact_sheet(view, title="a title").width <= 1920
+
+
+def test_explanations() -> None:
+    assert explanations(drawn([0, 1], [0.0, 1.0], threshold=0.5), "6 of 7.", "5 images") == [
+        "6 of 7.",
+        "Threshold 0.5: 5 images.",
+        "An image's score is the highest value of its map.",
+    ]
+    images, maps = torch.rand(2, 1, 8, 8), np.ones((2, 8, 8))
+    held = LabelledImages(images, torch.tensor([0, 1]), torch.ones(2, 8, 8, dtype=torch.bool))
+    view = DrawnImages(images=held, scores=np.array([0.5, 3]), maps=maps, reconstructions=None)
+    assert explanations(view, "6 of 7.", "") == [
+        "6 of 7.",
+        "An image's score is not the highest value of its map: a dark map can have a high score.",
+        "Green: contour of the defect's mask.",
+    ]
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_images_of_one_class_only(tmp_path: Path, label: int) -> None:
+    held = LabelledImages(torch.rand(2, 1, 8, 8), torch.tensor([label, label]))
     scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()))
-    for masks in (None, torch.ones(2, 8, 8, dtype=torch.bool)):
-        with Image.open(write_pictures(tmp_path / "p", scorer, LabelledImages(images, labels, masks))) as sheet:
-            shown, expected = np.asarray(sheet)[:14, :600], heading(with_masks=masks is not None)[:, :600]
-        assert (shown == expected).all()
-    assert (heading(with_masks=True) != heading(with_masks=False)).any()
-
-
-def test_letters_that_the_font_lacks_are_question_marks() -> None:
-    assert drawable("test/Löcher/孔\n1.png") == "test/L?cher/??1.png"
-    assert (heading(with_masks=True, title="Löcher") == heading(with_masks=True, title="L?cher")).all()
+    assert write_pictures(tmp_path / "p", scorer, held, threshold=1e9).is_file()
 
 
 def test_the_sheet_has_at_most_48_of_many(tmp_path: Path) -> None:
+    view = drawn([0] * 30 + [1] * 30, np.linspace(1, 2, 60).tolist(), threshold=None)
+    shown = shown_on(np.asarray(contact_sheet(view)), 60)
+    assert len(set(shown)) == len(shown) == 48 and sum(number < 30 for number in shown) == 24
+
+
+def test_a_folder_has_a_picture_of_each_of_many(tmp_path: Path) -> None:
     held = LabelledImages(torch.rand(60, 1, 8, 8), torch.tensor([0] * 30 + [1] * 30, dtype=torch.uint8))
     scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()))
-    with Image.open(write_pictures(tmp_path / "p", scorer, held)) as whole:
-        assert whole.size[1] == 24 * (128 + 14 + 4) + 14
+    write_pictures(tmp_path / "p", scorer, held, title="a title", threshold=0.1, origin="a guess")
     assert len(list((tmp_path / "p").iterdir())) == 60
+
+
+def test_the_threshold_is_that_of_the_good_validation_images(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    good, defects = torch.rand(7, 1, 8, 8), torch.ones(3, 1, 8, 8)
+    labels = torch.tensor([0] * 7 + [1] * 3, dtype=torch.uint8)
+    validation = LabelledImages(torch.cat([good, defects]), labels)
+    test = LabelledImages(torch.cat([good * 2, defects]), labels)
+    task = Task(name="a name", train=good, validation=validation, test=test)
+    detector = Detector(Grey(), ReconstructionHypothesis(), L1Distance())
+    request = TrialRequest.from_options(data="folder", root=tmp_path)
+    save_pictures(tmp_path / "run", detector, task, request, 5)
+    scorer = make_scorer(detector, good[0], request.settings.scoring)
+    expected = write_pictures(
+        tmp_path / "expected",
+        scorer,
+        test,
+        title="run: a name, trial 5",
+        threshold=float(predict_scores(scorer, good).max()),
+        origin="highest score of 7 good validation images",
+    )
+    assert (tmp_path / "run" / "pictures.png").read_bytes() == expected.read_bytes()

@@ -6,21 +6,21 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from autoad_nni.data import load_task
+from autoad_nni.data import Task, load_task
 from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
-from autoad_nni.runs.best import save_pictures, save_weights
 from autoad_nni.runs.one_trial import run_sample
 from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
+from autoad_nni.runs.winner import Result, best_known, finish, members_of, write_members
 from autoad_nni.searches.trial_command import trial_arguments
 from autoad_nni.searches.trial_options import parse_request
 from autoad_nni.storing import replace_lines
 from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
-from autoad_nni.trial.run import evaluate_on_test
+from autoad_nni.trial.run import TrialResult
 
 __all__ = ["finish_experiment", "request_of"]
 
@@ -31,16 +31,17 @@ def request_of(folder: Path) -> TrialRequest:
     return parse_request(trial_arguments(command, str(folder)), started_in)
 
 
-def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, TrialRecord | None]:
-    """Write the history of an experiment that has ended, train its best model once more, and read the test set for it.
+def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, list[TrialRecord]]:
+    """Write the history of an experiment that has ended, train its winner once more, and read the test set for it.
 
-    Trials of nnictl leave no weights: the best sample is trained again, with the same seed.
+    Trials of nnictl leave no weights: the samples of the winner and of the best known method are trained again, with
+    the same seed.
 
     Args:
         folder: Of the experiment; gets ``history.jsonl``, ``best.json``, ``best.safetensors`` and the pictures.
 
     Returns:
-        A summary of the trials; the best model, None if no trial ended well; and the record of its second training.
+        A summary of the trials; the winner, None if no trial ended well; and the records of the second trainings.
     """
     request = request_of(folder)
     records = finished_trials(folder)
@@ -48,37 +49,49 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, Tr
     summary = TrialSummary(request.settings.reward)
     for record in records:
         summary.add(record)
-    good = [record for record in records if record.ok]
-    if not good:
-        return summary, None, None
-    best = max(good, key=lambda record: record.reward)
-    if not best.plugins:
-        best = replace(best, plugins=plugins_of_trial(best.sample, request.space, request.data_sets))
+    members = [_with_plugins(record, request) for record in members_of(records, request.members)]
+    if not members:
+        return summary, None, []
+    known = best_known(records)
     task = load_task(request.task)
-    with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
-        result = run_sample(
-            dict(best.sample),
-            task,
-            replace(request, weight_sharing=False),
-            number=best.number,
-            scalars=ScalarWriter(Path(scalars)),
-            report=lambda figures: None,
-        )
-    again, detector = result.record, result.detector
-    if detector is None:
-        figures, reason = None, f"trained again, it is {again.verdict.value}: {again.detail}"
-    else:
-        figures, reason = evaluate_on_test(detector, task, request.settings)
-        save_weights(detector, folder / WEIGHTS)
-        save_pictures(folder, detector, task, request, best.number)
+    again = {record.number: _train_again(record, request, task) for record in [*members, *([known] if known else [])]}
+    trained = [(record, detector) for record in members if (detector := again[record.number].detector) is not None]
     start = RunStart.read(folder)
+    result = Result(None, None, f"trained again, trial {members[0].number} has no model", None)
+    if trained:
+        known_model = None if known is None else again[known.number].detector
+        result = finish(
+            folder, trained, None if known is None or known_model is None else (known, known_model), task, request
+        )
+        write_members({record.number: detector for record, detector in trained}, folder / WEIGHTS)
     kept = BestRecord(
-        trial=best,
+        trial=members[0],
+        members=tuple(record for record, _ in trained) or (members[0],),
         request=request,
         image_shape=(task.channels, task.height, task.width),
-        test=figures,
-        test_detail=reason,
+        validation=result.validation,
+        test=result.test,
+        test_detail=result.test_detail,
+        known=result.known,
         search={**({} if start is None else start.metadata), "summary": summary.to_json()},
     )
     kept.write(folder)
-    return summary, kept, again
+    return summary, kept, [again[record.number].record for record in members]
+
+
+def _with_plugins(record: TrialRecord, request: TrialRequest) -> TrialRecord:
+    if record.plugins:
+        return record
+    return replace(record, plugins=plugins_of_trial(record.sample, request.space, request.data_sets))
+
+
+def _train_again(record: TrialRecord, request: TrialRequest, task: Task) -> TrialResult:
+    with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
+        return run_sample(
+            dict(record.sample),
+            task,
+            replace(request, weight_sharing=False),
+            number=record.number,
+            scalars=ScalarWriter(Path(scalars)),
+            report=lambda figures: None,
+        )

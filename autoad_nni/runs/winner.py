@@ -1,0 +1,222 @@
+"""The winner of a search: which trials are its members, and what they predict together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from autoad_nni.data import Task
+from autoad_nni.errors import AutoADError
+from autoad_nni.models.build import build_detector
+from autoad_nni.models.detector import Detector
+from autoad_nni.models.ensemble import Ensemble
+from autoad_nni.models.scoring import Scorer
+from autoad_nni.models.surroundings import keeping_random_states
+from autoad_nni.runs.best import save_pictures
+from autoad_nni.runs.records import KnownResult
+from autoad_nni.storing import replace_file, storing
+from autoad_nni.trial.evaluate import figures_of
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.trial.request import TrialRequest
+from autoad_nni.trial.run import evaluate_on_test, make_scorer, predict_kept
+from autoad_nni.trial.settings import TrialSettings
+
+__all__ = [
+    "Result",
+    "best_known",
+    "finish",
+    "join_weights",
+    "load_members",
+    "load_weights",
+    "members_of",
+    "save_weights",
+    "write_members",
+]
+
+# A model that errs more than this many times as often as the best one, and this much more, would spoil the mean.
+_MOST_ERROR, _ERROR_ALLOWED = 2.0, 0.02
+
+
+def members_of(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
+    """Return the trials whose models make the winner, the best first: at most ``number``, of equals the earliest.
+
+    One whose reward r is far below the best, r*, is left out: 1 - r must not exceed 2 (1 - r*) + 0.02.
+
+    Example:
+        >>> from autoad_nni.verdicts import Verdict
+        >>> def ended(number, reward):
+        ...     return TrialRecord(number=number, sample={}, verdict=Verdict.OK, reward=reward)
+        >>> [each.number for each in members_of([ended(0, 0.7), ended(1, 0.9), ended(2, 0.8), ended(3, 0.9)], 3)]
+        [1, 3, 2]
+        >>> [each.number for each in members_of([ended(0, 0.7), ended(1, 0.9)], 3)]
+        [1]
+    """
+    ranked = sorted((record for record in records if record.ok), key=lambda record: (-record.reward, record.number))
+    return [
+        record
+        for record in ranked[:number]
+        if 1 - record.reward <= _MOST_ERROR * (1 - ranked[0].reward) + _ERROR_ALLOWED
+    ]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search ends with.
+
+    Attributes:
+        validation: Every metric of the winner on validation, by name; None before the end.
+        test: The same on test; None before the end, or if they cannot be computed.
+        test_detail: Why they cannot be computed.
+        known: The best known method that was tried.
+    """
+
+    validation: Mapping[str, float] | None
+    test: Mapping[str, float] | None
+    test_detail: str
+    known: KnownResult | None
+
+
+def finish(
+    folder: Path,
+    members: Sequence[tuple[TrialRecord, Detector]],
+    known: tuple[TrialRecord, Detector] | None,
+    task: Task,
+    request: TrialRequest,
+) -> Result:
+    """Evaluate the winner, read the test set once for it and for the best known method, and draw pictures.
+
+    Args:
+        folder: Of the search.
+        members: The trials and models of the winner, the best first.
+        known: Those of the best known method, if one was tried.
+        task: The images.
+        request: The options of the trials.
+    """
+    settings = request.settings
+
+    def scorer_of(detectors: Sequence[Detector]) -> Scorer | Ensemble:
+        return make_scorer(detectors, task.train[0], settings.scoring, max_memory=settings.max_memory)
+
+    scorer = scorer_of([detector for _, detector in members])
+    best = members[0][0]
+    validation: Mapping[str, float] = best.validation
+    if len(members) > 1:
+        validation = figures_of(predict_kept(scorer, task.validation.images), task.validation)
+    test, reason = evaluate_on_test(scorer, task, settings)
+    result = None
+    if known is not None:
+        alone = len(members) == 1 and known[0] == best
+        result = KnownResult(known[0], test if alone else evaluate_on_test(scorer_of([known[1]]), task, settings)[0])
+    numbers = ", ".join(str(record.number) for record, _ in members)
+    title = f"trial {numbers}" if len(members) == 1 else f"mean of trials {numbers}"
+    save_pictures(folder, scorer, task, request, title)
+    return Result(validation, test, reason, result)
+
+
+def best_known(records: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Return the trial of the best known method, of equals the earliest; None if none ended well."""
+    known = [record for record in records if record.known and record.ok]
+    return max(known, key=lambda record: (record.reward, -record.number), default=None)
+
+
+def save_weights(detector: Detector, path: Path) -> None:
+    """Write the state of a detector, atomically; StorageError if the disk refuses."""
+    _write(_state_of(detector), path)
+
+
+def load_weights(detector: Detector, path: Path) -> None:
+    """Read the state of one detector.
+
+    Raises:
+        AutoADError: If the file is missing, or that of another model.
+    """
+    _set_state(detector, _read(path), path)
+
+
+def join_weights(files: Mapping[int, Path], path: Path) -> None:
+    """Write the states of several trials' models into one file, each name after its trial's number.
+
+    Args:
+        files: What `save_weights` wrote, by number of the trial.
+        path: The file, replaced as a whole.
+
+    Raises:
+        StorageError: If the disk refuses.
+        AutoADError: If a file cannot be read.
+    """
+    _write({f"{number}/{name}": value for number, file in files.items() for name, value in _read(file).items()}, path)
+
+
+def write_members(detectors: Mapping[int, Detector], path: Path) -> None:
+    """Write the models of a winner as `join_weights` does, by number of the trial."""
+    states = {number: _state_of(detector) for number, detector in detectors.items()}
+    _write({f"{number}/{name}": value for number, state in states.items() for name, value in state.items()}, path)
+
+
+def load_members(
+    members: Sequence[TrialRecord], path: Path, *, channels: int, settings: TrialSettings
+) -> list[Detector]:
+    """Build the models of a winner and give them their weights; imports no NNI.
+
+    Args:
+        members: The records of their trials.
+        path: What `join_weights` wrote.
+        channels: Channels of the images.
+        settings: Those of the trials.
+
+    Raises:
+        AutoADError: If the file is missing or damaged, or holds other models.
+    """
+    state = _read(path)
+    detectors = []
+    for member in members:
+        with keeping_random_states():  # fresh weights are drawn before the saved ones take their place
+            detector = build_detector(
+                member.sample, channels=channels, space=settings.space, extraction=settings.extraction
+            )
+        prefix = f"{member.number}/"
+        own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        _set_state(detector, own, path)
+        detectors.append(detector.eval())
+    return detectors
+
+
+def _state_of(detector: Detector) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
+
+
+def _write(state: dict[str, Tensor], path: Path) -> None:
+    from safetensors.torch import save
+
+    with storing(path):
+        replace_file(path, save(state))
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from None
+    return state
+
+
+def _set_state(detector: Detector, state: dict[str, Any], path: Path) -> None:
+    try:
+        detector.load_state_dict(state)
+    except (RuntimeError, AutoADError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> AutoADError:
+    reason = " ".join(str(error).split())[:200]
+    return AutoADError(
+        f"the weights {path} cannot be read: {reason}. Expected those of the best model. Restore the file, or search "
+        "again."
+    )
