@@ -151,7 +151,8 @@ class Detector(nn.Module):
 
     def inputs(self, images: Tensor) -> Inputs:
         """Return what `forward` takes of images: the images, or their features."""
-        return self.autoencoder.extract(images) if self.takes_features else images
+        extract: Any = getattr(self.autoencoder, "extract", None)
+        return images if extract is None else extract(images)
 
     def forward(self, inputs: Inputs) -> Terms:
         """Return the terms of a batch, from one pass of the autoencoder."""

@@ -94,7 +94,7 @@ class _Features:
             return self._images
         missing = [stage for stage in model.stages if (model.extraction, stage) not in self._known]
         if missing:
-            for stage, maps in zip(missing, model.extract(self._images, missing).maps, strict=True):
-                self._known[model.extraction, stage] = maps
+            for stage, features in zip(missing, model.extract(self._images, missing).maps, strict=True):
+                self._known[model.extraction, stage] = features
         maps = tuple(self._known[model.extraction, stage] for stage in model.stages)
         return FeatureMaps(maps, (self._images.shape[2], self._images.shape[3]))

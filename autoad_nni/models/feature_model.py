@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -97,6 +98,8 @@ class FeatureModel(FittedModule):
         self.projection = Projection(size)
         self.whitening = Whitening() if self.vectors == "place" else None
         n_layers = int(choices["layers"]) if self.local_codes else 0
+        self.encoder: nn.Sequential | None
+        self.decoder: nn.Sequential | None
         self.encoder, self.decoder = _layers(n_layers, size, int(choices["code"]), int(choices["kernel"]))
         self.register_buffer("means", torch.empty(0))
         self.register_buffer("deviations", torch.empty(0))
@@ -139,7 +142,7 @@ class FeatureModel(FittedModule):
         self.means = joined.mean((0, 2, 3))
         deviations = joined.std((0, 2, 3), correction=0)
         self.deviations = torch.where(deviations > 0, deviations, 1.0)
-        for part in joined.split(64):  # in place: all features of a set are large
+        for part in torch.split(joined, 64):  # in place: all features of a set are large
             part.sub_(self.means[:, None, None]).div_(self.deviations[:, None, None])
         whole = joined if self.local_codes else joined.flatten(1)[:, :, None, None]
         self.projection.fit(whole)
@@ -214,7 +217,7 @@ def _image_size_of(projection: Any) -> int:
 def _layers(
     number: int, channels: int, code: int, kernel: int
 ) -> tuple[nn.Sequential, nn.Sequential] | tuple[None, None]:
-    """An encoder of so many layers and its mirror; a hidden layer is as wide as the components, or the code if wider."""
+    """An encoder of so many layers and its mirror; hidden layers are as wide as the wider of components and code."""
     if number == 0:
         return None, None
     widths = [channels, *[max(channels, code)] * (number - 1), code]
@@ -223,6 +226,6 @@ def _layers(
 
 def _chain(widths: Sequence[int], kernel: int) -> nn.Sequential:
     modules: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         modules += [nn.Conv2d(before, after, kernel, padding=kernel // 2), nn.LeakyReLU()]
     return nn.Sequential(*modules[:-1])

@@ -63,7 +63,7 @@ class Projection(FittedModule):
         >>> projection = Projection(1)
         >>> projection.fit(maps)
         >>> projection(maps).abs().flatten(), torch.allclose(projection.back(projection(maps)), maps)
-        (tensor([5.0000, 5.0000]), True)
+        (tensor([5., 5.]), True)
     """
 
     centre: Tensor
@@ -122,8 +122,8 @@ class Whitening(FittedModule):
     Example:
         >>> whitening = Whitening()
         >>> whitening.fit(torch.tensor([9.0, 11.0] * 50).view(100, 1, 1, 1))
-        >>> whitening(torch.tensor(13.0).view(1, 1, 1, 1)).item()  # 3 deviations from 10
-        2.98...
+        >>> round(whitening(torch.tensor(13.0).view(1, 1, 1, 1)).item(), 2)  # 3 deviations from 10
+        2.98
     """
 
     means: Tensor
@@ -140,7 +140,7 @@ class Whitening(FittedModule):
         used = max(1, min(d, math.isqrt(_MOST_NUMBERS // (h * w))))
         self.means = maps[:, :used].mean(0)
         places = (maps[:, :used] - self.means).flatten(2).movedim(2, 0)
-        covariances = torch.cat([part.mT @ part / max(n - 1, 1) for part in places.split(_PLACES_AT_A_TIME)])
+        covariances = torch.cat([part.mT @ part / max(n - 1, 1) for part in torch.split(places, _PLACES_AT_A_TIME)])
         overall, weight = covariances.mean(0), used / (n + used)
         covariances.mul_(1 - weight).add_(weight * overall)
         ridge = _RIDGE * overall.diagonal().mean().clamp(min=torch.finfo(maps.dtype).tiny)
@@ -153,7 +153,7 @@ class Whitening(FittedModule):
         """Return the vectors in units of their place."""
         used, height, width = self.means.shape
         offsets = (maps[:, :used] - self.means).flatten(2).movedim(2, 0)  # (place, n, used)
-        whitened = (offsets @ self.factors.mT).movedim(0, 2).unflatten(2, (height, width))
+        whitened: Tensor = (offsets @ self.factors.mT).movedim(0, 2).reshape(-1, used, height, width)
         if used == maps.shape[1]:
             return whitened
         return torch.cat([whitened, torch.zeros_like(maps[:, used:])], 1)

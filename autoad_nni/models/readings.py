@@ -153,7 +153,7 @@ class Reader(FittedModule):
     def _enlarged(self, part: str, values: Tensor, by_place: bool, size: tuple[int, int]) -> Tensor:
         prefix = f"{part}_place_" if by_place else f"{part}_"
         deviation = getattr(self, f"{prefix}deviation")
-        standardized = (values - getattr(self, f"{prefix}mean")) / deviation
+        standardized: Tensor = (values - getattr(self, f"{prefix}mean")) / deviation
         if standardized.shape[-2:] == size:
             return standardized
         return F.interpolate(standardized, size=size, mode="bilinear", align_corners=False)

@@ -210,13 +210,13 @@ class Scorer(nn.Module):
 
     def in_units(self, scores: Tensor) -> Tensor:
         """Return scores in units of normal images: their mean is 0, their deviation 1."""
-        mean, deviation = self.detector.normal_score.to(scores.device)
-        return (scores - mean) / deviation
+        unit = self.detector.normal_score.to(scores.device)
+        return (scores - unit[0]) / unit[1]
 
     def map_in_units(self, maps: Tensor) -> Tensor:
         """Return maps in units of normal images' pixels."""
-        mean, deviation = self.detector.normal_map.to(maps.device)
-        return (maps - mean) / deviation
+        unit = self.detector.normal_map.to(maps.device)
+        return (maps - unit[0]) / unit[1]
 
     def parts(self, images: Inputs) -> tuple[Tensor, ...]:
         """Return what all readings are made of: the score of Eq. 2, the map of the distance, and that of the code."""
@@ -224,10 +224,11 @@ class Scorer(nn.Module):
         return self._whole_score(terms), *self.detector.maps(terms).values()
 
     def score(self, images: Inputs) -> Tensor:
-        """Return the scores alone, ``(batch,)``, equal to those of a prediction; no map is computed if none is needed."""
+        """Return the scores alone, ``(batch,)``, equal to those of a prediction; no map is made if none is needed."""
         if self.settings.patch is None and not self.reading.score_from_map:
             return self._whole_score(self.detector(self._inputs(images)))
-        return self(images).score
+        prediction: Prediction = self(images)
+        return prediction.score
 
     def reconstruct(self, images: Tensor) -> Tensor | None:
         """Return the reconstructions, ``(batch, channels, height, width)``; those of windows joined like the maps.

@@ -153,8 +153,8 @@ def fit(
 
     Args:
         detector: Trained in place, on the device of its parameters, from the weights it has.
-        images: Normal images, or their features. They are moved to the detector's device at once if they take less than half of its free
-            memory, otherwise batch by batch.
+        images: Normal images, or their features. They are moved to the detector's device at once if they take less than
+            half of its free memory, otherwise batch by batch.
         settings: Epochs, steps, batch size, learning rate.
         seed: Of the order of the images.
         calibrate: Calibrate also with a hypothesis that needs no codes, whose score otherwise stays the distance as it

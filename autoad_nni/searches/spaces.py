@@ -69,7 +69,7 @@ class SampleSpace(ExecutableModelSpace):  # type: ignore[misc]
 
 
 def declare(space: str, labels: Iterable[str], *, channels: int = 1) -> Any:
-    """Build the registered space that has exactly these labels, with every installed plugin.
+    """Build the registered space that has exactly these labels, with every installed hypothesis and distance.
 
     Args:
         space: Name in the registry of search spaces.

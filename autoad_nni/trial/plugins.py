@@ -24,7 +24,7 @@ _BY_NOUN: Final[Mapping[str, Registry]] = {registry.noun: registry for registry 
 
 
 def plugins_of_trial(sample: Mapping[str, Any], space: str, data_sets: Iterable[str] = ()) -> PluginVersions:
-    """Return the plugins that a trial uses, its search space and data sets among them; imports none.
+    """Return the plugins that a trial uses, and import none: hypothesis, distance, extractor, search space, data sets.
 
     Args:
         sample: Value by label.

@@ -14,7 +14,7 @@ __all__ = ["PixelFeatures"]
 
 
 class PixelFeatures(FeatureExtractor):
-    """The mean colour of squares of 1, 2 x 2, 4 x 4, up to 32 x 32 pixels; those cut off by the edge are means of what there is.
+    """The mean colour of squares of 1, 2 x 2, 4 x 4, up to 32 x 32 pixels; of those cut off by the edge, of the rest.
 
     Args:
         download: Ignored, there are no weights.

@@ -76,7 +76,7 @@ class MemoryHypothesis(Hypothesis):
             return codes.new_zeros(0)
         squares = self.memory.square().sum(1)
         parts = []
-        for part in codes.split(_AT_A_TIME):
+        for part in torch.split(codes, _AT_A_TIME):
             nearest = torch.addmm(squares, part, self.memory.mT, alpha=-2).amin(1)
             parts.append((nearest + part.square().sum(1)).clamp(min=0).sqrt())
         return torch.cat(parts)
