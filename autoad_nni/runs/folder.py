@@ -102,7 +102,7 @@ class RunFolder:
         return record.ok and record in self._with(record)
 
     def save_weights(self, trial: int, detector: Detector) -> None:
-        """Keep the weights of a trial; of one that `keeps` refuses, they are removed when the next record is written."""
+        """Keep the weights of a trial; those of one that `keeps` refuses are removed with the next record."""
         save_weights(detector, self._candidate(trial))
 
     @property

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.registry import DATASETS, SEARCH_SPACES, STRATEGIES
+from autoad_nni.registry import DATASETS, SEARCH_SPACES, STRATEGIES, Registry
 from autoad_nni.trial.plugins import COMPONENTS, PluginVersions, versions_of
+
+if TYPE_CHECKING:
+    from autoad_nni.models.features import Extraction
 
 __all__ = ["check_components", "plugins_of_search"]
 
@@ -32,29 +35,49 @@ def plugins_of_search(
     return versions_of([*named, (SEARCH_SPACES, space), *strategies, *((DATASETS, name) for name in data_sets)])
 
 
-def check_components(search_space: Mapping[str, Any]) -> None:
-    """Raise unless every hypothesis and distance that a search space names can be imported and made.
+def check_components(search_space: Mapping[str, Any], extraction: Extraction | None = None) -> None:
+    """Raise unless every hypothesis, distance and extractor that a search space names can be imported and made.
+
+    Args:
+        search_space: Of the experiment file.
+        extraction: Where the weights of extractors come from.
 
     Raises:
-        AutoADError: For the first that cannot, or is something else.
+        AutoADError: For the first that cannot, or is something else; for an extractor without weights, or without one
+            of the stages that the space names.
     """
     from autoad_nni.models.distances.base import Distance
+    from autoad_nni.models.features import load_extractor
     from autoad_nni.models.hypotheses.base import Hypothesis
 
     for label, role in (("hypothesis", Hypothesis), ("distance", Distance)):
-        registry = COMPONENTS[label]
-        for name in search_space.get(label, {}).get("_value", []):
-            factory = registry.load(name)
-            try:
-                made = factory()
-            except (Exception, SystemExit) as error:
-                got = " ".join(f"{type(error).__name__}: {error}".split())
-            else:
-                if isinstance(made, role):
-                    continue
-                got = f"a {type(made).__name__}"
-            raise AutoADError(
-                f"The {registry.noun} '{name}' of {registry.origin(name).distribution}, called without arguments, gave "
-                f"{got}. Expected a {role.__name__}. Run 'autoad-nni plugins check {name}', or drop it from the search "
-                "space."
-            )
+        for name in _values(search_space, label):
+            _check_component(COMPONENTS[label], name, role)
+    stages = {int(part) for value in _values(search_space, "stages") for part in str(value).split("+")}
+    for name in _values(search_space, "extractor"):
+        extractor = load_extractor(
+            name, download=extraction is not None and extraction.download, weights=extraction and extraction.weights
+        )
+        extractor.check_stages(sorted(stages))
+
+
+def _values(search_space: Mapping[str, Any], label: str) -> list[Any]:
+    values: list[Any] = search_space.get(label, {}).get("_value", [])
+    return values
+
+
+def _check_component(registry: Registry, name: str, role: type) -> None:
+    factory = registry.load(name)
+    try:
+        made = factory()
+    except (Exception, SystemExit) as error:
+        got = " ".join(f"{type(error).__name__}: {error}".split())
+    else:
+        if isinstance(made, role):
+            return
+        got = f"a {type(made).__name__}"
+    raise AutoADError(
+        f"The {registry.noun} '{name}' of {registry.origin(name).distribution}, called without arguments, gave "
+        f"{got}. Expected a {role.__name__}. Run 'autoad-nni plugins check {name}', or drop it from the search "
+        "space."
+    )

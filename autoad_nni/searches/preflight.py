@@ -45,7 +45,7 @@ def preflight(experiment: Experiment, request: TrialRequest, arguments: Mapping[
     else:
         check_tuner(experiment)
         narrow(declare(request.space, experiment.search_space), experiment.search_space)
-    check_components(experiment.search_space)
+    check_components(experiment.search_space, request.settings.extraction)
     pick_device(request.settings.device)
     task = load_task(request.task)
     check_task(task, request.settings)
