@@ -143,11 +143,14 @@ class Whitening(FittedModule):
         covariances = torch.cat([part.mT @ part / max(n - 1, 1) for part in torch.split(places, _PLACES_AT_A_TIME)])
         overall, weight = covariances.mean(0), used / (n + used)
         covariances.mul_(1 - weight).add_(weight * overall)
-        ridge = _RIDGE * overall.diagonal().mean().clamp(min=torch.finfo(maps.dtype).tiny)
+        variance = overall.diagonal().mean()
+        # Where nothing varies at all, as in a single image, vectors stay in their own unit.
+        ridge = torch.where(variance > torch.finfo(maps.dtype).tiny, _RIDGE * variance, 1.0)
         covariances.diagonal(dim1=1, dim2=2).add_(ridge)
         roots = torch.linalg.cholesky(covariances)
         unit = torch.eye(used, dtype=maps.dtype, device=maps.device).expand_as(roots)
-        self.factors = torch.linalg.solve_triangular(roots, unit, upper=False)
+        # Contiguous, as they are when they are loaded: in another layout, products differ by rounding.
+        self.factors = torch.linalg.solve_triangular(roots, unit, upper=False).contiguous()
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the vectors in units of their place."""
