@@ -15,6 +15,8 @@ __all__ = ["Projection", "Whitening", "chosen_vectors", "vectors_of"]
 _MOST_VECTORS = 20_000
 # Added to variances, relative to their mean: against rounding, and where a number does not vary at all.
 _RIDGE = 1e-3
+# Deviation of equal numbers, relative to their size.
+_ROUNDING = 1e-6
 # Numbers that the factors of all places may have, 64 MB: fewer components at each place where there are many places.
 _MOST_NUMBERS = 16_000_000
 _PLACES_AT_A_TIME = 64
@@ -144,8 +146,9 @@ class Whitening(FittedModule):
         overall, weight = covariances.mean(0), used / (n + used)
         covariances.mul_(1 - weight).add_(weight * overall)
         variance = overall.diagonal().mean()
-        # Where nothing varies at all, as in a single image, vectors stay in their own unit.
-        ridge = torch.where(variance > torch.finfo(maps.dtype).tiny, _RIDGE * variance, 1.0)
+        # Where nothing varies but by rounding, as in a single image, vectors stay in their own unit.
+        varies = variance > (_ROUNDING * self.means.abs().max()).square()
+        ridge = torch.where(varies, _RIDGE * variance, 1.0)
         covariances.diagonal(dim1=1, dim2=2).add_(ridge)
         roots = torch.linalg.cholesky(covariances)
         unit = torch.eye(used, dtype=maps.dtype, device=maps.device).expand_as(roots)
