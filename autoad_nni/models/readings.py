@@ -86,8 +86,8 @@ class Reader(FittedModule):
     image, so they are shrunk to those of all locations: mean and variance are weighted means, the weight of the
     location's own is :math:`n / (n + 10)`.
 
-    Maps are enlarged to the image bilinearly. A part that is equal everywhere on normal images tells nothing: its map
-    is 0.
+    Maps are enlarged to the image bilinearly. A part that is equal everywhere on normal images tells nothing: no
+    reading has it.
 
     Not given by the paper, which has no maps of codes.
 
@@ -122,7 +122,7 @@ class Reader(FittedModule):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts that have statistics, and do not equal everywhere."""
+        """The parts that have statistics, and are not equal everywhere on normal images."""
         return tuple(part for part in ("distance", "code") if self._tells(part))
 
     def readings(self) -> tuple[Reading, ...]:
@@ -152,14 +152,16 @@ class Reader(FittedModule):
 
     def _enlarged(self, part: str, values: Tensor, by_place: bool, size: tuple[int, int]) -> Tensor:
         prefix = f"{part}_place_" if by_place else f"{part}_"
-        deviation = getattr(self, f"{prefix}deviation")
-        standardized: Tensor = (values - getattr(self, f"{prefix}mean")) / deviation
+        # Maps that were predicted are on the CPU, wherever the model is.
+        mean, deviation = (getattr(self, f"{prefix}{name}").to(values.device) for name in ("mean", "deviation"))
+        standardized: Tensor = (values - mean) / deviation
         if standardized.shape[-2:] == size:
             return standardized
         return F.interpolate(standardized, size=size, mode="bilinear", align_corners=False)
 
     def _set(self, part: str, name: str, value: Tensor) -> None:
-        setattr(self, f"{part}_{name}", value.detach().clone())
+        before: Tensor = getattr(self, f"{part}_{name}")
+        setattr(self, f"{part}_{name}", value.detach().clone().to(before.device))
 
     def _tells(self, part: str) -> bool:
         deviation = getattr(self, f"{part}_deviation")
