@@ -148,13 +148,13 @@ class FeatureModel(FittedModule):
         self.means = joined.mean((0, 2, 3))
         deviations = joined.std((0, 2, 3), correction=0)
         self.deviations = torch.where(deviations > 0, deviations, 1.0)
-        for some in joined.split(32):  # in place: all features of a set are large
+        for some in torch.split(joined, 32):  # in place: all features of a set are large
             some.sub_(self.means[:, None, None]).div_(self.deviations[:, None, None])
         self.projection.fit(joined if self.local_codes else joined.flatten(1)[:, :, None, None])
         del joined
         if self.whitening is not None:
             most = self.whitening.most_numbers(one.shape[2], one.shape[3])
-            batches = [features[i : i + 32].to(device) for i in range(0, len(features), 32)]
+            batches = (features[i : i + 32].to(device) for i in range(0, len(features), 32))
             self.whitening.fit(torch.cat([self._components(batch)[:, :most] for batch in batches]))
 
     def forward(self, features: FeatureMaps) -> FeatureReconstruction:

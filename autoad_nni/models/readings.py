@@ -71,8 +71,8 @@ class Reading:
             if reading.name == name:
                 return reading
         raise AutoADError(
-            f"The reading is {name!r}. Expected whole, or PART/raw or by_place, with or without _two_sided/POOLING, with {', '.join(PARTS)} and "
-            f"{', '.join(POOLINGS)}. Restore the file that has it."
+            f"The reading is {name!r}. Expected whole, or PART/PLACE/POOLING with {', '.join(PARTS)}, raw or by_place, "
+            f"also raw_two_sided and by_place_two_sided, and {', '.join(POOLINGS)}. Restore the file that has it."
         )
 
 
@@ -87,9 +87,9 @@ class Reader(FittedModule):
     r"""Measures the maps of a model by those of normal images, and joins them.
 
     With mean :math:`\mu` and deviation :math:`\sigma` of a part over normal images, at all locations or at each, a map
-    is :math:`(m - \mu) / \sigma`, or its absolute value: so distance and code are on one scale. Those of a location rest on one value of each
-    image, so they are shrunk to those of all locations: mean and variance are weighted means, the weight of the
-    location's own is :math:`n / (n + 10)`.
+    is :math:`(m - \mu) / \sigma`, or its absolute value: so distance and code are on one scale. Those of a location
+    rest on one value of each image, so they are shrunk to those of all locations: mean and variance are weighted means,
+    the weight of the location's own is :math:`n / (n + 10)`.
 
     Maps are enlarged to the image bilinearly. A part that is equal everywhere on normal images tells nothing: no
     reading has it.
