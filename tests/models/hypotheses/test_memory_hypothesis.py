@@ -8,13 +8,6 @@ from torch import Tensor
 
 from autoad_nni.models.hypotheses import memory
 from autoad_nni.models.hypotheses.memory import MemoryHypothesis
-from autoad_nni.testing import HypothesisContract
-
-
-class TestContract(HypothesisContract):
-    @pytest.fixture
-    def plugin(self) -> type[MemoryHypothesis]:
-        return MemoryHypothesis
 
 
 def codes_of(n: int, d: int, *, seed: int = 0) -> Tensor:
