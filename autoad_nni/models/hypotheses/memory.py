@@ -11,7 +11,7 @@ __all__ = ["MemoryHypothesis"]
 
 # Codes that the memory is chosen from; more would take longer and change little.
 _MOST_CANDIDATES = 20_000
-_AT_A_TIME = 4096
+_AT_A_TIME = 1024
 
 
 class MemoryHypothesis(Hypothesis):
