@@ -15,6 +15,8 @@ __all__ = ["Projection", "Whitening", "chosen_vectors", "vectors_of"]
 _MOST_VECTORS = 20_000
 # Added to variances, relative to their mean: against rounding, and where a number does not vary at all.
 _RIDGE = 1e-3
+# Deviation of equal numbers, relative to their size.
+_ROUNDING = 1e-6
 # Numbers that the factors of all places may have, 64 MB: fewer components at each place where there are many places.
 _MOST_NUMBERS = 16_000_000
 _PLACES_AT_A_TIME = 64
@@ -143,11 +145,15 @@ class Whitening(FittedModule):
         covariances = torch.cat([part.mT @ part / max(n - 1, 1) for part in torch.split(places, _PLACES_AT_A_TIME)])
         overall, weight = covariances.mean(0), used / (n + used)
         covariances.mul_(1 - weight).add_(weight * overall)
-        ridge = _RIDGE * overall.diagonal().mean().clamp(min=torch.finfo(maps.dtype).tiny)
+        variance = overall.diagonal().mean()
+        # Where nothing varies but by rounding, as in a single image, vectors stay in their own unit.
+        varies = variance > (_ROUNDING * self.means.abs().max()).square()
+        ridge = torch.where(varies, _RIDGE * variance, 1.0)
         covariances.diagonal(dim1=1, dim2=2).add_(ridge)
         roots = torch.linalg.cholesky(covariances)
         unit = torch.eye(used, dtype=maps.dtype, device=maps.device).expand_as(roots)
-        self.factors = torch.linalg.solve_triangular(roots, unit, upper=False)
+        # Contiguous, as they are when they are loaded: in another layout, products differ by rounding.
+        self.factors = torch.linalg.solve_triangular(roots, unit, upper=False).contiguous()
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the vectors in units of their place."""

@@ -18,7 +18,7 @@ from autoad_nni.models.stopwatch import Stopwatch
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["Schedule", "TrainingSettings", "fit"]
+__all__ = ["Schedule", "TrainingSettings", "fit", "trains_by_steps"]
 
 # Reading a loss waits for the device, so it is not read at each step: a diverged run takes this many steps more.
 _FINITE_CHECK_EVERY = 50
@@ -176,7 +176,7 @@ def fit(
     watch = Stopwatch(max_seconds)
     device = detector.device
     images = _move_if_it_fits(images, device)
-    if not any(parameter.requires_grad for parameter in detector.parameters()):
+    if not trains_by_steps(detector):
         return _fit_untrained(detector, images, settings, watch, on_epoch)
     optimizer = _Adam(detector, settings)
     generator = torch.Generator().manual_seed(seed)
@@ -209,6 +209,11 @@ def fit(
         if on_epoch is not None:
             on_epoch(number, mean_loss)
     detector.eval()
+
+
+def trains_by_steps(detector: Detector) -> bool:
+    """Return whether a detector has parameters to train; one that has none is fitted in a single round."""
+    return any(parameter.requires_grad for parameter in detector.parameters())
 
 
 class _Adam:

@@ -123,7 +123,7 @@ def _read(path: Path | None, images: Tensor) -> Tensor | None:
 
 
 def _checksum(maps: Tensor) -> str:
-    return f"{zlib.crc32(_bytes_of(maps)):08x}"
+    return f"{zlib.crc32(_bytes_of(maps), zlib.crc32(str(tuple(maps.shape)).encode())):08x}"
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

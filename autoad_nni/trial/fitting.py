@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from autoad_nni.models.diagnosis import check_alive
 from autoad_nni.models.feature_model import FeatureModel
 from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts, size_of
-from autoad_nni.models.training import fit
+from autoad_nni.models.training import fit, trains_by_steps
 from autoad_nni.models.windows import cut_windows
 from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.trial.features import extract
@@ -27,7 +27,9 @@ from autoad_nni.verdicts import RejectedTrial, Verdict
 __all__ = ["EpochListener", "fit_and_validate", "images_within", "inputs_of", "scorer_of"]
 
 EpochListener = Callable[[int, float, dict[str, float]], None]
-"""Called with (number of the round of training from 1, training loss, validation metrics)."""
+"""Called with (number of the round of training from 1, training loss, validation metrics).
+
+After the last round, the metrics are the trial's; before, those of the whole image's score (Eq. 2)."""
 
 # Batch normalization and the statistics of hypotheses want more than a few images at a time.
 _LEAST_BATCH = 8
@@ -61,22 +63,22 @@ def fit_and_validate(
     validation = replace(task.validation, images=inputs_of(detector, task.validation.images))
     if settings.scoring.patch is not None:
         windows = cut_windows(train, settings.scoring.patch, seed=settings.seed)
-        batch = _fit(detector, windows, validation, settings, seconds_left, on_epoch)
-        scorer = scorer_of(detector, settings.scoring, batch)
+        fitted = _fit(detector, windows, validation, settings, seconds_left, on_epoch)
+        scorer = scorer_of(detector, settings.scoring, fitted.batch)
         figures = evaluate(scorer, validation, max_seconds=seconds_left())
         detector.compare(*predict(scorer, held_out, max_seconds=seconds_left()))
-        return figures
+        return fitted.report(figures, on_epoch)
     if isinstance(detector.autoencoder, FeatureModel):
         detector.autoencoder.prepare(train)
-    batch = _fit(detector, train, validation, settings, seconds_left, on_epoch)
-    scorer = scorer_of(detector, settings.scoring, batch)
+    fitted = _fit(detector, train, validation, settings, seconds_left, on_epoch)
+    scorer = scorer_of(detector, settings.scoring, fitted.batch)
     if detector.local is not None:
-        _fit_local(detector, train, batch)
+        _fit_local(detector, train, fitted.batch)
     whole, maps = predict_parts(scorer, held_out, max_seconds=seconds_left())
     detector.reader.fit(maps)
     figures = choose_reading(scorer, validation, settings.reward, max_seconds=seconds_left())
     detector.compare(*scorer.read(whole, maps, scorer.reading, size_of(held_out)))
-    return figures
+    return fitted.report(figures, on_epoch)
 
 
 def inputs_of(detector: Detector, images: Tensor) -> Inputs:
@@ -97,6 +99,20 @@ def scorer_of(detector: Detector, scoring: ScoringSettings, batch: int) -> Score
     return Scorer(detector, scoring, batch_size=min(_SCORING_BATCH, max(batch, 1)))
 
 
+class _Fitted(NamedTuple):
+    """How a training ended: the most images at a time, the number of its last round, and the loss of that."""
+
+    batch: int
+    round: int
+    loss: float
+
+    def report(self, figures: dict[str, float], on_epoch: EpochListener | None) -> dict[str, float]:
+        """Pass on the figures of the last round, which are the trial's, and return them."""
+        if on_epoch is not None:
+            on_epoch(self.round, self.loss, figures)
+        return figures
+
+
 def _fit(
     detector: Detector,
     inputs: Inputs,
@@ -104,15 +120,18 @@ def _fit(
     settings: TrialSettings,
     seconds_left: SecondsLeft,
     on_epoch: EpochListener | None,
-) -> int:
-    """Train; return the most images at a time."""
+) -> _Fitted:
+    """Train; the figures of every round but the last are passed on."""
     wanted = settings.training.schedule(len(inputs)).batch_size
     batch = _batch_that_fits(detector, inputs[:1], settings, wanted)
     training = replace(settings.training, batch_size=min(wanted, batch))
+    last = len(training.schedule(len(inputs)).rounds) if trains_by_steps(detector) else 1
     scorer = scorer_of(detector, settings.scoring, batch)
+    losses: list[float] = []
 
     def after_round(number: int, loss: float) -> None:
-        if on_epoch is None:
+        losses.append(loss)
+        if on_epoch is None or number == last:
             return
         try:
             on_epoch(number, loss, evaluate(scorer, validation, max_seconds=seconds_left()))
@@ -131,7 +150,7 @@ def _fit(
         on_epoch=after_round,
     )
     check_alive(detector, inputs[:batch])
-    return batch
+    return _Fitted(batch, last, losses[-1])
 
 
 def _batch_that_fits(detector: Detector, one: Inputs, settings: TrialSettings, wanted: int) -> int:

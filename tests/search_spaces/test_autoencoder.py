@@ -171,7 +171,7 @@ def test_a_frozen_child_is_a_plain_module_that_gives_image_and_code() -> None:
     output = child(torch.rand(2, 3, 12, 20))
     assert isinstance(output, Reconstruction)
     assert output.image.shape == (2, 3, 12, 20)
-    assert output.code.shape == (2, 8 * 3 * 4)
+    assert output.code.shape == (2, 8, 3, 4)
 
 
 def test_weights_depend_on_the_seed_alone() -> None:

@@ -39,6 +39,7 @@ VALUES: dict[str, Any] = {
     "device": "cpu",
     "threads": 2,
     "weight_sharing": True,
+    "members": 3,
     "seed": 4,
     "space": "other",
     "weights": "/data/my weights.pth",
@@ -59,9 +60,14 @@ def test_every_option_arrives_where_it_is_used() -> None:
     assert request.settings == TrialSettings(
         training=TrainingSettings.paper(7, 300), scoring=ScoringSettings(patch=16, two_sided=True, smoothing=1.5),
         reward="aupr_in", max_macs=10**6, max_seconds=2.5, max_memory=500, device="cpu", threads=2, seed=4,
-        space="other", weights=Path("/data/my weights.pth"),
+        space="other", download=True, weights=Path("/data/my weights.pth"),
     )  # fmt: skip
-    assert request.weight_sharing and request.space == "other" and request.data_sets == ("folder", "photos", "uniform")
+    assert (
+        request.weight_sharing
+        and request.members == 3
+        and request.space == "other"
+        and request.data_sets == ("folder", "photos", "uniform")
+    )
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)
@@ -95,6 +101,7 @@ def test_defaults_are_those_of_the_dataclasses() -> None:
         ({"data": "digits", "two_sided": 1}, "two_sided is 1. Expected bool. Correct it."),
         ({"data": 5}, "data is 5. Expected str. Correct it."),
         ({"data": "digits", "abnormal": 5}, "abnormal is 5. Expected"),
+        ({"data": "digits", "members": 0}, "members is 0. Expected 1 or more. Give members=1 for one model."),
         ({"data": "digits", "preset": "papr"}, "preset is 'papr'. Expected one of default, paper. Give one of these."),
     ],
 )

@@ -115,7 +115,7 @@ def without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:
 def test_a_good_trial_has_all_metrics_a_trained_detector_and_no_detail(task: Task) -> None:
     result = run_model(Conv, task, SETTINGS)
     assert set(result.metrics) == {
-        "default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "seconds", "verdict"
+        "default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "seconds", "verdict", "reading"
     }  # fmt: skip
     assert result.metrics["verdict"] == "ok" and result.detail == ""
     assert result.metrics["parameters"] == 4 * 9 + 4 + 4 + 1
@@ -176,7 +176,7 @@ REJECTED: list[tuple[Callable[[], nn.Module], dict[str, Any], Verdict, str]] = [
     (Scaled, {}, Verdict.CONSTANT_SCORE, "all 24 images score 0"),
     (lambda: Scaled(float("nan")), {}, Verdict.NON_FINITE, "The training loss became nan"),
     (lambda: Scaled(float("inf")), {}, Verdict.NON_FINITE, "The training loss became"),
-    (FiniteWhileTraining, {}, Verdict.NON_FINITE, "24 of 24 scores are infinite or undefined"),
+    (FiniteWhileTraining, {}, Verdict.NON_FINITE, "8 of 8 scores are infinite or undefined"),
     (Conv, {"max_macs": 64 * 40 - 1}, Verdict.OVER_MACS, "2,560 multiply-adds for one image, the limit is 2,559."),
     (Conv, {"max_seconds": 1e-9}, Verdict.OVER_TIME, "the limit is"),
     (Blind, {}, Verdict.IGNORES_INPUT, "The reconstructions spread by 0 of the images' spread"),

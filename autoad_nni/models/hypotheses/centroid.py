@@ -10,6 +10,9 @@ from autoad_nni.models.hypotheses.base import Hypothesis
 
 __all__ = ["CentroidHypothesis"]
 
+# In units; a mean of float32 is not more exact.
+_ZERO = 1e-4
+
 
 class CentroidHypothesis(Hypothesis):
     r"""Normal codes lie in a ball around one centre; a code outside is anomalous.
@@ -72,7 +75,8 @@ class CentroidHypothesis(Hypothesis):
         if len(self.centre) == 0:
             self.unit = root_mean_square_deviation(codes)
             centre, least = codes.mean(0), 0.1 * self.unit
-            pushed = torch.where(centre < 0, -least, least)
+            # The sign of what is zero but for rounding, as in whitened codes, is not the codes' own.
+            pushed = torch.where(centre < -_ZERO * self.unit, -least, least)
             self.centre = torch.where(centre.abs() < least, pushed, centre)
         self.squared_radius = torch.quantile(self._squared_distance(codes).double(), 1 - self.nu).to(codes.dtype)
 

@@ -54,13 +54,14 @@ class MemoryHypothesis(Hypothesis):
     def fit(self, codes: Tensor) -> None:
         """Choose the memory anew."""
         candidates = codes[:: -(-len(codes) // _MOST_CANDIDATES)]
-        squares = candidates.square().sum(1)
-        chosen = (candidates - candidates.mean(0)).square().sum(1).argmin()
+        offsets = candidates - candidates.mean(0)  # far from zero, differences of squares lose their digits
+        squares = offsets.square().sum(1)
+        chosen = squares.argmin()
         nearest = torch.full_like(squares, float("inf"))
         order = []
         for _ in range(min(self.size, len(candidates))):
             order.append(chosen)
-            distance = squares - 2 * (candidates @ candidates[chosen]) + squares[chosen]
+            distance = squares - 2 * (offsets @ offsets[chosen]) + squares[chosen]
             nearest = torch.minimum(nearest, distance)
             nearest[chosen] = -float("inf")  # rounding must not choose it twice
             chosen = nearest.argmax()
@@ -74,9 +75,11 @@ class MemoryHypothesis(Hypothesis):
         """Return the distance to the nearest code of the memory, ``(batch,)``."""
         if not len(codes):
             return codes.new_zeros(0)
-        squares = self.memory.square().sum(1)
+        centre = self.memory.mean(0)
+        offsets = self.memory - centre
+        squares = offsets.square().sum(1)
         parts = []
         for part in torch.split(codes, _AT_A_TIME):
-            nearest = torch.addmm(squares, part, self.memory.mT, alpha=-2).amin(1)
-            parts.append((nearest + part.square().sum(1)).clamp(min=0).sqrt())
+            nearest = torch.addmm(squares, part - centre, offsets.mT, alpha=-2).argmin(1)
+            parts.append((part - self.memory[nearest]).square().sum(1).sqrt())
         return torch.cat(parts)

@@ -190,7 +190,9 @@ def test_a_missing_package_is_named_with_its_extra(
 
 @pytest.mark.parametrize("stages", [(3,), (2, 64), ()])
 def test_a_stage_that_it_does_not_have(stages: tuple[int, ...]) -> None:
-    with pytest.raises(AutoADError, match=r"asked of PixelFeatures are .*\. Expected some of 1, 2, 4\. Give"):
+    with pytest.raises(
+        AutoADError, match=r"asked of PixelFeatures are .*\. Expected some of 1, 2, 4, 8, 16, 32\. Give"
+    ):
         PixelFeatures()(torch.rand(1, 1, 8, 8), stages)
 
 
