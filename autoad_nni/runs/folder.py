@@ -70,6 +70,7 @@ class RunFolder:
             with contextlib.suppress(AutoADError):  # damaged: it is written anew
                 self._on_disk = BestRecord.read(self.path)
         self._kept: list[TrialRecord] = []
+        self._dropped: set[int] = set()
         self._joined: list[TrialRecord] = []
         self.summary = TrialSummary(start.request.settings.reward)
 
@@ -94,8 +95,9 @@ class RunFolder:
         if record.number not in self._written:
             append_line(self.path / HISTORY, record.to_json())
             self._written.add(record.number)
-        if self.keeps(record):
-            self._kept = self._with(record)
+        kept = self._with(record)
+        self._dropped |= {each.number for each in [*self._kept, record]} - {each.number for each in kept}
+        self._kept = kept
 
     def keeps(self, record: TrialRecord) -> bool:
         """Return whether the model of a trial is one of the winner's, or the best known method, as things stand."""
@@ -151,12 +153,11 @@ class RunFolder:
         self._joined = members
 
     def _remove_dropped(self) -> None:
-        """Remove the weights of trials that are not kept any more, and of those that a kill left without a record."""
-        kept = {self._candidate(record.number) for record in self._kept}
-        for path in self.journal.parent.glob("trial-*.safetensors"):
-            if path not in kept:
-                with storing(path):
-                    path.unlink(missing_ok=True)
+        """Remove the weights of trials that are not kept any more."""
+        while self._dropped:
+            path = self._candidate(self._dropped.pop())
+            with storing(path):
+                path.unlink(missing_ok=True)
 
     def tested(self) -> BestRecord | None:
         """Return the best record with its test figures, if they were read for these members and this known method."""

@@ -14,7 +14,16 @@ from autoad_nni.metrics.pixel import aupro, normal_threshold, pixel_auroc, rpro
 from autoad_nni.models.scoring import ImageScorer, Prediction, predict, predict_scores
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["IMAGE_METRICS", "MAP_METRICS", "REWARDS", "evaluate", "figures_of", "least_region", "metric_of", "threshold_of"]
+__all__ = [
+    "IMAGE_METRICS",
+    "MAP_METRICS",
+    "REWARDS",
+    "evaluate",
+    "figures_of",
+    "least_region",
+    "metric_of",
+    "threshold_of",
+]
 
 IMAGE_METRICS: Final = {"auroc": auroc, "aupr_in": aupr_in, "aupr_out": aupr_out}
 MAP_METRICS: Final = ("pixel_auroc", "aupro", "rpro", "image_auroc")
