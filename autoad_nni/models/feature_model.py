@@ -33,6 +33,8 @@ FEATURE_CHOICES: Final[Mapping[str, Sequence[int | str]]] = {
 }
 """What is chosen beside extractor, hypothesis and distance."""
 
+# For means and components; 512 MB.
+_MOST_NUMBERS: Final = 128_000_000
 _MOST: Final = torch.finfo(torch.half).max
 # Of an image as a whole, as many as there can be.
 _COMPONENTS_OF_IMAGES = 256
@@ -138,21 +140,26 @@ class FeatureModel(FittedModule):
     def prepare(self, features: FeatureMaps) -> None:
         """Fit what is not trained to features of training images: channels, components, places."""
         device = self.projection.centre.device
-        joined = torch.cat([self._joined(features[i : i + 64].to(device)) for i in range(0, len(features), 64)])
+        one = self._joined(features[:1].to(device))
+        step = -(-len(features) * one.numel() // _MOST_NUMBERS)
+        part = features[::step]
+        joined = torch.cat([self._joined(part[i : i + 32].to(device)) for i in range(0, len(part), 32)])
         self.means = joined.mean((0, 2, 3))
         deviations = joined.std((0, 2, 3), correction=0)
         self.deviations = torch.where(deviations > 0, deviations, 1.0)
-        for part in torch.split(joined, 64):  # in place: all features of a set are large
-            part.sub_(self.means[:, None, None]).div_(self.deviations[:, None, None])
-        whole = joined if self.local_codes else joined.flatten(1)[:, :, None, None]
-        self.projection.fit(whole)
+        for some in joined.split(32):  # in place: all features of a set are large
+            some.sub_(self.means[:, None, None]).div_(self.deviations[:, None, None])
+        self.projection.fit(joined if self.local_codes else joined.flatten(1)[:, :, None, None])
+        del joined
         if self.whitening is not None:
-            self.whitening.fit(self.projection(joined))
+            most = self.whitening.most_numbers(one.shape[2], one.shape[3])
+            batches = [features[i : i + 32].to(device) for i in range(0, len(features), 32)]
+            self.whitening.fit(torch.cat([self._components(batch)[:, :most] for batch in batches]))
 
     def forward(self, features: FeatureMaps) -> FeatureReconstruction:
         """Return reconstruction, code map and target."""
-        joined = (self._joined(features) - self.means[:, None, None]) / self.deviations[:, None, None]
-        components = self.projection(joined if self.local_codes else joined.flatten(1)[:, :, None, None])
+        joined = self._standardized(features)
+        components = self._projected(joined)
         codes = components if self.whitening is None else self.whitening(components)
         if self.encoder is not None and self.decoder is not None:
             code = self.encoder(codes)
@@ -165,6 +172,18 @@ class FeatureModel(FittedModule):
         locations = -(-height // self.stages[0]) * -(-width // self.stages[0])
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         return sum(convolution.weight.numel() for convolution in convolutions) * locations
+
+    def _components(self, features: FeatureMaps) -> Tensor:
+        return self._projected(self._standardized(features))
+
+    def _standardized(self, features: FeatureMaps) -> Tensor:
+        return (self._joined(features) - self.means[:, None, None]) / self.deviations[:, None, None]
+
+    def _projected(self, standardized: Tensor) -> Tensor:
+        components: Tensor = self.projection(
+            standardized if self.local_codes else standardized.flatten(1)[:, :, None, None]
+        )
+        return components
 
     def _joined(self, features: FeatureMaps) -> Tensor:
         size, side = features.maps[0].shape[-2:], self.neighbourhood

@@ -136,10 +136,14 @@ class Whitening(FittedModule):
         self.register_buffer("means", torch.empty(0))
         self.register_buffer("factors", torch.empty(0))
 
+    def most_numbers(self, height: int, width: int) -> int:
+        """Return how many numbers of a vector are used at most, with so many places."""
+        return max(1, math.isqrt(_MOST_NUMBERS // (height * width)))
+
     def fit(self, maps: Tensor) -> None:
         """Estimate mean and covariance at each place."""
         n, d, h, w = maps.shape
-        used = max(1, min(d, math.isqrt(_MOST_NUMBERS // (h * w))))
+        used = min(d, self.most_numbers(h, w))
         self.means = maps[:, :used].mean(0)
         places = (maps[:, :used] - self.means).flatten(2).movedim(2, 0)
         covariances = torch.cat([part.mT @ part / max(n - 1, 1) for part in torch.split(places, _PLACES_AT_A_TIME)])

@@ -36,6 +36,8 @@ class Reading:
         by_place: Whether a location is measured by the mean and deviation of normal images at that location, instead
             of those at all locations.
         pooling: The image's score: the highest value of its map, the mean of its highest 1 or 5 %, or the mean.
+        two_sided: Whether a location below the mean of normal images is anomalous too: a smooth spot in a rough texture
+            is more probable than the texture, but it is not normal.
 
     Example:
         >>> Reading("both", True, "top1").name
@@ -47,13 +49,15 @@ class Reading:
     part: str
     by_place: bool = False
     pooling: str = "max"
+    two_sided: bool = False
 
     @property
     def name(self) -> str:
         """The form in which it is recorded."""
         if self.part == "whole":
             return "whole"
-        return f"{self.part}/{'by_place' if self.by_place else 'raw'}/{self.pooling}"
+        sides = "_two_sided" if self.two_sided else ""
+        return f"{self.part}/{'by_place' if self.by_place else 'raw'}{sides}/{self.pooling}"
 
     @property
     def score_from_map(self) -> bool:
@@ -67,14 +71,15 @@ class Reading:
             if reading.name == name:
                 return reading
         raise AutoADError(
-            f"The reading is {name!r}. Expected whole, or PART/raw or by_place/POOLING with {', '.join(PARTS)} and "
+            f"The reading is {name!r}. Expected whole, or PART/raw or by_place, with or without _two_sided/POOLING, with {', '.join(PARTS)} and "
             f"{', '.join(POOLINGS)}. Restore the file that has it."
         )
 
 
 WHOLE: Final = Reading("whole")
 READINGS: Final = tuple(
-    Reading(part, by_place, pooling) for part, by_place, pooling in itertools.product(PARTS, (False, True), POOLINGS)
+    Reading(part, by_place, pooling, two_sided)
+    for part, by_place, two_sided, pooling in itertools.product(PARTS, (False, True), (False, True), POOLINGS)
 )
 
 
@@ -82,12 +87,12 @@ class Reader(FittedModule):
     r"""Measures the maps of a model by those of normal images, and joins them.
 
     With mean :math:`\mu` and deviation :math:`\sigma` of a part over normal images, at all locations or at each, a map
-    is :math:`(m - \mu) / \sigma`: so distance and code are on one scale. Those of a location rest on one value of each
+    is :math:`(m - \mu) / \sigma`, or its absolute value: so distance and code are on one scale. Those of a location rest on one value of each
     image, so they are shrunk to those of all locations: mean and variance are weighted means, the weight of the
     location's own is :math:`n / (n + 10)`.
 
-    Maps are enlarged to the image bilinearly. A part that is equal everywhere on normal images tells nothing: its map
-    is 0.
+    Maps are enlarged to the image bilinearly. A part that is equal everywhere on normal images tells nothing: no
+    reading has it.
 
     Not given by the paper, which has no maps of codes.
 
@@ -122,7 +127,7 @@ class Reader(FittedModule):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts that have statistics, and do not equal everywhere."""
+        """The parts that have statistics, and are not equal everywhere on normal images."""
         return tuple(part for part in ("distance", "code") if self._tells(part))
 
     def readings(self) -> tuple[Reading, ...]:
@@ -140,7 +145,7 @@ class Reader(FittedModule):
             size: Height and width of the image.
         """
         parts = ("distance", "code") if reading.part == "both" else (reading.part,)
-        return torch.stack([self._enlarged(part, maps[part], reading.by_place, size) for part in parts]).sum(0)
+        return torch.stack([self._enlarged(part, maps[part], reading, size) for part in parts]).sum(0)
 
     def get_extra_state(self) -> Tensor:
         """The reading's name, so that weights on disk are read as they were chosen to be."""
@@ -150,16 +155,20 @@ class Reader(FittedModule):
         """Take the reading from a saved state."""
         self.reading = Reading.parse(bytes(state.tolist()).decode())
 
-    def _enlarged(self, part: str, values: Tensor, by_place: bool, size: tuple[int, int]) -> Tensor:
-        prefix = f"{part}_place_" if by_place else f"{part}_"
-        deviation = getattr(self, f"{prefix}deviation")
-        standardized: Tensor = (values - getattr(self, f"{prefix}mean")) / deviation
+    def _enlarged(self, part: str, values: Tensor, reading: Reading, size: tuple[int, int]) -> Tensor:
+        prefix = f"{part}_place_" if reading.by_place else f"{part}_"
+        # Maps that were predicted are on the CPU, wherever the model is.
+        mean, deviation = (getattr(self, f"{prefix}{name}").to(values.device) for name in ("mean", "deviation"))
+        standardized: Tensor = (values - mean) / deviation
+        if reading.two_sided:
+            standardized = standardized.abs()
         if standardized.shape[-2:] == size:
             return standardized
         return F.interpolate(standardized, size=size, mode="bilinear", align_corners=False)
 
     def _set(self, part: str, name: str, value: Tensor) -> None:
-        setattr(self, f"{part}_{name}", value.detach().clone())
+        before: Tensor = getattr(self, f"{part}_{name}")
+        setattr(self, f"{part}_{name}", value.detach().clone().to(before.device))
 
     def _tells(self, part: str) -> bool:
         deviation = getattr(self, f"{part}_deviation")

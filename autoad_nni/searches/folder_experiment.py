@@ -19,7 +19,6 @@ _LAYERS = 2
 _AUTOENCODERS: Final = {"image_size": 64, "max_macs": 5_000_000}
 # The networks that see features were trained on images of 224 pixels; models on top of them learn in few steps.
 _FEATURES: Final = {"image_size": 224, "epochs": 1, "steps": 300}
-_EXTRACTORS: Final = ("efficientnet_lite0", "pixels")
 
 
 def folder_experiment(folder: Path, **options: Any) -> Experiment:
@@ -69,5 +68,5 @@ def _search_space(space: str) -> dict[str, Any]:
     from autoad_nni_search_spaces import AutoencoderSpace, FeatureSpace
 
     if space == "features":
-        return to_search_space(FeatureSpace(extractors=_EXTRACTORS))
+        return to_search_space(FeatureSpace())
     return to_search_space(AutoencoderSpace(_LAYERS))

@@ -55,7 +55,7 @@ def _predictions(
     """The prediction of every reading; readings that differ in pooling share one map."""
     yield WHOLE, scorer.read(whole, maps, WHOLE, size)
     from_map = scorer.detector.reader.readings()[1:]
-    for _, group in groupby(from_map, key=lambda reading: (reading.part, reading.by_place)):
+    for _, group in groupby(from_map, key=lambda reading: (reading.part, reading.by_place, reading.two_sided)):
         alike = list(group)
         anomaly_map = scorer.read(whole, maps, alike[0], size).anomaly_map
         for reading in alike:

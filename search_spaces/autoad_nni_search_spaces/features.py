@@ -16,7 +16,7 @@ from autoad_nni.models.feature_model import FEATURE_CHOICES, FeatureModel
 
 __all__ = ["FeatureSpace"]
 
-EXTRACTORS: Final = ("efficientnet_lite0",)
+EXTRACTORS: Final = ("efficientnet_lite0", "patches", "pixels")
 HYPOTHESES: Final = ("density", "cluster", "centroid", "reconstruction", "memory")
 DISTANCES: Final = ("l1", "l2", "l21")
 
