@@ -116,9 +116,9 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
 
 def _interval(best: BestRecord) -> str:
     """How far the figure on validation could lie elsewhere, and what it rests on."""
-    if best.interval is None or best.n_validation is None:
+    if best.n_validation is None:
         return ""
-    low, high = best.interval
     n, total = best.n_validation
+    interval = "" if best.interval is None else "95 % interval {:.2f} to {:.2f}, ".format(*best.interval)
     kind = "anomalous" if best.request.task.abnormal else "defect" if n == 1 else "defects"
-    return f" (95 % interval {low:.2f} to {high:.2f}, {n} {kind} of {total} images)"
+    return f" ({interval}{n} {kind} of {total} images)"

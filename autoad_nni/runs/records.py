@@ -73,7 +73,8 @@ class BestRecord:
         members: The records of the trials whose models make the winner, the best first; the best trial alone, or more.
         validation: Every metric of the winner on validation, by name; None before the search has ended.
         interval: Lowest and highest value of its reward there (95 %), had other images been drawn
-            (:func:`autoad_nni.metrics.interval.bootstrap_interval`); None before the search has ended.
+            (:func:`autoad_nni.metrics.interval.bootstrap_interval`); None before the search has ended, or if all of
+            them would have had the same.
         n_validation: How many anomalous images, and how many images, the figures on validation rest on; None before
             the search has ended.
         known: The best known method that was tried: its trial's record and its test figures; None if none was.

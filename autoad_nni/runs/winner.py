@@ -71,7 +71,8 @@ class Result:
 
     Attributes:
         validation: Every metric of the winner on validation, by name.
-        interval: Lowest and highest value of its reward there (95 %), had other images been drawn.
+        interval: Lowest and highest value of its reward there (95 %), had other images been drawn; None also if all of
+            them would have had the same.
         n_validation: How many anomalous images, and how many images, these figures rest on.
         test: Every metric on test; None also if they cannot be computed.
         test_detail: Why they cannot be computed.

@@ -14,8 +14,11 @@ from autoad_nni.trial.evaluate import IMAGE_METRICS, least_region
 __all__ = ["interval_of"]
 
 
-def interval_of(name: str, prediction: Prediction, images: LabelledImages) -> tuple[float, float]:
+def interval_of(name: str, prediction: Prediction, images: LabelledImages) -> tuple[float, float] | None:
     """Return the 95 % interval of a metric of a prediction (:func:`autoad_nni.metrics.interval.bootstrap_interval`).
+
+    None where all draws give the same figure, for instance because every score is in order: that a few images were in
+    order does not say how certain that is.
 
     Args:
         name: One of `autoad_nni.trial.evaluate.REWARDS`.
@@ -25,7 +28,8 @@ def interval_of(name: str, prediction: Prediction, images: LabelledImages) -> tu
     Raises:
         AutoADError: The images are all normal or all anomalous.
     """
-    return bootstrap_interval(_metric(name, prediction, images), images.labels.numpy())
+    low, high = bootstrap_interval(_metric(name, prediction, images), images.labels.numpy())
+    return (low, high) if low < high else None
 
 
 def _metric(name: str, prediction: Prediction, images: LabelledImages) -> Callable[[Indices], float]:
