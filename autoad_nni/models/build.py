@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,12 +54,14 @@ def build_architecture(
 ) -> nn.Module:
     """Build only the architecture that a sample describes; see `build_detector`."""
     extraction = extraction or Extraction()
+    build = ARCHITECTURES.load(space)
     more = {}
-    if "extractor" in sample:
+    # A sample of another space may have one: what the architecture does not take, it refuses as an unknown label.
+    if "extractor" in sample and "extractor" in inspect.signature(build).parameters:
         more["extractor"] = load_extractor(
             str(sample["extractor"]), download=extraction.download, weights=extraction.weights
         )
-    architecture: nn.Module = ARCHITECTURES.load(space)(sample, channels=channels, **more)
+    architecture: nn.Module = build(sample, channels=channels, **more)
     return architecture
 
 
