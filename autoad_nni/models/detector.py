@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoad_nni.models.distances.base import Distance
-from autoad_nni.models.hypotheses.base import Hypothesis
+from autoad_nni.models.hypotheses.base import Hypothesis, score_in_parts
 from autoad_nni.models.local_codes import LocalCodes
 from autoad_nni.models.locations import vectors_of
 from autoad_nni.models.readings import Reader
@@ -180,7 +180,7 @@ class Detector(nn.Module):
 
     def hypothesis_map(self, terms: Terms) -> Tensor:
         """Return the hypothesis's score at each location that it sees, ``(batch, 1, *grid)``."""
-        return self.hypothesis.score(terms.code).view(-1, 1, *terms.grid)
+        return score_in_parts(self.hypothesis, terms.code).view(-1, 1, *terms.grid)
 
     def maps(self, terms: Terms) -> dict[str, Tensor]:
         """Return what readings are made of: a map of the distance and, where there is one, of the code."""
@@ -210,7 +210,7 @@ class Detector(nn.Module):
             distances: Distance of each training image, ``(n,)``.
             codes: Code of each, ``(n, d)``, in the order of ``distances``.
         """
-        scores = torch.cat([self.hypothesis.score(part) for part in torch.split(codes, 4096)])
+        scores = score_in_parts(self.hypothesis, codes)
         self.distance_scale, self.distance_centre = _deviation(distances), distances.mean()
         self.hypothesis_scale, self.hypothesis_centre = _deviation(scores), scores.mean()
 

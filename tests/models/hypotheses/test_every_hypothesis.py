@@ -13,7 +13,8 @@ from torch import Tensor
 
 from autoad_nni.data import TaskOptions, load_task
 from autoad_nni.models.detector import Detector
-from autoad_nni.models.hypotheses.base import Hypothesis
+from autoad_nni.models.hypotheses import base
+from autoad_nni.models.hypotheses.base import Hypothesis, score_in_parts
 from autoad_nni.models.hypotheses.cluster import ClusterHypothesis
 from autoad_nni.models.hypotheses.density import DensityHypothesis
 from autoad_nni.models.scoring import Scorer, predict
@@ -142,3 +143,15 @@ def test_long_codes_are_averaged_down(name: str) -> None:
         size = detector.hypothesis.max_code_size
         assert codes.shape == (5, size)
         torch.testing.assert_close(codes, raw.view(5, size, -1).mean(2))
+
+
+@pytest.mark.parametrize("name", ["density", "cluster", "centroid", "memory"])
+def test_a_batch_of_any_number_of_codes_is_scored_in_parts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
+    hypothesis: Hypothesis = HYPOTHESES.load(name)()
+    hypothesis.fit(codes)
+    whole, seen, score = score_in_parts(hypothesis, codes), list[int](), hypothesis.score
+    monkeypatch.setattr(base, "_AT_A_TIME", 30)
+    monkeypatch.setattr(hypothesis, "score", lambda part: (seen.append(len(part)), score(part))[1])
+    torch.testing.assert_close(score_in_parts(hypothesis, codes), whole)
+    assert seen == [30, 30, 30, 10]
