@@ -127,13 +127,13 @@ class Detector(nn.Module):
         self.register_buffer("normal_map", torch.tensor([0.0, 1.0]))
 
     distance_scale: Tensor
-    """Standard deviation of the distance over the training images; 1 before :meth:`calibrate`."""
+    """Standard deviation of the distance over normal images; 1 before :meth:`calibrate`."""
     hypothesis_scale: Tensor
-    """Standard deviation of the hypothesis's score over the training images; 1 before :meth:`calibrate`."""
+    """Standard deviation of the hypothesis's score over normal images; 1 before :meth:`calibrate`."""
     distance_centre: Tensor
-    """Mean distance of the training images; 0 before :meth:`calibrate`."""
+    """Mean distance of normal images; 0 before :meth:`calibrate`."""
     hypothesis_centre: Tensor
-    """Mean score of the hypothesis on the training images; 0 before :meth:`calibrate`."""
+    """Mean score of the hypothesis on normal images; 0 before :meth:`calibrate`."""
     normal_score: Tensor
     """Mean and deviation of the scores of normal images that were not trained on; 0 and 1 before :meth:`compare`."""
     normal_map: Tensor
@@ -207,7 +207,7 @@ class Detector(nn.Module):
         """Set the scales and centres of both terms.
 
         Args:
-            distances: Distance of each training image, ``(n,)``.
+            distances: Distance of each normal image, ``(n,)``.
             codes: Code of each, ``(n, d)``, in the order of ``distances``.
         """
         scores = score_in_parts(self.hypothesis, codes)

@@ -20,7 +20,7 @@ class Hypothesis(FittedModule):
 
     With the codes :math:`z = f(x)` of an autoencoder and a distance :math:`\mathrm{DIST}`, the detector minimises the
     mean of :math:`\mathrm{DIST}(\hat{x}, x)` plus :meth:`regularizer`, and scores an image by
-    :math:`\mathrm{DIST}(\hat{x}, x)` plus :meth:`score`, each divided by its standard deviation on the training images
+    :math:`\mathrm{DIST}(\hat{x}, x)` plus :meth:`score`, each divided by its standard deviation on normal images
     (Eq. 2 of the paper, DEFINEREG; the division is ours, see :class:`autoad_nni.models.scoring.Scorer`).
 
     A subclass defines :meth:`regularizer` and :meth:`score`, nearly always :meth:`fit`, and :meth:`begin_epoch` if it
