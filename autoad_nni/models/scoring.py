@@ -116,8 +116,8 @@ class Scorer(nn.Module):
 
     *Whole images.* How the score and the map come from the maps of distance and code is the model's reading
     (:mod:`autoad_nni.models.readings`); the score is then a number of the smoothed map. With the reading ``whole``, it
-    is not: with the standard deviations :math:`\sigma` of both terms over the training images (1 for a
-    hypothesis that needs no codes), the score is
+    is not: with the standard deviations :math:`\sigma` of both terms over normal images that the model was not trained
+    on (1 for a hypothesis that needs no codes), the score is
 
     .. math:: s(x) = \frac{\mathrm{DIST}(\hat{x}, x)}{\sigma_D} + \frac{\mathrm{DEFINEREG}(z)}{\sigma_H}
 

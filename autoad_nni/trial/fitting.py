@@ -17,7 +17,7 @@ from autoad_nni.models.feature_model import FeatureModel
 from autoad_nni.models.features import FeatureMaps
 from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts, size_of
-from autoad_nni.models.training import fit, trains_by_steps
+from autoad_nni.models.training import calibrate, fit, trains_by_steps
 from autoad_nni.models.windows import cut_windows
 from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.trial.features import extract
@@ -77,6 +77,8 @@ def fit_and_validate(
     scorer = scorer_of(detector, settings.scoring, fitted.batch)
     if detector.local is not None:
         _fit_local(detector, train, fitted.batch)
+    if detector.hypothesis.needs_codes and len(held_out) > 1:
+        calibrate(detector, held_out, batch_size=fitted.batch, max_seconds=seconds_left())
     whole, maps = predict_parts(scorer, held_out, max_seconds=seconds_left())
     detector.reader.fit(maps)
     figures = choose_reading(scorer, validation, settings.reward, max_seconds=seconds_left())

@@ -125,6 +125,35 @@ def test_statistics_are_those_of_the_images_that_were_held_out(hypothesis: str) 
     torch.testing.assert_close(detector.normal_map[0], prediction.anomaly_map.mean(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("hypothesis", ["density", "cluster", "centroid", "memory"])
+def test_the_terms_of_the_whole_score_are_on_the_scale_of_the_images_that_were_held_out(hypothesis: str) -> None:
+    """A memory is at no distance from the images that are in it."""
+    task = task_of(40)
+    detector = run_model(lambda: Conv(hypothesis), task, SETTINGS).detector
+    assert detector is not None
+    with torch.no_grad():
+        terms = detector(task.train[4::5])
+        scores = detector.hypothesis.score(terms.code)
+    torch.testing.assert_close(detector.distance_scale, terms.distance.std(correction=0), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(detector.hypothesis_scale, scores.std(correction=0), rtol=1e-3, atol=1e-6)
+    assert not torch.isclose(detector.hypothesis_scale, torch.tensor(1.0))
+
+
+def test_nearest_neighbour_s_reconstruction_is_measured_on_images_that_are_not_in_its_span() -> None:
+    """Of its own images it is exact: divided by what is left of rounding, it would be the whole score."""
+    detector = run_trial(sample_of("nearest_neighbour", stages="4"), task_of(40, 24), FEATURES).detector
+    assert detector is not None
+    assert detector.distance_scale > 1e-3 and detector.hypothesis_scale > 1e-2
+
+
+def test_a_single_held_out_image_has_no_scale_and_that_of_the_training_images_stays() -> None:
+    detector = run_model(lambda: Conv("centroid"), task_of(4), SETTINGS).detector
+    assert detector is not None
+    with torch.no_grad():
+        terms = detector(task_of(4).train[:3])
+    torch.testing.assert_close(detector.distance_scale, terms.distance.std(correction=0), rtol=1e-3, atol=1e-6)
+
+
 def test_what_is_fitted_to_codes_is_fitted_to_those_of_training_images() -> None:
     task = task_of(40)
     kept = torch.tensor([i for i in range(40) if i % 5 != 4])
