@@ -25,7 +25,7 @@ from autoad_nni.trial.reading import choose_reading
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["EpochListener", "fit_and_validate", "images_within", "inputs_of", "scorer_of"]
+__all__ = ["EpochListener", "fit_and_validate", "hold_out", "images_within", "inputs_of", "scorer_of"]
 
 EpochListener = Callable[[int, float, dict[str, float]], None]
 """Called with (number of the round of training from 1, training loss, validation metrics).
@@ -62,7 +62,7 @@ def fit_and_validate(
     Raises:
         RejectedTrial: The model is too costly, or useless.
     """
-    train, held_out = _hold_out(inputs_of(detector, task.train))
+    train, held_out = hold_out(inputs_of(detector, task.train))
     validation = replace(task.validation, images=inputs_of(detector, task.validation.images))
     if settings.scoring.patch is not None:
         windows = cut_windows(train, settings.scoring.patch, seed=settings.seed)
@@ -173,8 +173,8 @@ def _batch_that_fits(detector: Detector, one: Inputs, settings: TrialSettings, w
     return batch
 
 
-def _hold_out(inputs: Inputs) -> tuple[Inputs, Inputs]:
-    """Those to train on, and those for statistics, spread evenly; a single image is both."""
+def hold_out(inputs: Inputs) -> tuple[Inputs, Inputs]:
+    """Return those to train on, and those for statistics, spread evenly; a single image is both."""
     n = len(inputs)
     held = torch.arange(n)[_HELD_OUT_EACH - 1 :: _HELD_OUT_EACH]
     if len(held) == 0:
