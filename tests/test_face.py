@@ -52,8 +52,9 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ad.Run:
 def test_a_folder_is_searched_without_any_yaml(run: ad.Run, folder: Path) -> None:
     assert run.best is not None
     assert set(run.best.test or {}) == {"auroc", "aupr_in", "aupr_out"}
-    assert run.best.reward == max(record.reward for record in run.records)
-    assert set(run.best.sample) >= {"hypothesis", "distance", "layer1_kernel", "layer2_kernel"}
+    assert run.best.trial.reward == max(record.reward for record in run.records)
+    assert run.best.validation is not None and run.best.reward == run.best.validation["auroc"]
+    assert set(run.best.sample) >= {"hypothesis", "distance", "extractor", "stages"}, "the network is installed here"
     options = run.best.request.options()
     assert (options["data"], options["root"]) == ("folder", str(folder))
     assert (options["epochs"], options["image_size"], options["max_macs"]) == (3, 16, 10**6), "what was asked for"
@@ -63,7 +64,7 @@ def test_a_folder_is_searched_without_any_yaml(run: ad.Run, folder: Path) -> Non
 def test_every_trial_is_a_row_of_a_flat_table(run: ad.Run) -> None:
     table = run.trials
     assert list(table["number"]) == [0, 1, 2]
-    assert {"verdict", "reward", "auroc", "seconds", "macs", "hypothesis", "layer1_channels"} <= set(table.columns)
+    assert {"verdict", "reward", "auroc", "seconds", "macs", "hypothesis", "extractor", "known"} <= set(table.columns)
     assert list(table["reward"]) == [record.reward for record in run.records]
     assert list(table.columns[:6]) == ["number", "verdict", "reward", "auroc", "aupr_in", "aupr_out"]
     assert all(np.isscalar(value) for value in table.iloc[0])
@@ -176,7 +177,8 @@ before = state()
 ad.load({str(run.folder)!r})
 assert state() == before, "load"
 task = ad.load_task(ad.TaskOptions(data="digits", abnormal=("photos",), limit=60))
-ad.run_trial({dict(run.records[0].sample)!r}, task, ad.TrialSettings(training=ad.TrainingSettings(epochs=1)))
+settings = ad.TrialSettings(space="features", training=ad.TrainingSettings(epochs=1))
+ad.run_trial({dict(run.records[0].sample)!r}, task, settings)
 assert state() == before, "run_trial"
 try:
     ad.search({str(run.folder)!r}, output="nowhere", image_size=300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def _code(page: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working folder with ``screws``: 30 noisy images, 6 with a white scratch."""
+    """A working folder with ``screws``, 30 noisy images, 6 with a white scratch, and ``sample.json``."""
     generator = np.random.default_rng(0)
     for kind, count in (("good", 30), ("scratch", 6)):
         (tmp_path / "screws" / kind).mkdir(parents=True)
@@ -33,6 +34,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             if kind == "scratch":
                 pixels[4:28, 10 + i : 13 + i] = 255
             Image.fromarray(pixels).save(tmp_path / "screws" / kind / f"{i}.png")
+    layer = {"channels": 8, "kernel": 3, "pooling": "max", "pooling_kernel": 1, "normalization": "none"}
+    sample = {"hypothesis": "reconstruction", "distance": "l2", **{f"layer1_{key}": layer[key] for key in layer}}
+    (tmp_path / "sample.json").write_text(json.dumps({**sample, "layer1_activation": "tanh"}))
     monkeypatch.chdir(tmp_path)
 
 

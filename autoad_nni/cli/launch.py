@@ -63,21 +63,13 @@ def _launch(experiment: Path | None, resume: str, view: str, port: int | None) -
 
 def _check(experiment: Path) -> RunStart:
     """Find what is wrong with the file before a server starts; return what the experiment begins with."""
-    from autoad_nni.runs.start import RunStart
+    from autoad_nni.engines.beginning import check_and_load
     from autoad_nni.searches.experiment_file import read_experiment
-    from autoad_nni.searches.plugins import plugins_of_search
-    from autoad_nni.searches.preflight import preflight
     from autoad_nni.searches.trial_options import parse_request
 
     file = read_experiment(experiment)
     request = parse_request(file.trial_arguments, file.trial_folder)
-    arguments = file.advisor_arguments or {"strategy": None, "seed": None}
-    task = preflight(file, request, file.advisor_arguments)
-    plugins = plugins_of_search(
-        file.search_space, strategy=arguments["strategy"], space=request.space, data_sets=request.data_sets
-    )
-    metadata = {"experiment": experiment.name, "strategy": arguments["strategy"], "seed": arguments["seed"]}
-    return RunStart.of(request, task, plugins, **metadata)
+    return check_and_load(file, request, file.advisor_arguments)[1]
 
 
 def _check_resumed(folder: Path) -> None:

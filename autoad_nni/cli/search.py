@@ -94,7 +94,7 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
     reward = best.request.settings.reward
     members = ", ".join(str(member.number) for member in best.members)
     winner = f"mean of trials {members}" if len(best.members) > 1 else f"trial {best.trial.number}"
-    typer.echo(f"best: {winner}, {reward} {best.reward:.4f} on validation")
+    typer.echo(f"best: {winner}, {reward} {best.reward:.4f} on validation{_interval(best)}")
     if best.test is not None:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in best.test.items())
         typer.echo(f"on test ({when}): {figures}")
@@ -112,3 +112,13 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
     typer.echo(f"written to {folder}/best.json")
     if (folder / "pictures.png").exists():
         typer.echo(f"how it works on test images: {folder}/pictures.png")
+
+
+def _interval(best: BestRecord) -> str:
+    """How far the figure on validation could lie elsewhere, and what it rests on."""
+    if best.n_validation is None:
+        return ""
+    n, total = best.n_validation
+    interval = "" if best.interval is None else "95 % interval {:.2f} to {:.2f}, ".format(*best.interval)
+    kind = "anomalous" if best.request.task.abnormal else "defect" if n == 1 else "defects"
+    return f" ({interval}{n} {kind} of {total} images)"

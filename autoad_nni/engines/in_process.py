@@ -11,7 +11,7 @@ import nni
 import torch
 from nni.nas.execution import SequentialExecutionEngine
 
-from autoad_nni.data import Task
+from autoad_nni.engines.beginning import check_and_load
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
@@ -21,11 +21,8 @@ from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.one_trial import run_sample
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.scalars import ScalarWriter
-from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.winner import finish, load_members
 from autoad_nni.searches.experiment_file import Experiment
-from autoad_nni.searches.plugins import plugins_of_search
-from autoad_nni.searches.preflight import preflight
 from autoad_nni.searches.replay import JournalMiddleware
 from autoad_nni.searches.search import Search, check_recorded_plugins
 from autoad_nni.searches.spaces import SampleSpace
@@ -76,21 +73,11 @@ class InProcessSearch:
         if resume:
             # First: a plugin that is missing would be an unknown value, with the advice to drop it.
             check_recorded_plugins(output / "state" / "journal.jsonl")
-        # All that can be wrong is found before the run folder is made.
-        self._task: Task = preflight(experiment, request, arguments)
+        self._task, start = check_and_load(experiment, request, arguments)
         self.request = request
-        space = experiment.search_space
-        start = RunStart.of(
-            request,
-            self._task,
-            plugins_of_search(space, strategy=arguments["strategy"], space=request.space, data_sets=request.data_sets),
-            experiment=Path(experiment.name).name,
-            strategy=arguments["strategy"],
-            seed=arguments["seed"],
-        )
         self.folder = RunFolder(output, start, resume=resume)
         try:
-            self._search = Search(search_space=space, journal_path=self.folder.journal, **arguments)
+            self._search = Search(search_space=experiment.search_space, journal_path=self.folder.journal, **arguments)
             self.folder.begin()
         except BaseException:
             self.folder.close()

@@ -57,7 +57,7 @@ def pixel_auroc(masks: npt.ArrayLike, maps: npt.ArrayLike) -> float:
         >>> pixel_auroc([[[0, 0], [1, 1]]], [[[0.1, 0.4], [0.35, 0.8]]])
         0.75
     """
-    defect, scores = _checked(masks, maps)
+    defect, scores = checked(masks, maps)
     found = _found_share(defect, scores, 1.0)
     return float(sum(found(image[mask]).sum() for mask, image in zip(defect, scores, strict=True)) / defect.sum())
 
@@ -101,7 +101,7 @@ def aupro(masks: npt.ArrayLike, maps: npt.ArrayLike, *, max_fpr: float = 0.3) ->
     """
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr is {max_fpr}; expected above 0, at most 1")
-    defect, scores = _checked(masks, maps)
+    defect, scores = checked(masks, maps)
     return _region_mean(defect, scores, _found_share(defect, scores, max_fpr))
 
 
@@ -137,7 +137,7 @@ def rpro(masks: npt.ArrayLike, maps: npt.ArrayLike, *, threshold: float) -> floa
     """
     if not np.isfinite(threshold):
         raise ValueError(f"threshold is {threshold}; expected a finite number")
-    defect, scores = _checked(masks, maps, normal_needed=False)
+    defect, scores = checked(masks, maps, normal_needed=False)
     # As an array: NumPy would round a plain float to the maps' float32.
     limit = np.array([threshold], np.float64)
     return _region_mean(defect, scores, lambda values: (values > limit).astype(np.float64))
@@ -190,11 +190,11 @@ def _has_region(image: Real, threshold: Any, min_area: int) -> bool:
     above = image > threshold
     if np.count_nonzero(above) < min_area:
         return False
-    labels, _ = _regions(above)
+    labels, _ = regions(above)
     return bool(np.bincount(labels[above]).max() >= min_area)
 
 
-def _regions(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
+def regions(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
     """Number the 8-connected regions from 1; 0 is outside."""
     from scipy import ndimage  # type: ignore[import-untyped]  # here, because it takes longer to import than all the rest
 
@@ -206,7 +206,7 @@ def _region_mean(defect: Mask, scores: Real, value: Callable[[Real], npt.NDArray
     """Return the mean over regions of the mean over a region's pixels."""
     total, n_regions = 0.0, 0
     for mask, image in zip(defect, scores, strict=True):
-        labels, count = _regions(mask)
+        labels, count = regions(mask)
         region = labels[mask] - 1
         total += float((np.bincount(region, value(image[mask])) / np.bincount(region)).sum())
         n_regions += count
@@ -251,7 +251,7 @@ def _finite(maps: npt.ArrayLike) -> Real:
     return scores
 
 
-def _checked(masks: npt.ArrayLike, maps: npt.ArrayLike, *, normal_needed: bool = True) -> tuple[Mask, Real]:
+def checked(masks: npt.ArrayLike, maps: npt.ArrayLike, *, normal_needed: bool = True) -> tuple[Mask, Real]:
     marks, shape = np.asarray(masks), np.shape(maps)
     if marks.ndim != 3 or marks.shape != shape:
         raise ValueError(f"masks of shape {marks.shape} and maps of shape {shape}; expected (n, h, w) both")

@@ -8,7 +8,7 @@ from pathlib import Path
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector
 from autoad_nni.runs.lock import lock_run
-from autoad_nni.runs.records import BEST, HISTORY, WEIGHTS, BestRecord, read_history
+from autoad_nni.runs.records import BEST, HISTORY, WEIGHTS, BestRecord, read_history, remove_best
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
 from autoad_nni.runs.winner import Result, best_known, join_weights, load_weights, members_of, save_weights
@@ -65,12 +65,13 @@ class RunFolder:
         self._start = start
         read_lines(self.path / HISTORY)  # cuts off a line that a kill left half written
         self._written = {record.number for record in read_history(self.path)}
-        self._tested: BestRecord | None = None
+        self._on_disk: BestRecord | None = None
         if (self.path / BEST).exists():
             with contextlib.suppress(AutoADError):  # damaged: it is written anew
-                self._tested = BestRecord.read(self.path)
+                self._on_disk = BestRecord.read(self.path)
         self._kept: list[TrialRecord] = []
-        self._joined: list[int] = []
+        self._dropped: set[int] = set()
+        self._joined: list[TrialRecord] = []
         self.summary = TrialSummary(start.request.settings.reward)
 
     def _check_new(self, resume: bool) -> None:
@@ -94,15 +95,16 @@ class RunFolder:
         if record.number not in self._written:
             append_line(self.path / HISTORY, record.to_json())
             self._written.add(record.number)
-        if self.keeps(record):
-            self._kept = self._with(record)
+        kept = self._with(record)
+        self._dropped |= {each.number for each in [*self._kept, record]} - {each.number for each in kept}
+        self._kept = kept
 
     def keeps(self, record: TrialRecord) -> bool:
         """Return whether the model of a trial is one of the winner's, or the best known method, as things stand."""
         return record.ok and record in self._with(record)
 
     def save_weights(self, trial: int, detector: Detector) -> None:
-        """Keep the weights of a trial; those of one that `keeps` refuses are removed with the next record."""
+        """Write the weights of a trial that `keeps` keeps; `write_best` removes them when better ones have ended."""
         save_weights(detector, self._candidate(trial))
 
     @property
@@ -141,30 +143,41 @@ class RunFolder:
         return self.journal.with_name(f"trial-{trial:04d}.safetensors")
 
     def _join_weights(self) -> None:
-        """Write the members' weights into one file, and remove those of trials that are not kept any more."""
-        members = [member.number for member in self.members]
+        """Write the members' weights into one file."""
+        members = self.members
         if members == self._joined and self.weights.exists():
             return
-        join_weights({number: self._candidate(number) for number in members}, self.weights)
+        if self._on_disk is None or list(self._on_disk.members) != members:
+            remove_best(self.path)
+        join_weights({member.number: self._candidate(member.number) for member in members}, self.weights)
         self._joined = members
-        kept = {self._candidate(record.number) for record in self._kept}
-        for path in self.journal.parent.glob("trial-*.safetensors"):
-            if path not in kept:
-                with storing(path):
-                    path.unlink(missing_ok=True)
+
+    def _remove_dropped(self) -> None:
+        """Remove the weights of trials that are not kept any more."""
+        while self._dropped:
+            path = self._candidate(self._dropped.pop())
+            with storing(path):
+                path.unlink(missing_ok=True)
 
     def tested(self) -> BestRecord | None:
-        """Return the best record with its test figures, if an earlier session read them for the same members."""
-        before = self._tested
+        """Return the best record with its test figures, if they were read for these members and this known method."""
+        before = self._on_disk
         if before is None or list(before.members) != self.members:
+            return None
+        if self.known != (None if before.known is None else before.known.trial):
             return None
         return before if before.test is not None or before.test_detail else None
 
     def write_best(self, result: Result | None = None) -> BestRecord | None:
-        """Write ``best.safetensors`` and ``best.json``; None if no trial is ok yet.
+        """Write ``best.safetensors`` and ``best.json``, and remove the weights of trials that are not kept any more.
+
+        A kill leaves a winner that can be loaded, or none.
 
         Args:
             result: What the search ended with; None before, or if it is there already.
+
+        Returns:
+            What was written; None if no trial is ok yet.
         """
         best = self.best
         if best is None:
@@ -172,18 +185,17 @@ class RunFolder:
         self._join_weights()
         before = self.tested()
         if result is None and before is not None:
-            result = Result(before.validation, before.test, before.test_detail, before.known)
-        result = result or Result(None, None, "", None)
+            result = Result.of(before)
+        result = result or Result()
         record = BestRecord(
             trial=best,
             members=tuple(self.members),
             request=self._start.request,
             image_shape=self._start.image_shape,
-            validation=result.validation,
-            test=result.test,
-            test_detail=result.test_detail,
-            known=result.known,
+            **vars(result),
             search={**self._start.metadata, "summary": self.summary.to_json()},
         )
         record.write(self.path)
+        self._on_disk = record
+        self._remove_dropped()
         return record

@@ -6,20 +6,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.storing import read_lines, reason_of, write_json
+from autoad_nni.storing import read_lines, reason_of, storing, write_json
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 
-__all__ = ["BEST", "HISTORY", "WEIGHTS", "BestRecord", "KnownResult", "read_history"]
+__all__ = ["BEST", "HISTORY", "WEIGHTS", "BestRecord", "KnownResult", "read_history", "remove_best"]
 
 HISTORY: Final = "history.jsonl"
 BEST: Final = "best.json"
 WEIGHTS: Final = "best.safetensors"
 
 _FORMAT: Final = 2
+_Number = TypeVar("_Number", int, float)
 
 
 def read_history(folder: Path) -> list[TrialRecord]:
@@ -29,6 +30,16 @@ def read_history(folder: Path) -> list[TrialRecord]:
         AutoADError: If the file was changed by hand.
     """
     return [TrialRecord.from_json(line) for line in read_lines(folder / HISTORY, mend=False)]
+
+
+def remove_best(folder: Path) -> None:
+    """Remove ``best.json`` before its weights are replaced, so that a kill leaves none without the weights it names.
+
+    Raises:
+        StorageError: If the disk refuses.
+    """
+    with storing(folder / BEST):
+        (folder / BEST).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,11 @@ class BestRecord:
         trial: The record of the best trial.
         members: The records of the trials whose models make the winner, the best first; the best trial alone, or more.
         validation: Every metric of the winner on validation, by name; None before the search has ended.
+        interval: Lowest and highest value of its reward there (95 %), had other images been drawn
+            (:func:`autoad_nni.metrics.interval.bootstrap_interval`); None before the search has ended, or if all of
+            them would have had the same.
+        n_validation: How many anomalous images, and how many images, the figures on validation rest on; None before
+            the search has ended.
         known: The best known method that was tried: its trial's record and its test figures; None if none was.
         request: The options of the trials, data options included.
         image_shape: Channels, height and width of the images that it takes.
@@ -75,6 +91,8 @@ class BestRecord:
     request: TrialRequest
     image_shape: tuple[int, int, int]
     validation: Mapping[str, float] | None = None
+    interval: tuple[float, float] | None = None
+    n_validation: tuple[int, int] | None = None
     test: Mapping[str, float] | None = None
     test_detail: str = ""
     known: KnownResult | None = None
@@ -103,6 +121,8 @@ class BestRecord:
             "trial": self.trial.to_json(),
             "members": [member.to_json() for member in self.members],
             "validation": None if self.validation is None else dict(self.validation),
+            "interval": None if self.interval is None else list(self.interval),
+            "n_validation": None if self.n_validation is None else list(self.n_validation),
             "known": None if self.known is None else self.known.to_json(),
             "test": None if self.test is None else dict(self.test),
             "test_detail": self.test_detail,
@@ -125,11 +145,15 @@ class BestRecord:
                 raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
             if len(content["image_shape"]) != 3:
                 raise ValueError("image_shape has not three numbers")
+            if not content["members"]:
+                raise ValueError("members is empty")
             channels, height, width = (int(side) for side in content["image_shape"])
             return cls(
                 trial=TrialRecord.from_json(content["trial"]),
                 members=tuple(TrialRecord.from_json(member) for member in content["members"]),
                 validation=_figures(content["validation"]),
+                interval=_pair(content["interval"], float),
+                n_validation=_pair(content["n_validation"], int),
                 known=None if content["known"] is None else KnownResult.from_json(content["known"]),
                 request=TrialRequest.from_options(**content["request"]),
                 image_shape=(channels, height, width),
@@ -165,3 +189,10 @@ class BestRecord:
 
 def _figures(content: Any) -> dict[str, float] | None:
     return None if content is None else {str(name): float(value) for name, value in content.items()}
+
+
+def _pair(content: Any, kind: type[_Number]) -> tuple[_Number, _Number] | None:
+    if content is None:
+        return None
+    first, second = content
+    return kind(first), kind(second)

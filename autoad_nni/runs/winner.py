@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,17 @@ from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.scoring import Scorer
-from autoad_nni.models.surroundings import keeping_random_states
+from autoad_nni.models.surroundings import keeping_random_states, torch_threads
 from autoad_nni.runs.best import save_pictures
-from autoad_nni.runs.records import KnownResult
+from autoad_nni.runs.records import BestRecord, KnownResult
 from autoad_nni.storing import replace_file, storing
 from autoad_nni.trial.evaluate import figures_of
+from autoad_nni.trial.interval import interval_of
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import evaluate_on_test, make_scorer, predict_kept
 from autoad_nni.trial.settings import TrialSettings
+from autoad_nni.verdicts import RejectedTrial
 
 __all__ = [
     "Result",
@@ -38,13 +40,13 @@ __all__ = [
 ]
 
 # A model that errs more than this many times as often as the best one, and this much more, would spoil the mean.
-_MOST_ERROR, _ERROR_ALLOWED = 2.0, 0.02
+_MOST_ERROR, _ERROR_ALLOWED = 1.5, 0.02
 
 
 def members_of(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
     """Return the trials whose models make the winner, the best first: at most ``number``, of equals the earliest.
 
-    One whose reward r is far below the best, r*, is left out: 1 - r must not exceed 2 (1 - r*) + 0.02.
+    One whose reward r is far below the best, r*, is left out: 1 - r must not exceed 1.5 (1 - r*) + 0.02.
 
     Example:
         >>> from autoad_nni.verdicts import Verdict
@@ -63,21 +65,31 @@ def members_of(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a search ends with.
+    """What a search ends with; before the end, the defaults.
 
     Attributes:
-        validation: Every metric of the winner on validation, by name; None before the end.
-        test: The same on test; None before the end, or if they cannot be computed.
+        validation: Every metric of the winner on validation, by name.
+        interval: Lowest and highest value of its reward there (95 %), had other images been drawn; None also if all of
+            them would have had the same.
+        n_validation: How many anomalous images, and how many images, these figures rest on.
+        test: Every metric on test; None also if they cannot be computed.
         test_detail: Why they cannot be computed.
         known: The best known method that was tried.
     """
 
-    validation: Mapping[str, float] | None
-    test: Mapping[str, float] | None
-    test_detail: str
-    known: KnownResult | None
+    validation: Mapping[str, float] | None = None
+    interval: tuple[float, float] | None = None
+    n_validation: tuple[int, int] | None = None
+    test: Mapping[str, float] | None = None
+    test_detail: str = ""
+    known: KnownResult | None = None
+
+    @classmethod
+    def of(cls, best: BestRecord) -> Result:
+        """Return the result that a record holds."""
+        return cls(**{each.name: getattr(best, each.name) for each in fields(cls)})
 
 
 def finish(
@@ -102,19 +114,29 @@ def finish(
         return make_scorer(detectors, task.train[0], settings.scoring, max_memory=settings.max_memory)
 
     scorer = scorer_of([detector for _, detector in members])
-    best = members[0][0]
-    validation: Mapping[str, float] = best.validation
-    if len(members) > 1:
-        validation = figures_of(predict_kept(scorer, task.validation.images), task.validation)
+    try:
+        with torch_threads(settings.threads):
+            prediction = predict_kept(scorer, task.validation.images)
+            validation = figures_of(prediction, task.validation)
+            interval = interval_of(settings.reward, prediction, task.validation)
+    except RejectedTrial as rejection:  # members that cancel out
+        return Result(test_detail=f"on validation: {rejection}")
     test, reason = evaluate_on_test(scorer, task, settings)
-    result = None
+    of_known = None
     if known is not None:
-        alone = len(members) == 1 and known[0] == best
-        result = KnownResult(known[0], test if alone else evaluate_on_test(scorer_of([known[1]]), task, settings)[0])
+        alone = [record for record, _ in members] == [known[0]]
+        of_known = test if alone else evaluate_on_test(scorer_of([known[1]]), task, settings)[0]
     numbers = ", ".join(str(record.number) for record, _ in members)
     title = f"trial {numbers}" if len(members) == 1 else f"mean of trials {numbers}"
     save_pictures(folder, scorer, task, request, title)
-    return Result(validation, test, reason, result)
+    return Result(
+        validation=validation,
+        interval=interval,
+        n_validation=(int(task.validation.labels.sum()), len(task.validation.labels)),
+        test=test,
+        test_detail=reason,
+        known=None if known is None else KnownResult(known[0], of_known),
+    )
 
 
 def best_known(records: Sequence[TrialRecord]) -> TrialRecord | None:

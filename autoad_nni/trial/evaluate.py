@@ -14,7 +14,16 @@ from autoad_nni.metrics.pixel import aupro, normal_threshold, pixel_auroc, rpro
 from autoad_nni.models.scoring import ImageScorer, Prediction, predict, predict_scores
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["IMAGE_METRICS", "MAP_METRICS", "REWARDS", "evaluate", "figures_of", "metric_of", "threshold_of"]
+__all__ = [
+    "IMAGE_METRICS",
+    "MAP_METRICS",
+    "REWARDS",
+    "evaluate",
+    "figures_of",
+    "least_region",
+    "metric_of",
+    "threshold_of",
+]
 
 IMAGE_METRICS: Final = {"auroc": auroc, "aupr_in": aupr_in, "aupr_out": aupr_out}
 MAP_METRICS: Final = ("pixel_auroc", "aupro", "rpro", "image_auroc")
@@ -110,8 +119,12 @@ def threshold_of(maps: npt.NDArray[np.float32]) -> float:
     Reference:
         Bergmann et al., "MVTec AD - A Comprehensive Real-World Dataset for Unsupervised Anomaly Detection", CVPR 2019.
     """
-    _, height, width = maps.shape
-    return normal_threshold(maps, min_area=max(1, round(height * width * _LEAST_REGION)))
+    return normal_threshold(maps, min_area=least_region(*maps.shape[1:]))
+
+
+def least_region(height: int, width: int) -> int:
+    """Return how many pixels a region of a map must have to count for the threshold of RPRO."""
+    return max(1, round(height * width * _LEAST_REGION))
 
 
 def _pixels(anomaly_map: Tensor) -> npt.NDArray[np.float32]:

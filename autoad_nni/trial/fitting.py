@@ -14,6 +14,7 @@ from autoad_nni.data import LabelledImages, Task
 from autoad_nni.models.detector import Detector, Inputs
 from autoad_nni.models.diagnosis import check_alive
 from autoad_nni.models.feature_model import FeatureModel
+from autoad_nni.models.features import FeatureMaps
 from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts, size_of
 from autoad_nni.models.training import calibrate, fit, trains_by_steps
@@ -34,6 +35,8 @@ After the last round, the metrics are the trial's; before, those of the whole im
 # Batch normalization and the statistics of hypotheses want more than a few images at a time.
 _LEAST_BATCH = 8
 _SCORING_BATCH = 256
+# Of a training step: an image has hundreds of vectors, so that few images are enough.
+_MOST_LOCATIONS: Final = 8192
 # One of so many training images is not trained on: the statistics of readings are taken from it.
 _HELD_OUT_EACH: Final = 5
 _MOST_HELD_OUT: Final = 500
@@ -125,6 +128,8 @@ def _fit(
 ) -> _Fitted:
     """Train; the figures of every round but the last are passed on."""
     wanted = settings.training.schedule(len(inputs)).batch_size
+    if isinstance(inputs, FeatureMaps):
+        wanted = min(wanted, max(_LEAST_BATCH, _MOST_LOCATIONS // inputs.maps[0][0, 0].numel()))
     batch = _batch_that_fits(detector, inputs[:1], settings, wanted)
     training = replace(settings.training, batch_size=min(wanted, batch))
     last = len(training.schedule(len(inputs)).rounds) if trains_by_steps(detector) else 1

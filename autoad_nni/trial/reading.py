@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+import torch
 from torch import Tensor
 
 from autoad_nni.data import LabelledImages
@@ -14,6 +15,10 @@ from autoad_nni.trial.evaluate import figures_of, metric_of
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["choose_reading"]
+
+
+# Smoothing takes several times the memory of the maps.
+_MAPS_AT_A_TIME = 32
 
 
 def choose_reading(
@@ -57,6 +62,9 @@ def _predictions(
     from_map = scorer.detector.reader.readings()[1:]
     for _, group in groupby(from_map, key=lambda reading: (reading.part, reading.by_place, reading.two_sided)):
         alike = list(group)
-        anomaly_map = scorer.read(whole, maps, alike[0], size).anomaly_map
+        starts = range(0, len(whole), _MAPS_AT_A_TIME)
+        parts = (slice(start, start + _MAPS_AT_A_TIME) for start in starts)
+        read = [scorer.read(whole[i], {k: v[i] for k, v in maps.items()}, alike[0], size).anomaly_map for i in parts]
+        anomaly_map = torch.cat(read)
         for reading in alike:
             yield reading, Prediction(pool(anomaly_map, reading.pooling), anomaly_map)

@@ -14,6 +14,7 @@ from small_experiment import TRIAL, history, space, write
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.storing import StorageError, append_bytes, replace_file
 
+SMALL = space(layer1_channels=[3], layer1_kernel=[1], layer1_normalization=["none"])
 BIG = space(layer1_channels=[32], layer1_kernel=[7])
 
 
@@ -21,8 +22,9 @@ BIG = space(layer1_channels=[32], layer1_kernel=[7])
     ("n_bytes", "named", "changes"),
     [
         (500, "state/journal.jsonl", {}),  # its first line
-        (2000, "state/journal.jsonl", {"searchSpace": space(layer1_channels=[3])}),
+        (3300, "state/journal.jsonl", {"searchSpace": SMALL, "trialCommand": f"{TRIAL} --members 1"}),
         (8000, "state/trial-0000.safetensors", {"searchSpace": BIG}),
+        (20_000, "best.safetensors", {"searchSpace": BIG}),  # of two trials
         (3000, "tensorboard/trial-0000", {"trialCommand": TRIAL.replace("--epochs 1", "--epochs 40")}),
     ],
 )

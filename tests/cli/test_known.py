@@ -12,10 +12,16 @@ from installed import install, seen
 from named_space import KNOWN, NARROW, WIDE, install_named_space
 from run_command import Ended, command
 from small_experiment import SAMPLE, TRIAL, history, tuner, write
+from torch import Tensor
 
 import autoad_nni as ad
+from autoad_nni.data import load_task
+from autoad_nni.models.detector import Detector
+from autoad_nni.searches.trial_options import parse_request
 
-WORDS = [*TRIAL.split()[2:], "--space", "named"]
+# Of this split neither a method nor the winner is perfect.
+NAMED = TRIAL.replace("--limit 200", "--limit 400") + " --seed 1 --space named"
+WORDS = NAMED.split()[2:]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,10 +30,10 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def searched(folder: Path, *words: object, known: bool = True) -> tuple[Ended, Path]:
+def searched(folder: Path, *words: object, known: bool = True, members: int = 5) -> tuple[Ended, Path]:
     file = write(
         folder / "x.yml",
-        trialCommand=f"{TRIAL} --space named",
+        trialCommand=NAMED + ("" if members == 5 else f" --members {members}"),
         tuner=tuner(space="named", known=known),
         maxTrialNumber=4,
     )
@@ -59,6 +65,51 @@ def test_a_search_begins_with_them_and_shows_each_as_a_row(finished: tuple[Ended
     summary = json.loads((run / "best.json").read_text())["search"]["summary"]
     assert summary["choices"]["known"]["wide"] == {"trials": 1, "ok": 1, "best": rewards["wide"]}
     assert list(ad.Run(run).trials["known"]) == ["wide", "narrow", "", ""]
+
+
+@pytest.mark.parametrize("members", [1, 5])
+def test_the_best_of_them_is_shown_beside_the_winner(tmp_path: Path, members: int) -> None:
+    """Both on validation and on test; of one model, it is the winner itself."""
+    ended, run = searched(tmp_path, members=members)
+    assert ended.code == 0, ended
+    lines, best = history(run), json.loads((run / "best.json").read_text())
+    known = best["known"]
+    assert lines[1]["known"] == known["trial"]["known"] == "narrow" and lines[1]["reward"] > lines[0]["reward"]
+    assert {key: value for key, value in known["trial"].items() if key != "seconds"} == lines[1]
+    by_hand = record_of(command("trial", *WORDS, "--sample", "narrow", "--test"))
+    assert by_hand["test"] == known["test"]
+    assert (known["test"] == best["test"]) == (members == 1)
+    assert (
+        f"\nbest known method: narrow, auroc {lines[1]['reward']:.4f} on validation, "
+        f"{by_hand['test']['auroc']:.4f} on test\n"
+    ) in ended.out
+    assert (f"best: trial 1, auroc {lines[1]['reward']:.4f} on" in ended.out) == (members == 1)
+
+
+def test_the_test_set_is_read_for_the_winner_and_the_best_of_them_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each model, and not before the last trial has ended."""
+    test = {image.numpy().tobytes() for image in load_task(parse_request(WORDS).task).test.images}
+    passes, real = [], Detector.forward
+
+    def noted(self: Detector, inputs: Tensor) -> Any:
+        n_test = sum(image.numpy().tobytes() in test for image in inputs)
+        if n_test:
+            assert n_test == len(test) == len(inputs)
+            passes.append(len(history(tmp_path / "run")))
+        return real(self, inputs)
+
+    monkeypatch.setattr(Detector, "forward", noted)
+    assert searched(tmp_path)[0].code == 0
+    members = json.loads((tmp_path / "run" / "best.json").read_text())["members"]
+    assert len(members) > 1 and passes == [4] * (len(members) + 1)
+    passes.clear()
+    again = searched(tmp_path, "--resume")[0]
+    assert passes == [] and "on test (read before, not again): auroc" in again.out
+    assert searched(tmp_path, "--resume", "--trials", 5)[0].code == 0
+    members_after = json.loads((tmp_path / "run" / "best.json").read_text())["members"]
+    assert passes == ([] if members_after == members else [5] * (len(members_after) + 1))
 
 
 def test_a_search_without_them_has_no_such_rows(tmp_path: Path) -> None:

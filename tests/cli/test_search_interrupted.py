@@ -1,15 +1,27 @@
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from installed import seen
+from named_space import install_named_space
 from run_command import command, start
-from small_experiment import history, write
+from safetensors.torch import load_file
+from small_experiment import history, tuner, write
+
+import autoad_nni as ad
+from autoad_nni.data import load_task
+from autoad_nni.runs.winner import load_members
+from autoad_nni.trial.evaluate import evaluate
+from autoad_nni.trial.run import make_scorer
 
 TRIALS = 9
 # Trials of about half a second: long enough to be hit in the middle.
@@ -110,3 +122,86 @@ def test_sigterm_while_images_are_made_leaves_no_half_set(tmp_path: Path, monkey
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert list((tmp_path / "cache").iterdir()) == [] and not (tmp_path / "run").exists()
+
+
+def without_seconds(content: Any) -> Any:
+    """Plain JSON without the durations, which differ from run to run."""
+    if isinstance(content, list):
+        return [without_seconds(part) for part in content]
+    if isinstance(content, dict):
+        return {key: without_seconds(value) for key, value in content.items() if key != "seconds"}
+    return content
+
+
+def left_by(run: Path) -> dict[str, Any]:
+    """All that a search leaves, as far as it is the same every time."""
+    return {
+        "history": history(run),
+        "best": without_seconds(json.loads((run / "best.json").read_text())),
+        "weights": (run / "best.safetensors").read_bytes(),
+        "kept": {path.name: path.read_bytes() for path in (run / "state").glob("trial-*")},
+        "hidden": [path.name for path in run.rglob(".*")],
+    }
+
+
+def check_that_it_loads(run: Path) -> None:
+    """The winner, if there is one: each member is the model of its trial."""
+    if not (run / "best.json").exists():
+        return
+    model = ad.load(run)
+    record = model.record
+    task, settings = load_task(record.request.task), record.request.settings
+    detectors = load_members(record.members, run / "best.safetensors", channels=task.channels, settings=settings)
+    for member, detector in zip(record.members, detectors, strict=True):
+        assert evaluate(make_scorer([detector], task.train[0], settings.scoring), task.validation) == member.validation
+    numbers = {name.partition("/")[0] for name in load_file(run / "best.safetensors")}
+    assert numbers == {str(member.number) for member in record.members}
+    if record.validation is not None:
+        assert evaluate(model.scorer, task.validation) == record.validation
+
+
+def test_a_kill_at_any_write_leaves_a_winner_that_loads_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder as it is before each file is replaced, removed or lengthened is what a kill would leave.
+
+    The winner is of the first two trials, then of the third and the first, then of the fifth alone; the first stays the
+    best known method.
+    """
+    trial = "autoad-nni trial --data digits --abnormal photos --limit 800 --epochs 1 --threads 1 --seed 3 --members 2"
+    file = write(
+        tmp_path / "x.yml",
+        trialCommand=f"{trial} --space named",
+        tuner=tuner(space="named", known=True),
+        maxTrialNumber=5,
+    )
+    run, left = tmp_path / "run", tmp_path / "left"
+    words = ("search", file, "--output", run)
+
+    def noting(real: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any, **options: Any) -> Any:
+            if run.exists():
+                shutil.copytree(run, left / f"{len(list(left.iterdir())):03d}")
+            return real(*arguments, **options)
+
+        return noted
+
+    left.mkdir()
+    with seen(install_named_space(tmp_path / "site")):
+        with monkeypatch.context() as patch:
+            for owner, name in ((os, "replace"), (os, "fsync"), (Path, "unlink")):
+                patch.setattr(owner, name, noting(getattr(owner, name)))
+            assert command(*words).code == 0
+        expected = left_by(run)
+        assert [member["number"] for member in expected["best"]["members"]] == [4]
+        assert sorted(expected["kept"]) == [f"trial-000{number}.safetensors" for number in (0, 2, 4)]
+        folders = sorted(left.iterdir())
+        assert len(folders) > 40 and sum((folder / "best.json").exists() for folder in folders) > 20
+        for number, folder in enumerate(folders):
+            check_that_it_loads(folder)
+            if number % 3 == 0:
+                shutil.rmtree(run)
+                folder.rename(run)
+                ended = command(*words, "--resume")
+                assert (ended.code, ended.err) == (0, ""), number
+                assert left_by(run) == expected, number

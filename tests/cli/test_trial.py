@@ -33,9 +33,9 @@ def plain(sample: Path) -> dict[str, Any]:
 
 
 def test_the_metrics_of_a_trial(plain: dict[str, Any]) -> None:
-    parts = {"sample", "verdict", "reward", "validation", "macs", "parameters", "plugins", "detail", "known"}
+    parts = {"sample", "verdict", "reward", "validation", "macs", "parameters", "plugins", "reading", "detail", "known"}
     assert set(plain) == parts and set(plain["validation"]) == {"auroc", "aupr_in", "aupr_out"}
-    assert plain["sample"] == SAMPLE and plain["detail"] == plain["known"] == ""
+    assert plain["sample"] == SAMPLE and plain["detail"] == plain["known"] == "" and plain["reading"] != ""
     assert plain["plugins"]["hypothesis reconstruction"] == f"autoad-nni {__version__}"
     assert plain["verdict"] == "ok" and plain["reward"] == plain["validation"]["auroc"]
     # 3 x 3 kernels from 1 to 3 channels and back, on 8 x 8 pixels, and a bias each.
@@ -84,6 +84,7 @@ def test_a_model_that_costs_too_much_is_refused_before_training(sample: Path) ->
         "macs": 64 * 54,
         "parameters": 58,
         "verdict": "over_macs",
+        "reading": "",
         "known": "",
         "detail": "3,456 multiply-adds for one image, the limit is 3,455.",
     }
@@ -136,3 +137,9 @@ def test_nothing_is_left_in_the_working_directory(
     monkeypatch.chdir(tmp_path)
     assert command("trial", *WORDS, "--sample", sample).code == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_of_another_search_space_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "sample.json").write_text(json.dumps({"hypothesis": "memory", "distance": "l2", "extractor": "pixels"}))
+    ended = command("trial", *WORDS, "--sample", tmp_path / "sample.json")
+    assert ended.code == 2 and ended.err.count("\n") == 1 and "Unknown label 'extractor'. Expected:" in ended.err

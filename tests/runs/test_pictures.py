@@ -230,8 +230,8 @@ def test_the_threshold_is_that_of_the_good_validation_images(tmp_path: Path) -> 
     task = Task(name="a name", train=good, validation=validation, test=test)
     detector = Detector(Grey(), ReconstructionHypothesis(), L1Distance())
     request = TrialRequest.from_options(data="folder", root=tmp_path)
-    save_pictures(tmp_path / "run", detector, task, request, 5)
-    scorer = make_scorer(detector, good[0], request.settings.scoring)
+    scorer = make_scorer([detector], good[0], request.settings.scoring)
+    save_pictures(tmp_path / "run", scorer, task, request, "trial 5")
     expected = write_pictures(
         tmp_path / "expected",
         scorer,

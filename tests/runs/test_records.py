@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.runs.records import BestRecord, read_history
+from autoad_nni.runs.records import BestRecord, KnownResult, read_history
 from autoad_nni.storing import append_line
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
@@ -17,8 +18,14 @@ from autoad_nni.verdicts import Verdict
 TRIAL = TrialRecord(
     number=3, sample={"distance": "l1"}, verdict=Verdict.OK, reward=0.75, validation={"auroc": 0.75}, seconds=1.5
 )
+OTHER = replace(TRIAL, number=1, reward=0.7, known="patchcore")
 BEST = BestRecord(
     trial=TRIAL,
+    members=(TRIAL, OTHER),
+    validation={"auroc": 0.8},
+    interval=(0.6, 0.9),
+    n_validation=(12, 96),
+    known=KnownResult(OTHER, {"auroc": 0.45}),
     request=TrialRequest.from_options(data="folder", root="/data/screws", image_size=64, patch=16),
     image_shape=(3, 64, 64),
     test={"auroc": 0.5},
@@ -26,12 +33,24 @@ BEST = BestRecord(
 )
 
 
-@pytest.mark.parametrize("test", [{"auroc": 0.5}, None])
-def test_the_best_model_survives_its_file(tmp_path: Path, test: dict[str, float] | None) -> None:
-    record = BestRecord(**{**vars(BEST), "test": test, "test_detail": "" if test else "non_finite: 1 of 3 scores"})
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"test": None, "test_detail": "non_finite: 1 of 3 scores"},
+        {"known": KnownResult(OTHER, None)},
+        {"validation": None, "interval": None, "n_validation": None, "test": None, "known": None, "members": (TRIAL,)},
+    ],
+)
+def test_the_best_model_survives_its_file(tmp_path: Path, changes: dict[str, Any]) -> None:
+    record = replace(BEST, **changes)
     record.write(tmp_path)
     assert BestRecord.read(tmp_path) == record
-    assert (record.sample, record.reward) == ({"distance": "l1"}, 0.75)
+    assert record.sample == {"distance": "l1"}
+
+
+def test_the_reward_is_the_winner_s_once_the_search_has_ended() -> None:
+    assert (BEST.reward, replace(BEST, validation=None).reward) == (0.8, 0.75)
 
 
 def test_a_folder_without_a_best_model_is_named(tmp_path: Path) -> None:
@@ -45,7 +64,13 @@ def test_a_folder_without_a_best_model_is_named(tmp_path: Path) -> None:
         lambda content: "",
         lambda content: "[]",
         lambda content: "{",
-        lambda content: json.dumps({**content, "format": 2}),
+        lambda content: json.dumps({**content, "format": 1}),
+        lambda content: json.dumps({**content, "members": []}),
+        lambda content: json.dumps({**content, "members": 3}),
+        lambda content: json.dumps({**content, "members": [3]}),
+        lambda content: json.dumps({**content, "interval": [0.5]}),
+        lambda content: json.dumps({**content, "n_validation": ["some", 96]}),
+        lambda content: json.dumps({**content, "known": {"trial": content["trial"]}}),
         lambda content: json.dumps({**content, "image_shape": [3, 64]}),
         lambda content: json.dumps({**content, "image_shape": [3, 64, "wide"]}),
         lambda content: json.dumps({**content, "request": {**content["request"], "epoch": 3}}),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from autoad_nni.errors import AutoADError
@@ -15,8 +16,9 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.runs.folder import RunFolder
-from autoad_nni.runs.records import BestRecord, read_history
+from autoad_nni.runs.records import BestRecord, KnownResult, read_history
 from autoad_nni.runs.start import RunStart
+from autoad_nni.runs.winner import Result
 from autoad_nni.searches.journal import Journal
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
@@ -39,16 +41,36 @@ def detector(weight: float) -> Detector:
     return Detector(layer, ReconstructionHypothesis(), L1Distance())
 
 
-def weight_in(folder: RunFolder) -> float:
-    loaded = detector(0.0)
-    folder.load_weights(loaded)
-    return loaded.autoencoder.get_parameter("weight").item()
+def joined(path: Path) -> dict[int, float]:
+    """The weight of each trial in the file of the winner, by number."""
+    names = {name.partition("/")[::2]: value for name, value in load_file(path / "best.safetensors").items()}
+    return {int(number): value.item() for (number, name), value in names.items() if name == "autoencoder.weight"}
 
 
-def trial(number: int, reward: float, verdict: Verdict = Verdict.OK) -> TrialRecord:
+def kept(path: Path) -> list[int]:
+    """The trials whose weights are in ``state/``."""
+    return sorted(int(file.stem.removeprefix("trial-")) for file in (path / "state").glob("trial-*.safetensors"))
+
+
+def trial(number: int, reward: float, verdict: Verdict = Verdict.OK, known: str = "") -> TrialRecord:
     return TrialRecord(
-        number=number, sample={"a": number}, verdict=verdict, reward=reward, validation={"auroc": reward}, seconds=1.5
+        number=number,
+        sample={"a": number},
+        verdict=verdict,
+        reward=reward,
+        validation={"auroc": reward},
+        seconds=1.5,
+        known=known,
     )
+
+
+def ended(folder: RunFolder, *records: TrialRecord) -> None:
+    """As a search does it: weights that are worth it first, then the record, then the winner."""
+    for record in records:
+        if folder.keeps(record):
+            folder.save_weights(record.number, detector(float(record.number)))
+        folder.add_trial(record)
+        folder.write_best()
 
 
 def opened(path: Path, *, resume: bool = True, start: RunStart = START) -> RunFolder:
@@ -57,50 +79,85 @@ def opened(path: Path, *, resume: bool = True, start: RunStart = START) -> RunFo
     return folder
 
 
+def start_with(members: int) -> RunStart:
+    return replace(START, request=replace(START.request, members=members))
+
+
 @pytest.fixture
 def begun(tmp_path: Path) -> Path:
-    """A run folder with a trial of reward 0.5 and weight 1, and one of reward 0.7 that was killed on its way in."""
+    """A run folder with a trial of reward 0.8 and weight 1, and one of reward 0.9 that was killed on its way in."""
     path = tmp_path / "run"
     folder = opened(path, resume=False)
     Journal(folder.journal, {})
     folder.save_weights(0, detector(1.0))
-    folder.add_trial(trial(0, 0.5))
+    folder.add_trial(trial(0, 0.8))
     folder.save_weights(1, detector(2.0))
     return path
 
 
-def test_weights_become_the_best_only_when_the_trial_is_added(begun: Path) -> None:
+def test_weights_become_the_winner_s_only_when_the_trial_is_added(begun: Path) -> None:
     folder = opened(begun)
-    folder.add_trial(trial(0, 0.5))
-    assert weight_in(folder) == 1.0
-    folder.add_trial(trial(1, 0.7))
-    assert weight_in(folder) == 2.0
+    folder.add_trial(trial(0, 0.8))
+    folder.write_best()
+    assert joined(begun) == {0: 1.0}
+    folder.add_trial(trial(1, 0.9))
+    folder.write_best()
+    assert joined(begun) == {1: 2.0, 0: 1.0}
+    assert [member.number for member in BestRecord.read(begun).members] == [1, 0]
     assert folder.best is not None and folder.best.number == 1
 
 
 def test_a_trial_that_runs_into_its_time_limit_when_repeated_leaves_the_best_weights_alone(begun: Path) -> None:
     folder = opened(begun)
-    folder.add_trial(trial(0, 0.5))
+    folder.add_trial(trial(0, 0.8))
     folder.add_trial(trial(1, 0.0, Verdict.OVER_TIME))
-    assert weight_in(folder) == 1.0
+    folder.write_best()
+    assert joined(begun) == {0: 1.0} and kept(begun) == [0]
     assert folder.summary.verdicts == {"ok": 1, "over_time": 1}
+
+
+@pytest.mark.parametrize("members", [1, 2, 3])
+def test_weights_are_kept_as_long_as_they_are_needed(tmp_path: Path, members: int) -> None:
+    """Those of the best few, and of the best known method."""
+    path = tmp_path / "run"
+    folder = opened(path, resume=False, start=start_with(members))
+    rewards = [0.90, 0.95, 0.93, 0.90, 0.96, 0.94]
+    for number, reward in enumerate(rewards):
+        ended(folder, trial(number, reward, known="padim" if number in (0, 3) else ""))
+        ranked = sorted(range(number + 1), key=lambda i: (-rewards[i], i))
+        assert sorted(joined(path)) == sorted(ranked[:members])
+        assert all(weight == number for number, weight in joined(path).items())
+        assert kept(path) == sorted({*ranked[:members], 0}), "0 is the first of the two best known methods"
+    assert folder.known == trial(0, 0.90, known="padim")
+
+
+def test_a_trial_that_is_kept_and_is_no_member_drops_another_one(tmp_path: Path) -> None:
+    """The winner stays as it is: its file is not written, but the weights of the worse known method go."""
+    path = tmp_path / "run"
+    folder = opened(path, resume=False, start=start_with(1))
+    ended(folder, trial(0, 0.9), trial(1, 0.5, known="padim"))
+    before = (path / "best.safetensors").stat().st_mtime_ns
+    ended(folder, trial(2, 0.6, known="patchcore"))
+    assert (path / "best.safetensors").stat().st_mtime_ns == before
+    assert kept(path) == [0, 2] and folder.known == trial(2, 0.6, known="patchcore")
 
 
 def test_a_trial_is_written_once_however_often_it_is_added(begun: Path) -> None:
     folder = opened(begun)
-    folder.add_trial(trial(0, 0.5))
+    folder.add_trial(trial(0, 0.8))
     folder.add_trial(CRASHED)
-    assert read_history(begun) == [trial(0, 0.5), CRASHED]
+    assert read_history(begun) == [trial(0, 0.8), CRASHED]
     assert [json.loads(line) for line in (begun / "history.jsonl").read_text().splitlines()][1]["verdict"] == "crashed"
 
 
 def test_the_first_of_equally_good_trials_stays_the_best(tmp_path: Path) -> None:
-    folder = opened(tmp_path / "run", resume=False)
-    assert folder.improves(0.0)
+    folder = opened(tmp_path / "run", resume=False, start=start_with(1))
+    assert folder.keeps(trial(0, 0.0))
     for number, reward in enumerate([0.5, 0.7, 0.7, 0.6]):
         folder.add_trial(trial(number, reward))
-    assert folder.best == trial(1, 0.7)
-    assert not folder.improves(0.7) and folder.improves(0.71)
+    assert folder.best == trial(1, 0.7) and folder.members == [trial(1, 0.7)]
+    assert not folder.keeps(trial(4, 0.7)) and folder.keeps(trial(4, 0.71))
+    assert not folder.keeps(trial(4, 0.0, Verdict.OVER_TIME))
 
 
 def test_a_rejected_trial_is_never_the_best(tmp_path: Path) -> None:
@@ -114,11 +171,14 @@ def test_weights_survive_as_they_are(begun: Path) -> None:
     folder = opened(begun)
     exact = detector(0.1)
     folder.save_weights(5, exact)
-    folder.add_trial(trial(5, 0.9))
+    folder.add_trial(trial(5, 0.9, known="padim"))
+    folder.write_best()
     loaded = detector(0.0)
-    folder.load_weights(loaded)
+    folder.load_known(loaded, trial(5, 0.9, known="padim"))
+    written = load_file(begun / "best.safetensors")
     for name, tensor in exact.state_dict().items():
-        assert torch.equal(loaded.state_dict()[name], tensor)
+        assert torch.equal(loaded.state_dict()[name], tensor) and torch.equal(written[f"5/{name}"], tensor)
+    assert len(written) == len(exact.state_dict())
 
 
 def test_a_history_changed_by_hand_is_named(begun: Path) -> None:
@@ -158,30 +218,49 @@ def test_what_a_kill_left_half_written_is_removed_at_the_next_start(begun: Path)
     assert sorted(begun.rglob("*")) == sorted([*before, begun / ".mine"])
 
 
-def test_test_figures_stay_with_their_model_until_there_is_a_better_one(begun: Path) -> None:
+RESULT = Result(
+    validation={"auroc": 0.85},
+    interval=(0.7, 0.95),
+    n_validation=(12, 96),
+    test={"auroc": 0.4},
+    known=KnownResult(trial(0, 0.8, known="padim"), {"auroc": 0.3}),
+)
+
+
+def test_test_figures_stay_with_their_members_until_there_is_a_better_one(begun: Path) -> None:
     folder = opened(begun)
-    folder.add_trial(trial(0, 0.5))
+    folder.add_trial(trial(0, 0.8, known="padim"))
     assert folder.tested() is None
-    folder.write_best({"auroc": 0.4})
+    folder.write_best(RESULT)
     folder.close()
     folder = opened(begun)
-    folder.add_trial(trial(0, 0.5))
-    known = folder.tested()
-    assert known is not None and known.test == {"auroc": 0.4}
+    folder.add_trial(trial(0, 0.8, known="padim"))
+    before = folder.tested()
+    assert before is not None and Result.of(before) == RESULT
     folder.write_best()
-    assert BestRecord.read(begun).test == {"auroc": 0.4}, "read once, and not lost when more trials run"
-    folder.add_trial(trial(1, 0.6))
+    assert Result.of(BestRecord.read(begun)) == RESULT, "read once, and not lost when more trials run"
+    ended(folder, trial(2, 0.1))
+    assert Result.of(BestRecord.read(begun)) == RESULT, "one that is far worse is no member"
+    ended(folder, trial(3, 0.79))
     assert folder.tested() is None
-    folder.write_best()
-    assert BestRecord.read(begun).test is None
+    assert Result.of(BestRecord.read(begun)) == Result()
+
+
+def test_test_figures_of_another_known_method_do_not_count(tmp_path: Path) -> None:
+    folder = opened(tmp_path / "run", resume=False, start=start_with(1))
+    ended(folder, trial(0, 0.9), trial(1, 0.5, known="padim"))
+    folder.write_best(replace(RESULT, known=KnownResult(trial(1, 0.5, known="padim"), None)))
+    assert folder.tested() is not None
+    ended(folder, trial(2, 0.6, known="patchcore"))
+    assert folder.tested() is None and BestRecord.read(tmp_path / "run").test is None
 
 
 def test_a_damaged_best_json_is_written_anew(begun: Path) -> None:
     (begun / "best.json").write_text("{")
     folder = opened(begun)
-    folder.add_trial(trial(0, 0.5))
+    folder.add_trial(trial(0, 0.8))
     folder.write_best()
-    assert BestRecord.read(begun).trial == trial(0, 0.5)
+    assert BestRecord.read(begun).trial == trial(0, 0.8)
 
 
 def test_a_search_goes_on_as_it_began_only(begun: Path) -> None:

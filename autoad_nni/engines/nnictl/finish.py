@@ -9,7 +9,7 @@ from pathlib import Path
 from autoad_nni.data import Task, load_task
 from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
 from autoad_nni.runs.one_trial import run_sample
-from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord
+from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord, remove_best
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
@@ -57,22 +57,20 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     again = {record.number: _train_again(record, request, task) for record in [*members, *([known] if known else [])]}
     trained = [(record, detector) for record in members if (detector := again[record.number].detector) is not None]
     start = RunStart.read(folder)
-    result = Result(None, None, f"trained again, trial {members[0].number} has no model", None)
+    result = Result(test_detail=f"trained again, trial {members[0].number} has no model")
     if trained:
         known_model = None if known is None else again[known.number].detector
         result = finish(
             folder, trained, None if known is None or known_model is None else (known, known_model), task, request
         )
+        remove_best(folder)
         write_members({record.number: detector for record, detector in trained}, folder / WEIGHTS)
     kept = BestRecord(
         trial=members[0],
         members=tuple(record for record, _ in trained) or (members[0],),
         request=request,
         image_shape=(task.channels, task.height, task.width),
-        validation=result.validation,
-        test=result.test,
-        test_detail=result.test_detail,
-        known=result.known,
+        **vars(result),
         search={**({} if start is None else start.metadata), "summary": summary.to_json()},
     )
     kept.write(folder)

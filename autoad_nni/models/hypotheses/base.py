@@ -12,7 +12,7 @@ from autoad_nni.models.fitted import FittedModule
 
 __all__ = ["Hypothesis", "score_in_parts"]
 
-_AT_A_TIME = 4096
+_AT_A_TIME = 1024
 
 
 class Hypothesis(FittedModule):

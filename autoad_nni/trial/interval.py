@@ -1,0 +1,46 @@
+"""How far a model's figure on validation could lie elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autoad_nni.data import LabelledImages
+from autoad_nni.metrics.image import auroc
+from autoad_nni.metrics.interval import Indices, bootstrap_interval
+from autoad_nni.metrics.pixel_draws import MapDraws, ThresholdDraws
+from autoad_nni.models.scoring import Prediction
+from autoad_nni.trial.evaluate import IMAGE_METRICS, least_region
+
+__all__ = ["interval_of"]
+
+
+def interval_of(name: str, prediction: Prediction, images: LabelledImages) -> tuple[float, float] | None:
+    """Return the 95 % interval of a metric of a prediction (:func:`autoad_nni.metrics.interval.bootstrap_interval`).
+
+    None where all draws give the same figure, for instance because every score is in order: that a few images were in
+    order does not say how certain that is.
+
+    Args:
+        name: One of `autoad_nni.trial.evaluate.REWARDS`.
+        prediction: Of the images.
+        images: Their labels and masks; for RPRO, the normal ones set the threshold.
+
+    Raises:
+        AutoADError: The images are all normal or all anomalous.
+    """
+    low, high = bootstrap_interval(_metric(name, prediction, images), images.labels.numpy())
+    return (low, high) if low < high else None
+
+
+def _metric(name: str, prediction: Prediction, images: LabelledImages) -> Callable[[Indices], float]:
+    labels = images.labels.numpy()
+    if name in IMAGE_METRICS or name == "image_auroc":
+        metric = IMAGE_METRICS.get(name, auroc)
+        scores = (prediction.anomaly_map.amax((1, 2, 3)) if name == "image_auroc" else prediction.score).numpy()
+        return lambda drawn: metric(labels[drawn], scores[drawn])
+    assert images.masks is not None
+    masks, maps = images.masks.numpy(), prediction.anomaly_map[:, 0].numpy()
+    if name == "rpro":
+        return ThresholdDraws(masks, maps, labels, min_area=least_region(*maps.shape[1:])).rpro
+    draws = MapDraws(masks, maps)
+    return draws.pixel_auroc if name == "pixel_auroc" else draws.aupro
