@@ -4,7 +4,8 @@ Usage: python benchmarks/map_metrics.py [--repeats N] [--images N]
 
 Maps of 224 x 224, float32: smoothed noise, raised where the masks have blobs (about 2 % of the pixels).
 (a) seconds of each metric and of all four; aim: AUPRO of 100 maps in less than 3 s.
-(b) AUPRO against the naive twin of tests/metrics/test_pixel_metrics.py (each distinct score, each region), on 4 maps of 48 x 48.
+(b) AUPRO against the naive twin of tests/metrics/test_pixel_metrics.py (each distinct score, each region), on 4 maps of
+    48 x 48.
 (c) peak memory beyond the maps and masks, in bytes a pixel; about 4 are the sorted normal scores.
 """
 
