@@ -11,6 +11,7 @@ from torch import nn
 from autoad_nni.data import Task
 from autoad_nni.models.build import place
 from autoad_nni.models.detector import Detector
+from autoad_nni.models.local_codes import LocalCodes
 from autoad_nni.registry import HYPOTHESES, LOSSES
 from autoad_nni.trial.run import train_and_validate
 from autoad_nni.trial.settings import TrialSettings
@@ -18,9 +19,10 @@ from autoad_nni.trial.settings import TrialSettings
 
 def make_detector(autoencoder: Any) -> Detector:
     """Joins an autoencoder with the hypothesis and the distance that its attributes name."""
-    hypothesis = HYPOTHESES.load(getattr(autoencoder, "hypothesis_name", "reconstruction"))()
+    hypothesis = HYPOTHESES.load(getattr(autoencoder, "hypothesis_name", "reconstruction"))
     distance = LOSSES.load(getattr(autoencoder, "distance_name", "l2"))()
-    return place(Detector(autoencoder, hypothesis, distance), torch.device("cpu"))
+    local = LocalCodes(hypothesis()) if hypothesis.needs_codes else None
+    return place(Detector(autoencoder, hypothesis(), distance, local), torch.device("cpu"))
 
 
 class Ran(NamedTuple):

@@ -54,7 +54,9 @@ def build_architecture(
 ) -> nn.Module:
     """Build only the architecture that a sample describes; see `build_detector`."""
     extraction = extraction or Extraction()
-    build, more = ARCHITECTURES.load(space), {}
+    build = ARCHITECTURES.load(space)
+    more = {}
+    # A sample of another space may have one: what the architecture does not take, it refuses as an unknown label.
     if "extractor" in sample and "extractor" in inspect.signature(build).parameters:
         more["extractor"] = load_extractor(
             str(sample["extractor"]), download=extraction.download, weights=extraction.weights

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoad_nni.models.distances.base import Distance
-from autoad_nni.models.hypotheses.base import Hypothesis
+from autoad_nni.models.hypotheses.base import Hypothesis, score_in_parts
 from autoad_nni.models.local_codes import LocalCodes
 from autoad_nni.models.locations import vectors_of
 from autoad_nni.models.readings import Reader
@@ -127,13 +127,13 @@ class Detector(nn.Module):
         self.register_buffer("normal_map", torch.tensor([0.0, 1.0]))
 
     distance_scale: Tensor
-    """Standard deviation of the distance over the training images; 1 before :meth:`calibrate`."""
+    """Standard deviation of the distance over normal images; 1 before :meth:`calibrate`."""
     hypothesis_scale: Tensor
-    """Standard deviation of the hypothesis's score over the training images; 1 before :meth:`calibrate`."""
+    """Standard deviation of the hypothesis's score over normal images; 1 before :meth:`calibrate`."""
     distance_centre: Tensor
-    """Mean distance of the training images; 0 before :meth:`calibrate`."""
+    """Mean distance of normal images; 0 before :meth:`calibrate`."""
     hypothesis_centre: Tensor
-    """Mean score of the hypothesis on the training images; 0 before :meth:`calibrate`."""
+    """Mean score of the hypothesis on normal images; 0 before :meth:`calibrate`."""
     normal_score: Tensor
     """Mean and deviation of the scores of normal images that were not trained on; 0 and 1 before :meth:`compare`."""
     normal_map: Tensor
@@ -180,7 +180,7 @@ class Detector(nn.Module):
 
     def hypothesis_map(self, terms: Terms) -> Tensor:
         """Return the hypothesis's score at each location that it sees, ``(batch, 1, *grid)``."""
-        return self.hypothesis.score(terms.code).view(-1, 1, *terms.grid)
+        return score_in_parts(self.hypothesis, terms.code).view(-1, 1, *terms.grid)
 
     def maps(self, terms: Terms) -> dict[str, Tensor]:
         """Return what readings are made of: a map of the distance and, where there is one, of the code."""
@@ -207,10 +207,10 @@ class Detector(nn.Module):
         """Set the scales and centres of both terms.
 
         Args:
-            distances: Distance of each training image, ``(n,)``.
+            distances: Distance of each normal image, ``(n,)``.
             codes: Code of each, ``(n, d)``, in the order of ``distances``.
         """
-        scores = torch.cat([self.hypothesis.score(part) for part in torch.split(codes, 4096)])
+        scores = score_in_parts(self.hypothesis, codes)
         self.distance_scale, self.distance_centre = _deviation(distances), distances.mean()
         self.hypothesis_scale, self.hypothesis_centre = _deviation(scores), scores.mean()
 

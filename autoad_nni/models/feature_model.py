@@ -64,8 +64,9 @@ class FeatureModel(FittedModule):
     principal components.
 
     With 0 layers, the code is the components, and the reconstruction is what they say of the features: principal
-    component analysis. With 1 or 2, an autoencoder of convolutions reconstructs the components; its code has ``code``
-    channels, and leaky ReLU stands between two layers.
+    component analysis; of all components, the features themselves, so that their distance is 0. With 1 or 2, an
+    autoencoder of convolutions reconstructs the components; its code has ``code`` channels, and leaky ReLU stands
+    between two layers.
 
     Known methods are points of this space: PatchCore (a memory of ``location`` vectors), PaDiM (the centroid of
     ``place`` vectors), PCA and nearest neighbours of images.
@@ -147,13 +148,13 @@ class FeatureModel(FittedModule):
         self.means = joined.mean((0, 2, 3))
         deviations = joined.std((0, 2, 3), correction=0)
         self.deviations = torch.where(deviations > 0, deviations, 1.0)
-        for some in joined.split(32):  # in place: all features of a set are large
+        for some in torch.split(joined, 32):  # in place: all features of a set are large
             some.sub_(self.means[:, None, None]).div_(self.deviations[:, None, None])
         self.projection.fit(joined if self.local_codes else joined.flatten(1)[:, :, None, None])
         del joined
         if self.whitening is not None:
             most = self.whitening.most_numbers(one.shape[2], one.shape[3])
-            batches = [features[i : i + 32].to(device) for i in range(0, len(features), 32)]
+            batches = (features[i : i + 32].to(device) for i in range(0, len(features), 32))
             self.whitening.fit(torch.cat([self._components(batch)[:, :most] for batch in batches]))
 
     def forward(self, features: FeatureMaps) -> FeatureReconstruction:
@@ -164,11 +165,15 @@ class FeatureModel(FittedModule):
         if self.encoder is not None and self.decoder is not None:
             code = self.encoder(codes)
             return FeatureReconstruction(self.decoder(code), code, codes)
-        reconstruction = self.projection.back(components).view_as(joined)
+        # From all components the features come back but for rounding, which would be taken for a distance.
+        complete = self.projection.complete
+        reconstruction = joined if complete else self.projection.back(components).view_as(joined)
         return FeatureReconstruction(reconstruction, codes, joined)
 
     def macs(self, height: int, width: int) -> int:
         """Return the multiply-adds of the autoencoder for an image; those of the extractor are not counted."""
+        if isinstance(self.extractor, Enlarged):
+            height, width = self.extractor.size_of(height, width)
         locations = -(-height // self.stages[0]) * -(-width // self.stages[0])
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         return sum(convolution.weight.numel() for convolution in convolutions) * locations
@@ -194,7 +199,9 @@ class FeatureModel(FittedModule):
         return torch.cat([maps[0], *enlarged], 1)
 
 
-def build_feature_model(sample: Mapping[str, Any], *, channels: int, extractor: FeatureExtractor) -> FeatureModel:
+def build_feature_model(
+    sample: Mapping[str, Any], *, channels: int, extractor: FeatureExtractor | None = None
+) -> FeatureModel:
     """Build the model that a sample of the search space ``features`` describes.
 
     Weights come from torch's global random state.
@@ -202,7 +209,7 @@ def build_feature_model(sample: Mapping[str, Any], *, channels: int, extractor: 
     Args:
         sample: A value for ``extractor``, ``hypothesis``, ``distance`` and every label of `FEATURE_CHOICES`.
         channels: Channels of the images, 1 or 3.
-        extractor: The one that the sample names.
+        extractor: The one that the sample names; None for a sample that names none, which is an error.
 
     Raises:
         AutoADError: A label is unknown or missing, a value is not one of its label's, or the extractor lacks a stage.
@@ -224,6 +231,7 @@ def build_feature_model(sample: Mapping[str, Any], *, channels: int, extractor: 
             raise AutoADError(
                 f"{label} is {value!r}. Expected one of: {', '.join(map(str, known))}. Choose one of these."
             )
+    assert extractor is not None, "the sample names one"
     stages = [int(stage) for stage in str(sample["stages"]).split("+")]
     maps = extractor(torch.zeros(1, channels, 64, 64), stages)
     return FeatureModel(extractor, sum(each.shape[1] for each in maps), sample)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from autoad_nni.models.hypotheses.base import Hypothesis
+from autoad_nni.models.hypotheses.base import Hypothesis, score_in_parts
 from autoad_nni.models.locations import Projection, Whitening, chosen_vectors, vectors_of
 
 __all__ = ["LocalCodes"]
@@ -52,5 +52,5 @@ class LocalCodes(nn.Module):
     def forward(self, code_maps: Tensor) -> Tensor:
         """Return the hypothesis's score at each location."""
         whitened = self.whitening(self.projection(code_maps))
-        scores = self.hypothesis.score(vectors_of(whitened))
+        scores = score_in_parts(self.hypothesis, vectors_of(whitened))
         return scores.view(len(whitened), 1, *whitened.shape[-2:])

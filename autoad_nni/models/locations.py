@@ -99,6 +99,11 @@ class Projection(FittedModule):
         """Return the components at each location."""
         return torch.einsum("ndhw,dk->nkhw", maps - self.centre[:, None, None], self.basis)
 
+    @property
+    def complete(self) -> bool:
+        """Whether there are as many components as numbers, so that nothing is lost."""
+        return int(self.basis.any(0).sum()) == len(self.basis)
+
     def back(self, components: Tensor) -> Tensor:
         """Return the vectors that components stand for, ``(n, d, h, w)``."""
         return torch.einsum("nkhw,dk->ndhw", components, self.basis) + self.centre[:, None, None]

@@ -71,8 +71,8 @@ class Reading:
             if reading.name == name:
                 return reading
         raise AutoADError(
-            f"The reading is {name!r}. Expected whole, or PART/raw or by_place, with or without _two_sided/POOLING, with {', '.join(PARTS)} and "
-            f"{', '.join(POOLINGS)}. Restore the file that has it."
+            f"The reading is {name!r}. Expected whole, or PART/PLACE/POOLING with {', '.join(PARTS)}, raw or by_place, "
+            f"also raw_two_sided and by_place_two_sided, and {', '.join(POOLINGS)}. Restore the file that has it."
         )
 
 
@@ -87,9 +87,9 @@ class Reader(FittedModule):
     r"""Measures the maps of a model by those of normal images, and joins them.
 
     With mean :math:`\mu` and deviation :math:`\sigma` of a part over normal images, at all locations or at each, a map
-    is :math:`(m - \mu) / \sigma`, or its absolute value: so distance and code are on one scale. Those of a location rest on one value of each
-    image, so they are shrunk to those of all locations: mean and variance are weighted means, the weight of the
-    location's own is :math:`n / (n + 10)`.
+    is :math:`(m - \mu) / \sigma`, or its absolute value: so distance and code are on one scale. Those of a location
+    rest on one value of each image, so they are shrunk to those of all locations: mean and variance are weighted means,
+    the weight of the location's own is :math:`n / (n + 10)`.
 
     Maps are enlarged to the image bilinearly. A part that is equal everywhere on normal images tells nothing: no
     reading has it.
@@ -137,15 +137,23 @@ class Reader(FittedModule):
         return (WHOLE, *(reading for reading in READINGS if reading.part in known))
 
     def join(self, maps: Mapping[str, Tensor], reading: Reading, size: tuple[int, int]) -> Tensor:
-        """Return the map of a reading in the size of the image, before it is smoothed.
+        """Return the map of a reading, before it is smoothed.
 
         Args:
             maps: As in `fit`.
             reading: Other than `WHOLE`.
             size: Height and width of the image.
+
+        Returns:
+            ``(batch, 1, h, w)``, in the size of the maps if they have one, otherwise in that of the image.
         """
         parts = ("distance", "code") if reading.part == "both" else (reading.part,)
-        return torch.stack([self._enlarged(part, maps[part], reading, size) for part in parts]).sum(0)
+        standardized = [self._standardized(part, maps[part], reading) for part in parts]
+        if len({each.shape for each in standardized}) > 1:
+            standardized = [
+                F.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in standardized
+            ]
+        return torch.stack(standardized).sum(0)
 
     def get_extra_state(self) -> Tensor:
         """The reading's name, so that weights on disk are read as they were chosen to be."""
@@ -155,16 +163,11 @@ class Reader(FittedModule):
         """Take the reading from a saved state."""
         self.reading = Reading.parse(bytes(state.tolist()).decode())
 
-    def _enlarged(self, part: str, values: Tensor, reading: Reading, size: tuple[int, int]) -> Tensor:
+    def _standardized(self, part: str, values: Tensor, reading: Reading) -> Tensor:
         prefix = f"{part}_place_" if reading.by_place else f"{part}_"
-        # Maps that were predicted are on the CPU, wherever the model is.
-        mean, deviation = (getattr(self, f"{prefix}{name}").to(values.device) for name in ("mean", "deviation"))
-        standardized: Tensor = (values - mean) / deviation
-        if reading.two_sided:
-            standardized = standardized.abs()
-        if standardized.shape[-2:] == size:
-            return standardized
-        return F.interpolate(standardized, size=size, mode="bilinear", align_corners=False)
+        mean, deviation = getattr(self, f"{prefix}mean"), getattr(self, f"{prefix}deviation")
+        standardized: Tensor = (values - mean.to(values.device)) / deviation.to(values.device)
+        return standardized.abs() if reading.two_sided else standardized
 
     def _set(self, part: str, name: str, value: Tensor) -> None:
         before: Tensor = getattr(self, f"{part}_{name}")

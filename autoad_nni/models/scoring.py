@@ -34,8 +34,9 @@ __all__ = [
 _DEFAULT_SMOOTHING = 1 / 56
 # No image is larger.
 _MOST_SMOOTHING = 224
-# Their vectors take a megabyte for each image.
-_FEATURES_BATCH = 32
+# Their vectors take a megabyte for each image: those of more do not stay in the allocator's memory, and getting pages
+# anew for each operation took most of the time.
+_FEATURES_BATCH = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +116,8 @@ class Scorer(nn.Module):
 
     *Whole images.* How the score and the map come from the maps of distance and code is the model's reading
     (:mod:`autoad_nni.models.readings`); the score is then a number of the smoothed map. With the reading ``whole``, it
-    is not: with the standard deviations :math:`\sigma` of both terms over the training images (1 for a
-    hypothesis that needs no codes), the score is
+    is not: with the standard deviations :math:`\sigma` of both terms over normal images that the model was not trained
+    on (1 for a hypothesis that needs no codes), the score is
 
     .. math:: s(x) = \frac{\mathrm{DIST}(\hat{x}, x)}{\sigma_D} + \frac{\mathrm{DEFINEREG}(z)}{\sigma_H}
 
@@ -199,8 +200,8 @@ class Scorer(nn.Module):
         """
         if not reading.score_from_map:
             distance = maps["distance"] / self.detector.distance_scale
-            return Prediction(whole, self._smooth(enlarged(distance, size)))
-        anomaly_map = self._smooth(self.detector.reader.join(maps, reading, size))
+            return Prediction(whole, self._smooth(distance, size))
+        anomaly_map = self._smooth(self.detector.reader.join(maps, reading, size), size)
         return Prediction(pool(anomaly_map, reading.pooling), anomaly_map)
 
     @property
@@ -292,16 +293,10 @@ class Scorer(nn.Module):
             weights[top : top + side, left : left + side] += weight
         return total / weights
 
-    def _smooth(self, maps: Tensor) -> Tensor:
+    def _smooth(self, maps: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         smoothing = self.settings.smoothing
-        return smooth(maps, max(maps.shape[-2:]) * _DEFAULT_SMOOTHING if smoothing is None else smoothing)
-
-
-def enlarged(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return maps ``(batch, 1, h, w)`` in another size, bilinearly."""
-    if maps.shape[-2:] == size:
-        return maps
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+        longer = max(size or maps.shape[-2:])
+        return smooth(maps, longer * _DEFAULT_SMOOTHING if smoothing is None else smoothing, size)
 
 
 def size_of(inputs: Inputs) -> tuple[int, int]:
@@ -309,28 +304,56 @@ def size_of(inputs: Inputs) -> tuple[int, int]:
     return (inputs.shape[2], inputs.shape[3]) if isinstance(inputs, Tensor) else inputs.image_size
 
 
-def smooth(maps: Tensor, deviation: float) -> Tensor:
-    """Smooth maps with a Gaussian, cut off at three standard deviations; the border is mirrored, edge pixel included.
+def smooth(maps: Tensor, deviation: float, size: tuple[int, int] | None = None) -> Tensor:
+    """Enlarge maps bilinearly and smooth them with a Gaussian, cut off at three standard deviations.
+
+    At the border maps are mirrored, edge pixel included.
 
     Args:
-        maps: ``(batch, 1, height, width)``.
-        deviation: Standard deviation in pixels; 0 for none.
+        maps: ``(batch, 1, h, w)``.
+        deviation: Standard deviation in pixels of the enlarged map; 0 for none.
+        size: Height and width to enlarge to; None to leave maps as they are.
+
+    Returns:
+        Maps ``(batch, 1, *size)``.
 
     Example:
         >>> smooth(torch.ones(1, 1, 8, 8), 2.0).allclose(torch.ones(1, 1, 8, 8))
         True
     """
+    if size is None or maps.shape[-2:] == size:
+        return _smoothed(maps, deviation)
+    # Both are linear and work along one axis at a time: a small matrix for each does them at once, in a fraction of the
+    # time.
+    height, width = (
+        _enlarging(before, after, deviation, maps) for before, after in zip(maps.shape[-2:], size, strict=True)
+    )
+    return height @ maps @ width.mT
+
+
+def _enlarging(before: int, after: int, deviation: float, like: Tensor) -> Tensor:
+    """The matrix that enlarges a line of so many values and smooths it, ``(after, before)``."""
+    unit = torch.eye(before, dtype=like.dtype, device=like.device)
+    enlarged_lines = F.interpolate(unit[None], size=after, mode="linear", align_corners=False)[0]
+    if deviation == 0:
+        return enlarged_lines.mT
+    return _smoothed_along(enlarged_lines[None, None], deviation, 3)[0, 0].mT
+
+
+def _smoothed(maps: Tensor, deviation: float) -> Tensor:
     if deviation == 0:
         return maps
-    reach = math.ceil(3 * deviation)
+    return _smoothed_along(_smoothed_along(maps, deviation, 2), deviation, 3)
+
+
+def _smoothed_along(maps: Tensor, deviation: float, axis: int) -> Tensor:
+    reach, size = math.ceil(3 * deviation), maps.shape[axis]
     offsets = torch.arange(-reach, reach + 1, device=maps.device, dtype=maps.dtype)
     weights = torch.softmax(-offsets.square() / (2 * deviation**2), 0)
-    for axis, size in ((2, maps.shape[2]), (3, maps.shape[3])):
-        # Mirrored by index: torch's padding mirrors without the edge pixel, and not further than the image reaches.
-        around = torch.arange(-reach, size + reach, device=maps.device) % (2 * size)
-        padded = maps.index_select(axis, torch.where(around < size, around, 2 * size - 1 - around))
-        maps = F.conv2d(padded, weights.view(1, 1, *((-1, 1) if axis == 2 else (1, -1))))
-    return maps
+    # Mirrored by index: torch's padding mirrors without the edge pixel, and not further than the image reaches.
+    around = torch.arange(-reach, size + reach, device=maps.device) % (2 * size)
+    padded = maps.index_select(axis, torch.where(around < size, around, 2 * size - 1 - around))
+    return F.conv2d(padded, weights.view(1, 1, *((-1, 1) if axis == 2 else (1, -1))))
 
 
 def predict(scorer: ImageScorer, images: Inputs, *, max_seconds: float | None = None) -> Prediction:

@@ -18,7 +18,7 @@ from autoad_nni.models.stopwatch import Stopwatch
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["Schedule", "TrainingSettings", "fit", "trains_by_steps"]
+__all__ = ["Schedule", "TrainingSettings", "calibrate", "fit", "trains_by_steps"]
 
 # Reading a loss waits for the device, so it is not read at each step: a diverged run takes this many steps more.
 _FINITE_CHECK_EVERY = 50
@@ -214,6 +214,23 @@ def fit(
 def trains_by_steps(detector: Detector) -> bool:
     """Return whether a detector has parameters to train; one that has none is fitted in a single round."""
     return any(parameter.requires_grad for parameter in detector.parameters())
+
+
+def calibrate(detector: Detector, images: Inputs, *, batch_size: int, max_seconds: float | None = None) -> None:
+    """Take scales and centres of both terms from normal images other than those that `fit` took them from.
+
+    A memory is at no distance from its own images, and principal components reconstruct theirs exactly.
+
+    Args:
+        detector: Trained.
+        images: Normal images, or their features.
+        batch_size: Images at a time.
+        max_seconds: As for `fit`.
+
+    Raises:
+        RejectedTrial: ``OVER_TIME``, or ``NON_FINITE`` for a distance or a code that is infinite or undefined.
+    """
+    detector.calibrate(*_terms(detector, images, batch_size, Stopwatch(max_seconds)))
 
 
 class _Adam:

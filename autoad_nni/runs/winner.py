@@ -40,13 +40,13 @@ __all__ = [
 ]
 
 # A model that errs more than this many times as often as the best one, and this much more, would spoil the mean.
-_MOST_ERROR, _ERROR_ALLOWED = 2.0, 0.02
+_MOST_ERROR, _ERROR_ALLOWED = 1.5, 0.02
 
 
 def members_of(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
     """Return the trials whose models make the winner, the best first: at most ``number``, of equals the earliest.
 
-    One whose reward r is far below the best, r*, is left out: 1 - r must not exceed 2 (1 - r*) + 0.02.
+    One whose reward r is far below the best, r*, is left out: 1 - r must not exceed 1.5 (1 - r*) + 0.02.
 
     Example:
         >>> from autoad_nni.verdicts import Verdict

@@ -56,7 +56,9 @@ def check_components(search_space: Mapping[str, Any], extraction: Extraction | N
     stages = {int(part) for value in _values(search_space, "stages") for part in str(value).split("+")}
     for name in _values(search_space, "extractor"):
         extractor = load_extractor(
-            name, download=extraction is not None and extraction.download, weights=extraction and extraction.weights
+            name,
+            download=extraction is not None and extraction.download,
+            weights=None if extraction is None else extraction.weights,
         )
         extractor.check_stages(sorted(stages))
 

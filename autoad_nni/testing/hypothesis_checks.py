@@ -1,4 +1,8 @@
-"""What every hypothesis has to keep to, one function per promise; the docstring is what a failure says."""
+"""What every hypothesis has to keep to, one function per promise; the docstring is what a failure says.
+
+Codes are vectors of whole images or, with features and for maps, of all locations: up to 20,000 in `fit`, 4,096 at a
+time in `score`. A hypothesis is not told which, and treats all alike.
+"""
 
 from __future__ import annotations
 

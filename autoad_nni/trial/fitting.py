@@ -14,9 +14,10 @@ from autoad_nni.data import LabelledImages, Task
 from autoad_nni.models.detector import Detector, Inputs
 from autoad_nni.models.diagnosis import check_alive
 from autoad_nni.models.feature_model import FeatureModel
+from autoad_nni.models.features import FeatureMaps
 from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts, size_of
-from autoad_nni.models.training import fit, trains_by_steps
+from autoad_nni.models.training import calibrate, fit, trains_by_steps
 from autoad_nni.models.windows import cut_windows
 from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.trial.features import extract
@@ -24,7 +25,7 @@ from autoad_nni.trial.reading import choose_reading
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["EpochListener", "fit_and_validate", "images_within", "inputs_of", "scorer_of"]
+__all__ = ["EpochListener", "fit_and_validate", "hold_out", "images_within", "inputs_of", "scorer_of"]
 
 EpochListener = Callable[[int, float, dict[str, float]], None]
 """Called with (number of the round of training from 1, training loss, validation metrics).
@@ -34,6 +35,8 @@ After the last round, the metrics are the trial's; before, those of the whole im
 # Batch normalization and the statistics of hypotheses want more than a few images at a time.
 _LEAST_BATCH = 8
 _SCORING_BATCH = 256
+# Of a training step: an image has hundreds of vectors, so that few images are enough.
+_MOST_LOCATIONS: Final = 8192
 # One of so many training images is not trained on: the statistics of readings are taken from it.
 _HELD_OUT_EACH: Final = 5
 _MOST_HELD_OUT: Final = 500
@@ -59,7 +62,7 @@ def fit_and_validate(
     Raises:
         RejectedTrial: The model is too costly, or useless.
     """
-    train, held_out = _hold_out(inputs_of(detector, task.train))
+    train, held_out = hold_out(inputs_of(detector, task.train))
     validation = replace(task.validation, images=inputs_of(detector, task.validation.images))
     if settings.scoring.patch is not None:
         windows = cut_windows(train, settings.scoring.patch, seed=settings.seed)
@@ -74,6 +77,8 @@ def fit_and_validate(
     scorer = scorer_of(detector, settings.scoring, fitted.batch)
     if detector.local is not None:
         _fit_local(detector, train, fitted.batch)
+    if detector.hypothesis.needs_codes and len(held_out) > 1:
+        calibrate(detector, held_out, batch_size=fitted.batch, max_seconds=seconds_left())
     whole, maps = predict_parts(scorer, held_out, max_seconds=seconds_left())
     detector.reader.fit(maps)
     figures = choose_reading(scorer, validation, settings.reward, max_seconds=seconds_left())
@@ -123,6 +128,8 @@ def _fit(
 ) -> _Fitted:
     """Train; the figures of every round but the last are passed on."""
     wanted = settings.training.schedule(len(inputs)).batch_size
+    if isinstance(inputs, FeatureMaps):
+        wanted = min(wanted, max(_LEAST_BATCH, _MOST_LOCATIONS // inputs.maps[0][0, 0].numel()))
     batch = _batch_that_fits(detector, inputs[:1], settings, wanted)
     training = replace(settings.training, batch_size=min(wanted, batch))
     last = len(training.schedule(len(inputs)).rounds) if trains_by_steps(detector) else 1
@@ -166,8 +173,8 @@ def _batch_that_fits(detector: Detector, one: Inputs, settings: TrialSettings, w
     return batch
 
 
-def _hold_out(inputs: Inputs) -> tuple[Inputs, Inputs]:
-    """Those to train on, and those for statistics, spread evenly; a single image is both."""
+def hold_out(inputs: Inputs) -> tuple[Inputs, Inputs]:
+    """Return those to train on, and those for statistics, spread evenly; a single image is both."""
     n = len(inputs)
     held = torch.arange(n)[_HELD_OUT_EACH - 1 :: _HELD_OUT_EACH]
     if len(held) == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+import torch
 from torch import Tensor
 
 from autoad_nni.data import LabelledImages
@@ -13,7 +14,11 @@ from autoad_nni.models.scoring import Prediction, Scorer, predict_parts, size_of
 from autoad_nni.trial.evaluate import figures_of, metric_of
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["choose_reading"]
+__all__ = ["choose_reading", "predictions"]
+
+
+# Smoothing takes several times the memory of the maps.
+_MAPS_AT_A_TIME = 32
 
 
 def choose_reading(
@@ -36,7 +41,7 @@ def choose_reading(
     """
     whole, maps = predict_parts(scorer, images.images, max_seconds=max_seconds)
     best: tuple[tuple[float, float], Reading, Prediction] | None = None
-    for reading, prediction in _predictions(scorer, whole, maps, size_of(images.images)):
+    for reading, prediction in predictions(scorer, whole, maps, size_of(images.images)):
         if prediction.score.min() == prediction.score.max():
             continue
         figure = metric_of(reward, prediction, images)
@@ -49,14 +54,24 @@ def choose_reading(
     return figures_of(prediction, images)
 
 
-def _predictions(
+def predictions(
     scorer: Scorer, whole: Tensor, maps: dict[str, Tensor], size: tuple[int, int]
 ) -> Iterator[tuple[Reading, Prediction]]:
-    """The prediction of every reading; readings that differ in pooling share one map."""
+    """Yield the prediction of every reading; readings that differ in pooling share one map.
+
+    Args:
+        scorer: Trained, with the statistics of its readings.
+        whole: Score of Eq. 2 of each image, ``(n,)``.
+        maps: Of distance and code (:func:`autoad_nni.models.scoring.predict_parts`).
+        size: Height and width of the images.
+    """
     yield WHOLE, scorer.read(whole, maps, WHOLE, size)
     from_map = scorer.detector.reader.readings()[1:]
     for _, group in groupby(from_map, key=lambda reading: (reading.part, reading.by_place, reading.two_sided)):
         alike = list(group)
-        anomaly_map = scorer.read(whole, maps, alike[0], size).anomaly_map
+        starts = range(0, len(whole), _MAPS_AT_A_TIME)
+        parts = (slice(start, start + _MAPS_AT_A_TIME) for start in starts)
+        read = [scorer.read(whole[i], {k: v[i] for k, v in maps.items()}, alike[0], size).anomaly_map for i in parts]
+        anomaly_map = torch.cat(read)
         for reading in alike:
             yield reading, Prediction(pool(anomaly_map, reading.pooling), anomaly_map)

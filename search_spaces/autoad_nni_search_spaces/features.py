@@ -23,8 +23,8 @@ DISTANCES: Final = ("l1", "l2", "l21")
 _PLAIN: Final[Mapping[str, Any]] = {
     "extractor": "efficientnet_lite0",
     "stages": "8+16",
-    "enlargement": 1,
-    "neighbourhood": 3,
+    "enlargement": 2,
+    "neighbourhood": 1,
     "vectors": "location",
     "projection": "all",
     "layers": 0,
@@ -37,8 +37,6 @@ _PIXELS: Final[Mapping[str, Any]] = {
     **_PLAIN,
     "extractor": "pixels",
     "stages": "4",
-    "enlargement": 2,
-    "neighbourhood": 1,
     "vectors": "image",
 }
 
@@ -58,15 +56,18 @@ class FeatureSpace(ModelSpace):  # type: ignore[misc]  # nni ships no types
 
     Example:
         >>> sorted(FeatureSpace.known)
-        ['feature_autoencoder', 'mean_image', 'nearest_neighbour', 'padim', 'patchcore', 'pca']
+        ['feature_autoencoder', 'feature_mixture', 'mean_image', 'nearest_neighbour', 'padim', 'patchcore', 'pca',
+         'window_mixture']
         >>> len(FeatureSpace().simplify())
         11
     """
 
     known: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "patchcore": _PLAIN,
-        "padim": {**_PLAIN, "neighbourhood": 1, "vectors": "place", "projection": "128", "hypothesis": "centroid"},
-        "feature_autoencoder": {**_PLAIN, "neighbourhood": 1, "layers": 2, "hypothesis": "reconstruction"},
+        "patchcore": {**_PLAIN, "neighbourhood": 3},
+        "padim": {**_PLAIN, "vectors": "place", "projection": "128", "hypothesis": "centroid"},
+        "feature_mixture": {**_PLAIN, "stages": "16", "hypothesis": "density"},
+        "feature_autoencoder": {**_PLAIN, "layers": 2, "hypothesis": "reconstruction"},
+        "window_mixture": {**_PLAIN, "extractor": "patches", "stages": "4", "projection": "64", "hypothesis": "density"},
         "pca": {**_PIXELS, "projection": "128", "hypothesis": "reconstruction"},
         "nearest_neighbour": _PIXELS,
         "mean_image": {**_PIXELS, "hypothesis": "centroid"},

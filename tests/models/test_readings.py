@@ -75,6 +75,23 @@ def test_both_is_the_sum_of_the_two_on_one_scale() -> None:
         assert 0.2 < parts[0].std() / parts[1].std() < 5
 
 
+def test_two_sided_is_the_distance_from_the_mean_of_each_part() -> None:
+    """Before parts are added and maps enlarged: an unusually easy location does not make up for a hard one."""
+    new = {"distance": maps_of(4, 3, 4, seed=1), "code": maps_of(4, 3, 4, seed=3)}
+    reader = fitted(distance=maps_of(30, 3, 4), code=maps_of(30, 3, 4, seed=2))
+    for by_place in (False, True):
+        signed = [reader.join(new, Reading(part, by_place), (3, 4)) for part in ("distance", "code")]
+        assert all(each.min() < 0 for each in signed)
+        for part, expected in zip(
+            PARTS, (*(each.abs() for each in signed), signed[0].abs() + signed[1].abs()), strict=True
+        ):
+            torch.testing.assert_close(reader.join(new, Reading(part, by_place, "max", True), (3, 4)), expected)
+    flat = torch.tensor([0.0, 2.0]).view(1, 1, 1, 2)
+    reader = fitted(distance=torch.tensor([0.0, 2.0]).view(2, 1, 1, 1).expand(-1, -1, 1, 2))
+    large = reader.join({"distance": flat}, Reading("distance", two_sided=True), (1, 4))
+    assert large.min() == 1, "and not 0 in the middle between -1 and 1"
+
+
 def test_golden_values_of_a_place_between_all_places_and_its_own() -> None:
     """Ten images: weight 1/2. Two places, always 1 and always 3, so mean 2 and variance 1 at all places."""
     normal = torch.tensor([1.0, 3.0]).view(1, 1, 1, 2).expand(10, -1, -1, -1)
@@ -116,7 +133,7 @@ def test_the_readings_are_those_of_the_parts_there_are() -> None:
     assert Reader().readings() == (WHOLE,)
     assert alone.readings() == (WHOLE, *(each for each in READINGS if each.part == "distance"))
     assert two.readings() == (WHOLE, *READINGS)
-    assert len(READINGS) == 3 * 2 * 4 and len(set(READINGS)) == 24
+    assert len(READINGS) == 3 * 2 * 2 * 4 and len(set(READINGS)) == 48
 
 
 @pytest.mark.parametrize("value", [0.0, 0.25, 1e6])
@@ -137,18 +154,25 @@ def test_a_part_that_varies_little_still_tells() -> None:
 
 def test_names_say_the_reading_and_come_back() -> None:
     names = [reading.name for reading in (WHOLE, *READINGS)]
-    assert len(set(names)) == 25 and names[:2] == ["whole", "distance/raw/max"]
+    assert len(set(names)) == 49 and names[:2] == ["whole", "distance/raw/max"]
     for reading in (WHOLE, *READINGS):
         assert Reading.parse(reading.name) == reading
         assert reading.score_from_map == (reading != WHOLE)
     assert names[1:] == [
-        f"{part}/{place}/{pooling}" for part in PARTS for place in ("raw", "by_place") for pooling in POOLINGS
+        f"{part}/{place}/{pooling}"
+        for part in PARTS
+        for place in ("raw", "raw_two_sided", "by_place", "by_place_two_sided")
+        for pooling in POOLINGS
     ]
 
 
-@pytest.mark.parametrize("name", ["", "half", "distance", "distance/raw", "distance/raw/median", "whole/raw/max"])
+@pytest.mark.parametrize(
+    "name", ["", "half", "distance", "distance/raw", "distance/raw/median", "distance/two_sided/max", "whole/raw/max"]
+)
 def test_a_name_that_is_none(name: str) -> None:
-    with pytest.raises(AutoADError, match=rf"^The reading is '{name}'\. Expected whole, or PART/raw or") as caught:
+    with pytest.raises(
+        AutoADError, match=rf"^The reading is '{name}'\. Expected whole, or PART/PLACE/POOLING w"
+    ) as caught:
         Reading.parse(name)
     assert "\n" not in str(caught.value)
 

@@ -109,8 +109,8 @@ def test_a_map_of_a_whole_image_is_the_distances_and_the_score_has_the_hypothesi
     hypothesis: str, distance: str
 ) -> None:
     """For every hypothesis and distance, calibrated and not."""
-    images = noise(40, 12, 16, channels=3)
-    detector = trained(hypothesis, distance, images)
+    detector = trained(hypothesis, distance, noise(40, 12, 16, channels=3))
+    images = noise(80, 12, 16, channels=3)[40:]  # a memory is at no distance from its own images
     assert hypothesis == "reconstruction" or detector.distance_scale != 1, "or scales would not matter"
     scores, maps = predict(Scorer(detector, unsmoothed()), images)
     assert scores.shape == (40,) and maps.shape == (40, 1, 12, 16)

@@ -81,7 +81,7 @@ def test_a_search_runs_in_the_space_of_the_page(tmp_path: Path) -> None:
     values = {"hypothesis": ["density", "reconstruction"], "distance": ["l2"], "width": [4, 16, 64]}
     file = write(
         tmp_path / "x.yml",
-        trialCommand=f"{TRIAL} --space strided",
+        trialCommand=f"{TRIAL} --space strided --members 1",
         tuner=tuner(space="strided", strategy="random", known=True),
         searchSpace={label: {"_type": "choice", "_value": choice} for label, choice in values.items()},
         maxTrialNumber=3,

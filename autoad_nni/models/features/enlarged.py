@@ -38,7 +38,10 @@ class Enlarged(FeatureExtractor):
 
     def compute(self, images: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Yield the maps of the enlarged images."""
-        height, width = images.shape[-2:]
-        factor = max(1.0, min(self.factor, _MOST_SIDE / max(height, width)))
-        size = (round(factor * height), round(factor * width))
+        size = self.size_of(images.shape[-2], images.shape[-1])
         yield from self.extractor.compute(F.interpolate(images, size=size, mode="bilinear", align_corners=False))
+
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of enlarged images."""
+        factor = max(1.0, min(self.factor, _MOST_SIDE / max(height, width)))
+        return round(factor * height), round(factor * width)

@@ -52,5 +52,5 @@ class PatchFeatures(FeatureExtractor):
             ]
             padded = F.pad(reduced, (before, max(after[0], 0), before, max(after[1], 0)), mode="replicate")
             windows = F.unfold(padded, 2 * step, stride=step)
-            grid = windows.unflatten(2, ((padded.shape[-2] - 2 * step) // step + 1, -1))
+            grid = windows.reshape(*windows.shape[:2], (padded.shape[-2] - 2 * step) // step + 1, -1)
             yield stride, grid[:, :, :height, :width]

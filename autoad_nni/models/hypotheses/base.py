@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from autoad_nni.models.fitted import FittedModule
 
-__all__ = ["Hypothesis"]
+__all__ = ["Hypothesis", "score_in_parts"]
+
+_AT_A_TIME = 1024
 
 
 class Hypothesis(FittedModule):
@@ -17,7 +20,7 @@ class Hypothesis(FittedModule):
 
     With the codes :math:`z = f(x)` of an autoencoder and a distance :math:`\mathrm{DIST}`, the detector minimises the
     mean of :math:`\mathrm{DIST}(\hat{x}, x)` plus :meth:`regularizer`, and scores an image by
-    :math:`\mathrm{DIST}(\hat{x}, x)` plus :meth:`score`, each divided by its standard deviation on the training images
+    :math:`\mathrm{DIST}(\hat{x}, x)` plus :meth:`score`, each divided by its standard deviation on normal images
     (Eq. 2 of the paper, DEFINEREG; the division is ours, see :class:`autoad_nni.models.scoring.Scorer`).
 
     A subclass defines :meth:`regularizer` and :meth:`score`, nearly always :meth:`fit`, and :meth:`begin_epoch` if it
@@ -27,8 +30,8 @@ class Hypothesis(FittedModule):
     numbers each.
 
     Shape:
-        - codes: ``(batch, d)``, the flattened output of the encoder; a longer one than `max_code_size` is averaged
-          down to that size before a hypothesis sees it
+        - codes: ``(batch, d)``, one for each image: the flattened output of the encoder, where longer than
+          `max_code_size` averaged down to that size; or one for each location of each image
     """
 
     needs_codes: ClassVar[bool] = True
@@ -65,3 +68,15 @@ class Hypothesis(FittedModule):
 
         The score of a code does not depend on the others in its batch.
         """
+
+
+def score_in_parts(hypothesis: Hypothesis, codes: Tensor) -> Tensor:
+    """Return a hypothesis's scores of any number of codes, ``(batch,)``: a batch of images has many locations.
+
+    Args:
+        hypothesis: Sees at most 4,096 codes at a time.
+        codes: ``(batch, d)``.
+    """
+    if len(codes) <= _AT_A_TIME:
+        return hypothesis.score(codes)
+    return torch.cat([hypothesis.score(part) for part in torch.split(codes, _AT_A_TIME)])

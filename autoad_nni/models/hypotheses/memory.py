@@ -11,7 +11,6 @@ __all__ = ["MemoryHypothesis"]
 
 # Codes that the memory is chosen from; more would take longer and change little.
 _MOST_CANDIDATES = 20_000
-_AT_A_TIME = 4096
 
 
 class MemoryHypothesis(Hypothesis):
@@ -73,13 +72,8 @@ class MemoryHypothesis(Hypothesis):
 
     def score(self, codes: Tensor) -> Tensor:
         """Return the distance to the nearest code of the memory, ``(batch,)``."""
-        if not len(codes):
-            return codes.new_zeros(0)
         centre = self.memory.mean(0)
         offsets = self.memory - centre
         squares = offsets.square().sum(1)
-        parts = []
-        for part in torch.split(codes, _AT_A_TIME):
-            nearest = torch.addmm(squares, part - centre, offsets.mT, alpha=-2).argmin(1)
-            parts.append((part - self.memory[nearest]).square().sum(1).sqrt())
-        return torch.cat(parts)
+        nearest = torch.addmm(squares, codes - centre, offsets.mT, alpha=-2).argmin(1)
+        return (codes - self.memory[nearest]).square().sum(1).sqrt()

@@ -21,6 +21,7 @@ from autoad_nni.models.features import FeatureExtractor, load_extractor
 from autoad_nni.models.features.base import standardized
 from autoad_nni.models.features.dinov2 import dinov2_vits14
 from autoad_nni.models.features.efficientnet import efficientnet_lite0
+from autoad_nni.models.features.patches import PatchFeatures
 from autoad_nni.models.features.pixels import PixelFeatures
 from autoad_nni.models.features.resnet import resnet18, wide_resnet50_2
 from autoad_nni.models.weights import weights_id
@@ -47,6 +48,25 @@ def test_pixels_are_means_of_squares_with_their_channels() -> None:
     assert quarters[0, 0].tolist() == [[6.5, 9]]
     assert PixelFeatures()(torch.rand(2, 3, 8, 8), (4,))[0].shape == (2, 3, 2, 2)
     assert PixelFeatures.weights == ""
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8, 16, 32])
+@pytest.mark.parametrize(("height", "width"), [(64, 32), (37, 50), (8, 9)])
+def test_patches_are_the_pixels_around_each_location(height: int, width: int, stride: int) -> None:
+    """Twice as wide as a location, averaged down to 16 x 16 pixels; beyond the border are the pixels of the border."""
+    images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    (got,) = PatchFeatures()(images, (stride,))
+    reduction = max(1, stride // 8)
+    reduced = torch.nn.functional.avg_pool2d(images, reduction, ceil_mode=True)
+    step = stride // reduction
+    assert got.shape == (2, 3 * (2 * step) ** 2, -(-height // stride), -(-width // stride))
+    for row in range(got.shape[2]):
+        for column in range(got.shape[3]):
+            rows, columns = (
+                (torch.arange(2 * step) + place * step - step // 2).clamp(0, size - 1)
+                for place, size in ((row, reduced.shape[2]), (column, reduced.shape[3]))
+            )
+            assert torch.equal(got[:, :, row, column], reduced[:, :, rows][..., columns].flatten(1)), (row, column)
 
 
 @pytest.mark.parametrize(("size", "settings"), [(224, {}), (97, {"image_size": None})])

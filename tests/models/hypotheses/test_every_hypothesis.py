@@ -1,4 +1,4 @@
-"""What holds for all four, with a trained detector on real images."""
+"""What holds for all of them, with a trained detector on real images."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from torch import Tensor
 
 from autoad_nni.data import TaskOptions, load_task
 from autoad_nni.models.detector import Detector
-from autoad_nni.models.hypotheses.base import Hypothesis
+from autoad_nni.models.hypotheses import base
+from autoad_nni.models.hypotheses.base import Hypothesis, score_in_parts
 from autoad_nni.models.hypotheses.cluster import ClusterHypothesis
 from autoad_nni.models.hypotheses.density import DensityHypothesis
+from autoad_nni.models.hypotheses.memory import MemoryHypothesis
 from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.registry import HYPOTHESES, LOSSES
 from autoad_nni_search_spaces import AutoencoderSpace
 
-NAMES = ("density", "cluster", "centroid", "reconstruction")
-WITH_CODES = NAMES[:3]
+NAMES = ("density", "cluster", "centroid", "memory", "reconstruction")
+WITH_CODES = NAMES[:4]
+IN_UNITS = NAMES[:3]
+"""Those whose scores have a unit of the training codes; a memory's are distances, 0 for what is in it."""
 
 
 def fresh(name: str, distance: str = "l2", pooling_kernel: int = 3) -> Detector:
@@ -37,7 +41,9 @@ def fresh(name: str, distance: str = "l2", pooling_kernel: int = 3) -> Detector:
     sample = {"hypothesis": name, "distance": distance} | {f"layer1_{key}": value for key, value in layer.items()}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return Detector(AutoencoderSpace(1).freeze(sample), HYPOTHESES.load(name)(), LOSSES.load(distance)())
+        return Detector(
+            AutoencoderSpace(1, hypotheses=NAMES).freeze(sample), HYPOTHESES.load(name)(), LOSSES.load(distance)()
+        )
 
 
 @cache
@@ -73,7 +79,7 @@ def test_reconstruction_scores_the_distance_as_it_is() -> None:
     torch.testing.assert_close(scores_of(detector, images()[1]), distances)
 
 
-@pytest.mark.parametrize("name", WITH_CODES)
+@pytest.mark.parametrize("name", IN_UNITS)
 def test_both_terms_have_deviation_one_on_the_training_images(name: str) -> None:
     detector = trained(name)
     with torch.no_grad():
@@ -111,11 +117,13 @@ def test_the_statistics_are_those_of_the_trained_encoder_on_all_images(name: str
     elif isinstance(hypothesis, ClusterHypothesis):
         nearest = torch.cdist(codes, hypothesis.centroids).amin(1)
         assert hypothesis.unit.item() == pytest.approx(nearest.square().mean().sqrt().item(), rel=1e-4)
+    elif isinstance(hypothesis, MemoryHypothesis):
+        assert len(hypothesis.memory) == len(codes) and hypothesis.score(codes).max() < 1e-3
     else:
         assert (hypothesis.score(codes) > 0).float().mean().item() == pytest.approx(0.1, abs=0.005)
 
 
-@pytest.mark.parametrize("name", WITH_CODES)
+@pytest.mark.parametrize("name", IN_UNITS)
 def test_scores_do_not_depend_on_the_scale_of_the_codes(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     codes = torch.randn(300, 6, generator=generator) + 3
@@ -142,3 +150,15 @@ def test_long_codes_are_averaged_down(name: str) -> None:
         size = detector.hypothesis.max_code_size
         assert codes.shape == (5, size)
         torch.testing.assert_close(codes, raw.view(5, size, -1).mean(2))
+
+
+@pytest.mark.parametrize("name", WITH_CODES)
+def test_a_batch_of_any_number_of_codes_is_scored_in_parts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
+    hypothesis: Hypothesis = HYPOTHESES.load(name)()
+    hypothesis.fit(codes)
+    whole, seen, score = score_in_parts(hypothesis, codes), list[int](), hypothesis.score
+    monkeypatch.setattr(base, "_AT_A_TIME", 30)
+    monkeypatch.setattr(hypothesis, "score", lambda part: (seen.append(len(part)), score(part))[1])
+    torch.testing.assert_close(score_in_parts(hypothesis, codes), whole)
+    assert seen == [30, 30, 30, 10]

@@ -8,13 +8,6 @@ from torch import Tensor
 
 from autoad_nni.models.hypotheses import memory
 from autoad_nni.models.hypotheses.memory import MemoryHypothesis
-from autoad_nni.testing import HypothesisContract
-
-
-class TestContract(HypothesisContract):
-    @pytest.fixture
-    def plugin(self) -> type[MemoryHypothesis]:
-        return MemoryHypothesis
 
 
 def codes_of(n: int, d: int, *, seed: int = 0) -> Tensor:
@@ -91,13 +84,6 @@ def test_another_fit_forgets_the_memory_of_the_first() -> None:
 
 def test_no_codes_have_no_scores() -> None:
     assert fitted(codes_of(10, 3)).score(torch.empty(0, 3)).shape == (0,)
-
-
-def test_many_codes_at_once_score_as_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    hypothesis, new = fitted(codes_of(50, 3)), codes_of(100, 3, seed=1)
-    whole = hypothesis.score(new)
-    monkeypatch.setattr(memory, "_AT_A_TIME", 7)
-    torch.testing.assert_close(hypothesis.score(new), whole)
 
 
 def test_nothing_is_trained_towards_it() -> None:
