@@ -119,6 +119,10 @@ def _interval(best: BestRecord) -> str:
     if best.n_validation is None:
         return ""
     n, total = best.n_validation
-    interval = "" if best.interval is None else "95 % interval {:.2f} to {:.2f}, ".format(*best.interval)
+    interval = (
+        "no interval: all draws of these images agree, "  # which looks certain and is not
+        if best.interval is None
+        else "95 % interval {:.2f} to {:.2f}, ".format(*best.interval)
+    )
     kind = "anomalous" if best.request.task.abnormal else "defect" if n == 1 else "defects"
     return f" ({interval}{n} {kind} of {total} images)"
