@@ -256,7 +256,7 @@ def of_features() -> tuple[Task, list[Detector]]:
     held = LabelledImages(images, torch.tensor([0] * 10 + [1] * 4, dtype=torch.uint8))
     task = Task(name="a name", train=good[:20], validation=held, test=held)
     sample = {"extractor": "pixels", "stages": "4", "enlargement": 1, "neighbourhood": 1, "vectors": "location"}
-    sample |= {"projection": "all", "layers": 0, "kernel": 1, "code": 32, "hypothesis": "memory", "distance": "l2"}
+    sample |= {"projection": "all", "layers": "none", "hypothesis": "memory", "distance": "l2"}
     samples = [sample, {**sample, "hypothesis": "centroid", "vectors": "place"}]
     detectors = [run_trial(each, task, TrialSettings(space="features", threads=1)).detector for each in samples]
     return task, [detector for detector in detectors if detector is not None]
