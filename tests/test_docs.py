@@ -185,10 +185,9 @@ def test_what_a_folder_s_search_chooses_is_in_the_table() -> None:
     page = "docs/from-folder-to-decision.md"
     chosen = {row[0]: row[1:] for row in rows(page, "2. Search")}
     features, autoencoders = code._FEATURES, code._AUTOENCODERS
-    assert chosen["image size"] == [
-        f"{each['image_size']} x {each['image_size']} pixels" for each in (features, autoencoders)
-    ]
-    assert names(chosen["search space"][0]) == ["features", *code._EXTRACTORS]
+    sides = [each["image_size"] for each in (features, autoencoders)]
+    assert chosen["image size"] == [f"{side} x {side} pixels" for side in sides]
+    assert names(chosen["search space"][0]) == ["features"]
     assert chosen["search space"][1].startswith(f"`autoencoder` with {code._LAYERS} layers")
     assert chosen["training"] == [
         f"at least {features['steps']} steps", f"at least {training._STEPS:,} steps and {training._EPOCHS} epochs"
