@@ -53,7 +53,7 @@ def members_of(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]
         >>> from autoad_nni.verdicts import Verdict
         >>> def ended(number, reward):
         ...     return TrialRecord(number=number, sample={}, verdict=Verdict.OK, reward=reward)
-        >>> [each.number for each in members_of([ended(0, 0.7), ended(1, 0.9), ended(2, 0.8), ended(3, 0.9)], 3)]
+        >>> [each.number for each in members_of([ended(0, 0.7), ended(1, 0.9), ended(2, 0.85), ended(3, 0.9)], 3)]
         [1, 3, 2]
         >>> [each.number for each in members_of([ended(0, 0.7), ended(1, 0.9)], 3)]
         [1]

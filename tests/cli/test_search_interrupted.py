@@ -163,11 +163,7 @@ def check_that_it_loads(run: Path) -> None:
 def test_a_kill_at_any_write_leaves_a_winner_that_loads_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder as it is before each file is replaced, removed or lengthened is what a kill would leave.
-
-    The winner is of the first two trials, then of the third and the first, then of the fifth alone; the first stays the
-    best known method.
-    """
+    """The folder as it is before each file is replaced, removed or lengthened is what a kill would leave."""
     trial = "autoad-nni trial --data digits --abnormal photos --limit 800 --epochs 1 --threads 1 --seed 3 --members 2"
     file = write(
         tmp_path / "x.yml",
@@ -193,13 +189,16 @@ def test_a_kill_at_any_write_leaves_a_winner_that_loads_or_none(
                 patch.setattr(owner, name, noting(getattr(owner, name)))
             assert command(*words).code == 0
         expected = left_by(run)
-        assert [member["number"] for member in expected["best"]["members"]] == [4]
-        assert sorted(expected["kept"]) == [f"trial-000{number}.safetensors" for number in (0, 2, 4)]
+        ranked = sorted(expected["history"], key=lambda line: (-line["reward"], line["number"]))
+        known = next(line["number"] for line in ranked if line["known"])
+        kept = {*(line["number"] for line in ranked[:2]), known}
+        assert set(expected["kept"]) == {f"trial-000{number}.safetensors" for number in kept}
+        assert len(kept) == 3 and ranked[0]["number"] > 1, "the winner changes, and has no known method among it"
         folders = sorted(left.iterdir())
         assert len(folders) > 40 and sum((folder / "best.json").exists() for folder in folders) > 20
         for number, folder in enumerate(folders):
             check_that_it_loads(folder)
-            if number % 3 == 0:
+            if number % 5 == 0:
                 shutil.rmtree(run)
                 folder.rename(run)
                 ended = command(*words, "--resume")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.runs.records import KnownResult
 from autoad_nni.runs.winner import (
     best_known,
+    distinct,
     finish,
     join_weights,
     load_members,
@@ -44,7 +46,7 @@ def trial(number: int, reward: float, *, known: str = "", verdict: Verdict = Ver
         sample=SAMPLE,
         verdict=verdict,
         reward=reward if verdict is Verdict.OK else 0.0,
-        validation={"auroc": reward},
+        validation={"auroc": reward, "aupr_in": number / 100},  # no two are the same model
         known=known,
     )
 
@@ -83,6 +85,14 @@ def test_members_are_the_best_few_trials_that_ended_well(number: int) -> None:
     ranked = sorted((record for record in records if record.ok), key=lambda record: (-record.reward, record.number))
     assert members == ranked[: len(members)], "of equals the earliest, the best first"
     assert members_of(members, number) == members, "those that are kept would be chosen again"
+
+
+def test_one_model_tried_twice_is_one_member() -> None:
+    first, second = trial(0, 0.9), trial(1, 0.9)
+    again = replace(first, number=2, sample={**SAMPLE, "distance": "l1"})
+    assert members_of([first, second, again], 5) == distinct([again, second, first]) == [first, second]
+    otherwise = replace(again, reading="code/raw/max")
+    assert distinct([first, second, otherwise]) == [first, second, otherwise]
 
 
 def test_without_a_good_trial_there_are_no_members_and_no_known_method() -> None:

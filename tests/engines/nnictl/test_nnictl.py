@@ -34,8 +34,11 @@ from named_space import install_named_space
 from safetensors.torch import load_file
 
 from autoad_nni import __version__, load
+from autoad_nni.data import load_task
 from autoad_nni.engines.nnictl.ports import reserved_port
+from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.trial.record import TrialRecord
+from autoad_nni.trial.request import TrialRequest
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 # Sessions that take 20 seconds take 200 where six other processes want the two cores.
@@ -133,24 +136,32 @@ def test_stop_resume_kill_launch_goes_on_as_if_nothing_had_happened(
         assert experiment.manager() is None
 
 
-def test_launch_prints_the_best_model_and_draws_it(tmp_path: Path) -> None:
+def test_launch_prints_the_winner_and_draws_it(tmp_path: Path) -> None:
     write_mini_mvtec(tmp_path / "mvtec", side=32)
-    options = f"--data mvtec --root {tmp_path / 'mvtec'} --category bottle --image-size 32 --reward aupro"
+    options = f"--data mvtec --root {tmp_path / 'mvtec'} --category bottle --image-size 32 --reward aupro --members 2"
     command = f"autoad-nni trial {options} --epochs 1 --threads 1"
-    file = write_experiment(tmp_path, trialCommand=command, maxTrialNumber=2)
-    best = max(reward for _, reward in search_in_process(file, tmp_path / "run"))
+    file = write_experiment(tmp_path, trialCommand=command, maxTrialNumber=4, trialConcurrency=1)
+    rewards = [reward for _, reward in search_in_process(file, tmp_path / "run")]
+    expected = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert len(expected["members"]) == 2, "or there is no mean to compare"
     ended = launch(tmp_path, file)
-    assert (ended.code, ended.err) == (0, "")  # the model was trained again and is the same
-    assert f"aupro {best:.4f} on validation" in ended.out
-    trials = re.findall(r"^trial (\d)/2  best aupro (\S+)  0:\d\d:\d\d", ended.out, re.MULTILINE)
-    assert [number for number, _ in trials] == ["1", "2"] and trials[1][1] == f"{best:.4f}"
-    assert "on test (read once, for this model): auroc" in ended.out
+    assert (ended.code, ended.err) == (0, "")  # the models were trained again and are the same
+    numbers = [member["number"] for member in expected["members"]]
+    figure = expected["validation"]["aupro"]
+    assert f"best: mean of trials {numbers[0]}, {numbers[1]}, aupro {figure:.4f} on validation (" in ended.out
+    trials = re.findall(r"^trial (\d)/4  best aupro (\S+)  0:\d\d:\d\d", ended.out, re.MULTILINE)
+    assert [number for number, _ in trials] == ["1", "2", "3", "4"] and trials[3][1] == f"{max(rewards):.4f}"
+    assert f"on test (read once, for this model): auroc {expected['test']['auroc']:.4f}, " in ended.out
     experiment_id = id_in(ended)
     folder = tmp_path / "nni-experiments" / experiment_id
     content = json.loads((folder / "best.json").read_text())
-    assert content["trial"]["reward"] == best and 0 <= content["test"]["aupro"] <= 1
+    for name in ("validation", "interval", "n_validation", "test"):
+        assert content[name] == expected[name], name
+    assert (folder / "best.safetensors").read_bytes() == (tmp_path / "run" / "best.safetensors").read_bytes()
+    task = load_task(TrialRequest.from_options(**content["request"]).task)
+    assert evaluate(load(folder).scorer, task.validation) == content["validation"]
     history = (folder / "history.jsonl").read_text().splitlines()
-    assert [TrialRecord.from_json(json.loads(line)).number for line in history] == [0, 1]
+    assert [TrialRecord.from_json(json.loads(line)).number for line in history] == [0, 1, 2, 3]
     assert f"how it works on test images: {folder}/pictures.png\n" in ended.out
     drawn = {path.relative_to(folder / "pictures") for path in (folder / "pictures").rglob("*.png")}
     assert drawn == {
@@ -332,8 +343,12 @@ def test_known_methods_come_first_and_are_rows_of_the_summary(tmp_path: Path) ->
     rows = [line.split() for line in ended.out.splitlines() if line.startswith("known ")]
     rewards = {line["known"]: line["reward"] for line in history}
     assert rows == [["known", name, "1", "1", f"{rewards[name]:.4f}"] for name in ("narrow", "wide")]
-    summary = json.loads((folder / "best.json").read_text())["search"]["summary"]
-    assert set(summary["choices"]["known"]) == {"narrow", "wide"}
+    best, in_process = (json.loads((run / "best.json").read_text()) for run in (folder, tmp_path / "run"))
+    assert set(best["search"]["summary"]["choices"]["known"]) == {"narrow", "wide"}
+    name, test = best["known"]["trial"]["known"], best["known"]["test"]
+    assert (name, test) == (in_process["known"]["trial"]["known"], in_process["known"]["test"])
+    shown = f"best known method: {name}, auroc {rewards[name]:.4f} on validation, {test['auroc']:.4f} on test\n"
+    assert shown in ended.out and best["test"] == in_process["test"]
 
 
 def test_a_tuner_of_nni_runs_on_the_same_file(tmp_path: Path) -> None:
