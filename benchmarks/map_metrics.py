@@ -4,7 +4,8 @@ Usage: python benchmarks/map_metrics.py [--repeats N] [--images N]
 
 Maps of 224 x 224, float32: smoothed noise, raised where the masks have blobs (about 2 % of the pixels).
 (a) seconds of each metric and of all four; aim: AUPRO of 100 maps in less than 3 s.
-(b) AUPRO against the naive twin of tests/test_map_metrics.py (each distinct score, each region), on 4 maps of 48 x 48.
+(b) AUPRO against the naive twin of tests/metrics/test_pixel_metrics.py (each distinct score, each region), on 4 maps of
+    48 x 48.
 (c) peak memory beyond the maps and masks, in bytes a pixel; about 4 are the sorted normal scores.
 """
 
@@ -27,9 +28,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage  # type: ignore[import-untyped]
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "metrics"))
 
-from test_map_metrics import naive_aupro
+from test_pixel_metrics import naive_aupro
 
 from autoad_nni.metrics.pixel import aupro, normal_threshold, pixel_auroc, rpro
 

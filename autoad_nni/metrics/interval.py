@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -22,20 +23,29 @@ def bootstrap_interval(
     n_draws: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    r"""Return the percentile interval of a metric by a stratified bootstrap over images.
+    r"""Return an interval of a metric by a stratified bootstrap over images.
 
     As many normal and as many anomalous images as there are are drawn with replacement, each from their own kind, and
-    the metric is computed of those that were drawn. The interval goes from the quantile :math:`(1 - level) / 2` of
-    these figures to the quantile :math:`(1 + level) / 2`.
+    the metric is computed of those that were drawn. The interval goes from the quantile :math:`a` of these figures to
+    the quantile :math:`1 - a`. For many images :math:`a = (1 - level) / 2`; draws from a few vary less than other
+    images would, so with n images of the rarer kind the interval is expanded as Student's t is against the normal
+    distribution,
 
-    It knows of nothing but which images were drawn: not of how the model was chosen. For a model that was chosen on the
-    very images, the figure and its interval are too high. With a few anomalous images it is too narrow, with one it
-    knows only of the normal images; and where every image is in order, it is the point 1.
+    .. math:: a = \Phi\left(-\sqrt{n / (n - 1)} \; t_{n-1, (1 + level) / 2}\right),
+
+    0 for one image.
+
+    Where anomalies are few it is an estimate: of scores from normal distributions with an AUROC of 0.76, the interval
+    for 95 % held the true figure in 72 % of 300 simulations with 2 anomalous images, in 93 % with 5, in 94 % with 10;
+    of 0.92, in 72, 84 and 90 % (benchmarks/intervals.py). A figure of 1 always gets the point 1.
+
+    It knows of nothing but which images were drawn, not of how the model was chosen: for one that was chosen on the
+    very images, the figure and its interval are too high.
 
     Args:
         metric: Of chosen images, given by their indices, some of them more than once.
         labels: 1 for anomalous, 0 for normal.
-        level: Share of the figures within the interval, between 0 and 1.
+        level: How often it shall hold the true figure, between 0 and 1.
         n_draws: How many times images are drawn.
         seed: Of the draws.
 
@@ -47,16 +57,18 @@ def bootstrap_interval(
         AutoADError: All labels are of one class.
 
     Reference:
-        Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, Section 13.3.
+        Hesterberg, "What Teachers Should Know About the Bootstrap: Resampling in the Undergraduate Statistics
+        Curriculum", The American Statistician 69, 2015: expanded percentile interval.
 
     Example:
         >>> from autoad_nni.metrics.image import auroc
-        >>> labels, scores = np.array([0, 0, 0, 0, 1, 1, 1]), np.array([0.1, 0.4, 0.2, 0.3, 0.35, 0.8, 0.25])
+        >>> labels = np.repeat([0, 1], 20)
+        >>> scores = np.random.default_rng(0).normal(size=40) + labels
         >>> round(auroc(labels, scores), 2)
-        0.75
+        0.86
         >>> low, high = bootstrap_interval(lambda drawn: auroc(labels[drawn], scores[drawn]), labels)
         >>> round(low, 2), round(high, 2)
-        (0.33, 1.0)
+        (0.73, 0.97)
     """
     marks = np.asarray(labels)
     kinds = [np.flatnonzero(marks == 0), np.flatnonzero(marks == 1)]
@@ -67,5 +79,15 @@ def bootstrap_interval(
         )
     random = np.random.default_rng(seed)
     figures = [metric(np.concatenate([random.choice(kind, len(kind)) for kind in kinds])) for _ in range(n_draws)]
-    low, high = np.quantile(figures, [(1 - level) / 2, (1 + level) / 2])
+    tail = _tail(level, min(map(len, kinds)))
+    low, high = np.quantile(figures, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _tail(level: float, n: int) -> float:
+    """Share of the figures below the interval, and above it."""
+    from scipy import special  # type: ignore[import-untyped]  # here: it takes longer to import than all the rest
+
+    if n == 1:
+        return 0.0
+    return float(special.ndtr(-math.sqrt(n / (n - 1)) * special.stdtrit(n - 1, (1 + level) / 2)))

@@ -27,11 +27,15 @@ FEATURE_CHOICES: Final[Mapping[str, Sequence[int | str]]] = {
     "neighbourhood": (1, 3),
     "vectors": ("location", "place", "image"),
     "projection": ("all", "16", "64", "128"),
-    "layers": (0, 1, 2),
-    "kernel": (1, 3),
-    "code": (8, 32, 64),
+    "layers": (
+        "none",
+        *(f"{n} of {kernel}x{kernel} to {code}" for n in (1, 2) for kernel in (1, 3) for code in (8, 32, 64)),
+    ),
 }
-"""What is chosen beside extractor, hypothesis and distance."""
+"""What is chosen beside extractor, hypothesis and distance.
+
+An autoencoder is one choice, not three: without one, kernel and code would be choices that change nothing.
+"""
 
 # For means and components; 512 MB.
 _MOST_NUMBERS: Final = 128_000_000
@@ -100,10 +104,9 @@ class FeatureModel(FittedModule):
         size = min(size, n_features) if self.local_codes else _image_size_of(choices["projection"])
         self.projection = Projection(size)
         self.whitening = Whitening() if self.vectors == "place" else None
-        n_layers = int(choices["layers"]) if self.local_codes else 0
         self.encoder: nn.Sequential | None
         self.decoder: nn.Sequential | None
-        self.encoder, self.decoder = _layers(n_layers, size, int(choices["code"]), int(choices["kernel"]))
+        self.encoder, self.decoder = _layers(str(choices["layers"]) if self.local_codes else "none", size)
         self.register_buffer("means", torch.empty(0))
         self.register_buffer("deviations", torch.empty(0))
 
@@ -241,14 +244,14 @@ def _image_size_of(projection: Any) -> int:
     return _COMPONENTS_OF_IMAGES if projection == "all" else int(projection)
 
 
-def _layers(
-    number: int, channels: int, code: int, kernel: int
-) -> tuple[nn.Sequential, nn.Sequential] | tuple[None, None]:
-    """An encoder of so many layers and its mirror; hidden layers are as wide as the wider of components and code."""
-    if number == 0:
+def _layers(chosen: str, channels: int) -> tuple[nn.Sequential, nn.Sequential] | tuple[None, None]:
+    """An encoder and its mirror as chosen; a hidden layer is as wide as the components, or the code if wider."""
+    if chosen == "none":
         return None, None
-    widths = [channels, *[max(channels, code)] * (number - 1), code]
-    return _chain(widths, kernel), _chain(widths[::-1], kernel)
+    number, _, kernel, _, code = chosen.split()
+    widths = [channels, *[max(channels, int(code))] * (int(number) - 1), int(code)]
+    side = int(kernel.partition("x")[0])
+    return _chain(widths, side), _chain(widths[::-1], side)
 
 
 def _chain(widths: Sequence[int], kernel: int) -> nn.Sequential:

@@ -11,7 +11,7 @@ from autoad_nni.runs.lock import lock_run
 from autoad_nni.runs.records import BEST, HISTORY, WEIGHTS, BestRecord, read_history, remove_best
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
-from autoad_nni.runs.winner import Result, best_known, join_weights, load_weights, members_of, save_weights
+from autoad_nni.runs.winner import Result, best_known, distinct, join_weights, load_weights, members_of, save_weights
 from autoad_nni.storing import append_line, read_lines, remove_unfinished, storing
 from autoad_nni.trial.record import TrialRecord
 
@@ -134,9 +134,8 @@ class RunFolder:
     def _with(self, record: TrialRecord) -> list[TrialRecord]:
         """The trials to keep when one more has ended: the best few, and the best known method."""
         among = [*self._kept, record]
-        ranked = sorted((each for each in among if each.ok), key=lambda each: (-each.reward, each.number))
-        kept = ranked[: self._start.request.members]
-        known = best_known(ranked)
+        kept = distinct(among)[: self._start.request.members]
+        known = best_known(among)
         return kept if known is None or known in kept else [*kept, known]
 
     def _candidate(self, trial: int) -> Path:

@@ -30,6 +30,7 @@ from autoad_nni.verdicts import RejectedTrial
 __all__ = [
     "Result",
     "best_known",
+    "distinct",
     "finish",
     "join_weights",
     "load_members",
@@ -44,7 +45,7 @@ _MOST_ERROR, _ERROR_ALLOWED = 1.5, 0.02
 
 
 def members_of(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
-    """Return the trials whose models make the winner, the best first: at most ``number``, of equals the earliest.
+    """Return the trials whose models make the winner, the best first: at most ``number`` that are `distinct`.
 
     One whose reward r is far below the best, r*, is left out: 1 - r must not exceed 1.5 (1 - r*) + 0.02.
 
@@ -57,12 +58,27 @@ def members_of(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]
         >>> [each.number for each in members_of([ended(0, 0.7), ended(1, 0.9)], 3)]
         [1]
     """
-    ranked = sorted((record for record in records if record.ok), key=lambda record: (-record.reward, record.number))
+    ranked = distinct(records)
     return [
         record
         for record in ranked[:number]
         if 1 - record.reward <= _MOST_ERROR * (1 - ranked[0].reward) + _ERROR_ALLOWED
     ]
+
+
+def distinct(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the good trials, the best first, of equals the earliest, without repetitions.
+
+    Two trials with the same reading and the same figures on validation are the same model: a choice between them
+    changed nothing, such as a distance that the model does not use. A mean of them is no mean of several.
+    """
+    ranked = sorted((record for record in records if record.ok), key=lambda record: (-record.reward, record.number))
+    found: list[TrialRecord] = []
+    for record in ranked:
+        same = (each for each in found if each.reading == record.reading and each.validation == record.validation)
+        if not record.validation or next(same, None) is None:
+            found.append(record)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,9 +27,7 @@ _PLAIN: Final[Mapping[str, Any]] = {
     "neighbourhood": 1,
     "vectors": "location",
     "projection": "all",
-    "layers": 0,
-    "kernel": 1,
-    "code": 32,
+    "layers": "none",
     "hypothesis": "memory",
     "distance": "l2",
 }
@@ -45,8 +43,7 @@ class FeatureSpace(ModelSpace):  # type: ignore[misc]  # nni ships no types
     r"""All models of features (:class:`autoad_nni.models.feature_model.FeatureModel`).
 
     The choices are labelled ``extractor``, ``stages``, ``enlargement``, ``neighbourhood``, ``vectors``,
-    ``projection``, ``layers``, ``kernel``, ``code``, ``hypothesis`` and ``distance``. ``kernel`` and ``code`` count
-    only where there are layers, ``layers`` only where vectors are not those of images.
+    ``projection``, ``layers``, ``hypothesis`` and ``distance``. Vectors of images have no layers, whatever is chosen.
 
     Args:
         channels: Channels of the images.
@@ -59,14 +56,14 @@ class FeatureSpace(ModelSpace):  # type: ignore[misc]  # nni ships no types
         ['feature_autoencoder', 'feature_mixture', 'mean_image', 'nearest_neighbour', 'padim', 'patchcore', 'pca',
          'window_mixture']
         >>> len(FeatureSpace().simplify())
-        11
+        9
     """
 
     known: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "patchcore": {**_PLAIN, "neighbourhood": 3},
         "padim": {**_PLAIN, "vectors": "place", "projection": "128", "hypothesis": "centroid"},
         "feature_mixture": {**_PLAIN, "stages": "16", "hypothesis": "density"},
-        "feature_autoencoder": {**_PLAIN, "layers": 2, "hypothesis": "reconstruction"},
+        "feature_autoencoder": {**_PLAIN, "layers": "2 of 1x1 to 32", "hypothesis": "reconstruction"},
         "window_mixture": {
             **_PLAIN,
             "extractor": "patches",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from math import erf
 
@@ -9,7 +10,7 @@ import pytest
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics.image import aupr_in, aupr_out, auroc
-from autoad_nni.metrics.interval import Indices, bootstrap_interval
+from autoad_nni.metrics.interval import Indices, _tail, bootstrap_interval
 
 Metric = Callable[[npt.ArrayLike, npt.ArrayLike], float]
 
@@ -31,7 +32,17 @@ def test_golden_values_of_a_distribution_that_is_known() -> None:
     assert bootstrap_interval(noted, labels, n_draws=4000) == (0, 1)
     shares = [figures.count(value) / 4000 for value in (0.0, 0.5, 1.0)]
     assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.03) and sum(shares) == 1
-    assert interval(auroc, labels, scores, level=0.4) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("level", "n", "t"), [(0.95, 5, 2.776445), (0.95, 10, 2.262157), (0.95, 50, 2.009575), (0.8, 12, 1.363430)]
+)
+def test_golden_values_of_the_share_below_it(level: float, n: int, t: float) -> None:
+    """With the quantiles of Student's t as tables have them."""
+    expected = 0.5 * (1 - erf(math.sqrt(n / (n - 1)) * t / math.sqrt(2)))
+    assert _tail(level, n) == pytest.approx(expected, rel=1e-5)
+    assert _tail(level, 1) == 0 < _tail(level, n) < (1 - level) / 2
+    assert _tail(level, 10**6) == pytest.approx((1 - level) / 2, rel=1e-4)
 
 
 @pytest.mark.parametrize("metric", [auroc, aupr_in, aupr_out])
@@ -44,10 +55,12 @@ def test_equal_to_a_naive_twin(metric: Metric) -> None:
     for _ in range(100):
         images = [*(normal[i] for i in draws.integers(0, 30, 30)), *(anomalous[i] for i in draws.integers(0, 12, 12))]
         figures.append(metric([labels[i] for i in images], [scores[i] for i in images]))
-    figures.sort()  # quantiles 0.1 and 0.9 of 100 values: at the places 9.9 and 89.1
-    low = figures[9] + 0.9 * (figures[10] - figures[9])
-    high = figures[89] + 0.1 * (figures[90] - figures[89])
-    assert interval(metric, labels, scores, level=0.8, n_draws=100, seed=7) == pytest.approx((low, high))
+    figures.sort()
+    place = 99 * 0.5 * (1 - erf(1.363430 * math.sqrt(12 / 11) / math.sqrt(2)))  # t of 11 degrees of freedom
+    before, part = int(place), place % 1
+    low = figures[before] + part * (figures[before + 1] - figures[before])
+    high = figures[-1 - before] - part * (figures[-1 - before] - figures[-2 - before])
+    assert interval(metric, labels, scores, level=0.8, n_draws=100, seed=7) == pytest.approx((low, high), abs=1e-6)
 
 
 def test_as_many_of_each_kind_are_drawn_as_there_are() -> None:
@@ -85,6 +98,14 @@ def test_it_holds_the_true_figure_about_as_often_as_it_says(metric: Metric, trut
         widths.append(high - low)
     assert 0.88 <= held / 200 <= 1
     assert 0.1 < np.mean(widths) < 0.3, "of all figures it would hold the true one, too"
+
+
+def test_with_five_anomalies_it_still_holds_it_most_of_the_time() -> None:
+    labels, held = np.repeat([0, 1], [84, 5]), 0
+    for seed in range(200):
+        low, high = interval(auroc, labels, np.random.default_rng(seed).normal(size=89) + labels, n_draws=200)
+        held += low <= 0.5 * (1 + erf(0.5)) <= high
+    assert 0.88 <= held / 200 <= 1
 
 
 @pytest.mark.parametrize("metric", [auroc, aupr_in, aupr_out])

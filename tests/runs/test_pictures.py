@@ -8,18 +8,21 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from toys import Halving
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
+from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import Scorer, ScoringSettings, predict_scores
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_scores, reconstruct
 from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.drawing import typeface
 from autoad_nni.runs.pictures import picture_files, write_pictures
 from autoad_nni.runs.sheet import DrawnImages, contact_sheet, explanations, tiles_of
 from autoad_nni.trial.request import TrialRequest
-from autoad_nni.trial.run import make_scorer
+from autoad_nni.trial.run import make_scorer, run_trial
+from autoad_nni.trial.settings import TrialSettings
 
 GREEN = (64, 255, 64)
 RED, BLUE = [0xB0, 0x00, 0x20], [0x37, 0x47, 0x4F]
@@ -241,3 +244,64 @@ def test_the_threshold_is_that_of_the_good_validation_images(tmp_path: Path) -> 
         origin="highest score of 7 good validation images",
     )
     assert (tmp_path / "run" / "pictures.png").read_bytes() == expected.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def of_features() -> tuple[Task, list[Detector]]:
+    """Two models of features, which reconstruct no images, and what they were trained on."""
+    torch.manual_seed(0)
+    good, defects = torch.rand(30, 1, 16, 16) * 0.5, torch.rand(4, 1, 16, 16) * 0.5
+    defects[:, :, 4:8, 4:8] += 0.5
+    images = torch.cat([good[20:], defects])
+    held = LabelledImages(images, torch.tensor([0] * 10 + [1] * 4, dtype=torch.uint8))
+    task = Task(name="a name", train=good[:20], validation=held, test=held)
+    sample = {"extractor": "pixels", "stages": "4", "enlargement": 1, "neighbourhood": 1, "vectors": "location"}
+    sample |= {"projection": "all", "layers": "none", "hypothesis": "memory", "distance": "l2"}
+    samples = [sample, {**sample, "hypothesis": "centroid", "vectors": "place"}]
+    detectors = [run_trial(each, task, TrialSettings(space="features", threads=1)).detector for each in samples]
+    return task, [detector for detector in detectors if detector is not None]
+
+
+def test_a_winner_of_several_models_of_features_has_three_columns(
+    tmp_path: Path, of_features: tuple[Task, list[Detector]]
+) -> None:
+    task, detectors = of_features
+    scorer = make_scorer(detectors, task.train[0], ScoringSettings())
+    assert isinstance(scorer, Ensemble) and len(scorer.scorers) == 2
+    save_pictures(
+        tmp_path / "run", scorer, task, TrialRequest.from_options(data="folder", root=tmp_path), "mean of trials 1, 0"
+    )
+    alone = [predict(member, task.test.images) for member in scorer.scorers]
+    parts = [(each.detector.normal_score, each.detector.normal_map) for each in scorer.scorers]
+    scores = sum((one.score - unit[0]) / unit[1] for one, (unit, _) in zip(alone, parts, strict=True)) / 2
+    maps = sum((one.anomaly_map - unit[0]) / unit[1] for one, (_, unit) in zip(alone, parts, strict=True)) / 2
+    assert isinstance(scores, Tensor) and isinstance(maps, Tensor)
+    together = predict(scorer, task.test.images)
+    assert torch.allclose(together.score, scores, atol=1e-5)
+    assert torch.allclose(together.anomaly_map, maps, atol=1e-5)
+    view = DrawnImages(
+        images=task.test,
+        scores=together.score.numpy(),
+        maps=together.anomaly_map[:, 0].numpy(),
+        reconstructions=None,
+        threshold=float(together.score[:10].max()),
+    )
+    title = "run: a name, mean of trials 1, 0"
+    expected = contact_sheet(view, title=title, origin="highest score of 10 good validation images")
+    with Image.open(tmp_path / "run" / "pictures.png") as sheet:
+        assert (np.asarray(sheet) == np.asarray(expected)).all()
+    with Image.open(tmp_path / "run" / "pictures" / "000000.png") as picture:
+        assert picture.width == 3 * 140 + 2 * 4
+
+
+def test_the_reconstruction_is_that_of_the_first_member_that_has_one(
+    of_features: tuple[Task, list[Detector]],
+) -> None:
+    task, detectors = of_features
+    grey, half = (Scorer(Detector(model, ReconstructionHypothesis(), L1Distance())) for model in (Grey(), Halving()))
+    feature_models = [Scorer(detector) for detector in detectors]
+    assert reconstruct(Ensemble(feature_models), task.test.images) is None
+    found = reconstruct(Ensemble([feature_models[0], grey, half]), task.test.images)
+    assert found is not None and (found == 0.5).all()
+    found = reconstruct(Ensemble([half, grey]), task.test.images)
+    assert found is not None and torch.equal(found, task.test.images / 2)

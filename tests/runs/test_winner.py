@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from toys import Blank
+
+from autoad_nni.data import LabelledImages, Task
+from autoad_nni.errors import AutoADError
+from autoad_nni.metrics.image import auroc
+from autoad_nni.models.build import build_detector
+from autoad_nni.models.detector import Detector
+from autoad_nni.models.distances.l1 import L1Distance
+from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
+from autoad_nni.runs.records import KnownResult
+from autoad_nni.runs.winner import (
+    best_known,
+    finish,
+    join_weights,
+    load_members,
+    members_of,
+    save_weights,
+    write_members,
+)
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.trial.request import TrialRequest
+from autoad_nni.trial.settings import TrialSettings
+from autoad_nni.verdicts import Verdict
+
+LAYER: dict[str, Any] = {"channels": 3, "kernel": 3, "pooling": "max", "pooling_kernel": 1, "normalization": "batch"}
+SAMPLE = {"hypothesis": "density", "distance": "l2", **{f"layer1_{key}": LAYER[key] for key in LAYER}}
+SAMPLE["layer1_activation"] = "tanh"
+REQUEST = TrialRequest.from_options(data="digits", abnormal="photos")
+
+
+def trial(number: int, reward: float, *, known: str = "", verdict: Verdict = Verdict.OK) -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        sample=SAMPLE,
+        verdict=verdict,
+        reward=reward if verdict is Verdict.OK else 0.0,
+        validation={"auroc": reward},
+        known=known,
+    )
+
+
+class White(nn.Module):
+    """Reconstructs white: what `toys.Blank` finds anomalous is normal."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.ones_like(images), images.flatten(1)
+
+
+def detector(autoencoder: nn.Module) -> Detector:
+    return Detector(autoencoder, ReconstructionHypothesis(), L1Distance())
+
+
+def task() -> Task:
+    """Grey images; the anomalous ones are brighter, but for one on validation. Sums of their values are exact."""
+
+    def of(*brightness: int) -> Tensor:
+        return torch.tensor(brightness).view(-1, 1, 1, 1).expand(-1, 1, 8, 8) / 16
+
+    labels = torch.tensor([0] * 5 + [1] * 3, dtype=torch.uint8)
+    validation = LabelledImages(of(1, 2, 3, 4, 5, 3, 8, 9), labels)
+    test = LabelledImages(of(1, 2, 3, 9, 5, 6, 4, 8), labels)
+    return Task(name="grey", train=of(1, 2, 3, 4), validation=validation, test=test)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 50])
+def test_members_are_the_best_few_trials_that_ended_well(number: int) -> None:
+    drawn = random.Random(number)
+    records = [trial(i, drawn.choice([0.4, 0.5, 0.52, 0.54, 0.56])) for i in range(30)]
+    records += [trial(30, 0.9, verdict=Verdict.OVER_TIME), TrialRecord.crashed(31, SAMPLE, "RuntimeError: boom")]
+    drawn.shuffle(records)
+    members = members_of(records, number)
+    assert 1 <= len(members) <= number and all(member.ok for member in members)
+    ranked = sorted((record for record in records if record.ok), key=lambda record: (-record.reward, record.number))
+    assert members == ranked[: len(members)], "of equals the earliest, the best first"
+    assert members_of(members, number) == members, "those that are kept would be chosen again"
+
+
+def test_without_a_good_trial_there_are_no_members_and_no_known_method() -> None:
+    records = [trial(0, 0.0, verdict=Verdict.OVER_MACS, known="padim")]
+    assert members_of(records, 5) == [] and best_known(records) is None
+    assert members_of([], 5) == [] and best_known([]) is None
+
+
+def test_the_best_known_method_is_the_earliest_of_equals() -> None:
+    records = [trial(0, 0.5, known="pca"), trial(1, 0.7, known="padim"), trial(2, 0.7, known="knn"), trial(3, 0.9)]
+    assert best_known(records) == best_known(records[::-1]) == records[1]
+
+
+def test_joined_weights_are_those_of_the_members(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    models = {number: build_detector(SAMPLE, channels=1) for number in (3, 1, 12)}
+    for number, model in models.items():
+        save_weights(model, tmp_path / f"{number}.safetensors")
+    join_weights({number: tmp_path / f"{number}.safetensors" for number in models}, tmp_path / "joined.safetensors")
+    write_members(models, tmp_path / "written.safetensors")
+    assert (tmp_path / "joined.safetensors").read_bytes() == (tmp_path / "written.safetensors").read_bytes()
+    before = torch.get_rng_state()
+    loaded = load_members(
+        [trial(number, 0.5) for number in models],
+        tmp_path / "joined.safetensors",
+        channels=1,
+        settings=TrialSettings(),
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    for model, again in zip(models.values(), loaded, strict=True):
+        assert not again.training
+        state = again.state_dict()
+        assert state.keys() == model.state_dict().keys()
+        assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert len(load_file(tmp_path / "joined.safetensors")) == 3 * len(models[3].state_dict())
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_weights_of_another_trial_do_not_stand_in(tmp_path: Path, number: int) -> None:
+    """1 begins as 12 does."""
+    path = tmp_path / "weights.safetensors"
+    write_members({12: build_detector(SAMPLE, channels=1)}, path)
+    with pytest.raises(AutoADError, match=rf"^the weights {path} cannot be read: .*Missing key") as caught:
+        load_members([trial(number, 0.5)], path, channels=1, settings=TrialSettings())
+    assert "\n" not in str(caught.value)
+
+
+def test_the_result_of_two_models_and_a_known_method(tmp_path: Path) -> None:
+    images, members = task(), [(trial(4, 0.9), detector(Blank())), (trial(2, 0.8), detector(Blank()))]
+    result = finish(tmp_path, members, (trial(0, 0.3, known="white"), detector(White())), images, REQUEST)
+    validation, test = ([1, 2, 3, 4, 5, 3, 8, 9], [1, 2, 3, 9, 5, 6, 4, 8])
+    assert result.validation is not None and result.test is not None and result.test_detail == ""
+    assert result.validation["auroc"] == auroc(images.validation.labels, validation)
+    assert result.test["auroc"] == auroc(images.test.labels, test) == 11 / 15
+    assert result.known is not None and result.known.test is not None
+    assert result.known.trial.known == "white" and result.known.test["auroc"] == pytest.approx(4 / 15)
+    assert result.interval is not None and result.interval[0] < result.validation["auroc"] < result.interval[1]
+    assert result.n_validation == (3, 8)
+    assert list(tmp_path.iterdir()) == [], "no pictures of photographs among digits"
+
+
+def test_a_known_method_that_is_the_winner_itself_is_not_tested_again(tmp_path: Path) -> None:
+    model = Blank()
+    winner = trial(0, 0.9, known="blank"), detector(model)
+    result = finish(tmp_path, [winner], winner, task(), REQUEST)
+    assert result.known == KnownResult(winner[0], result.test)
+    assert [len(batch) for batch in model.seen] == [1, 8, 8], "for its memory, on validation, on test"
+
+
+def test_members_that_cancel_out_end_a_search_all_the_same(tmp_path: Path) -> None:
+    members = [(trial(0, 0.9), detector(Blank())), (trial(1, 0.9), detector(White()))]
+    result = finish(tmp_path, members, None, task(), REQUEST)
+    assert result.validation is result.test is result.known is None
+    assert result.test_detail == "on validation: constant_score: all 8 images score 0.5"
