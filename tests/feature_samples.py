@@ -8,7 +8,7 @@ from autoad_nni_search_spaces import FeatureSpace
 
 
 def sample_of(known: str = "patchcore", **changes: Any) -> dict[str, Any]:
-    """A known method on pixels, with other values for some labels."""
-    sample = {**FeatureSpace.known[known], "extractor": "pixels", **changes}
+    """A known method on pixels, not enlarged, with other values for some labels."""
+    sample = {**FeatureSpace.known[known], "extractor": "pixels", "enlargement": 1, **changes}
     assert set(sample) == set(FeatureSpace.known["patchcore"]), "a label that the space does not have"
     return sample

@@ -1,6 +1,6 @@
 """What every hypothesis has to keep to, one function per promise; the docstring is what a failure says.
 
-Codes are vectors of whole images or, with features and for maps, of all locations: up to 20,000 in `fit`, 4,096 at a
+Codes are vectors of whole images or, with features and for maps, of all locations: up to 20,000 in `fit`, 1,024 at a
 time in `score`. A hypothesis is not told which, and treats all alike.
 """
 

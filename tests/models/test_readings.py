@@ -71,7 +71,8 @@ def test_both_is_the_sum_of_the_two_on_one_scale() -> None:
     reader = fitted(distance=distance, code=code)
     for by_place in (False, True):
         both, *parts = (reader.join(new, Reading(part, by_place), SIZE) for part in ("both", "distance", "code"))
-        torch.testing.assert_close(both, parts[0] + parts[1])
+        assert both.shape == parts[0].shape == (4, 1, 6, 8) and parts[1].shape == (4, 1, 3, 4)
+        torch.testing.assert_close(both, parts[0] + enlarged_by_hand(parts[1], 2), rtol=1e-4, atol=1e-4)
         assert 0.2 < parts[0].std() / parts[1].std() < 5
 
 
@@ -86,10 +87,9 @@ def test_two_sided_is_the_distance_from_the_mean_of_each_part() -> None:
             PARTS, (*(each.abs() for each in signed), signed[0].abs() + signed[1].abs()), strict=True
         ):
             torch.testing.assert_close(reader.join(new, Reading(part, by_place, "max", True), (3, 4)), expected)
-    flat = torch.tensor([0.0, 2.0]).view(1, 1, 1, 2)
+    middle = torch.tensor([0.0, 2.0]).view(1, 1, 1, 2)
     reader = fitted(distance=torch.tensor([0.0, 2.0]).view(2, 1, 1, 1).expand(-1, -1, 1, 2))
-    large = reader.join({"distance": flat}, Reading("distance", two_sided=True), (1, 4))
-    assert large.min() == 1, "and not 0 in the middle between -1 and 1"
+    assert reader.join({"distance": middle}, Reading("distance", two_sided=True), (1, 4)).flatten().tolist() == [1, 1]
 
 
 def test_golden_values_of_a_place_between_all_places_and_its_own() -> None:
@@ -117,14 +117,21 @@ def test_a_place_where_normal_images_hardly_differ_does_not_outweigh_the_others(
     torch.testing.assert_close(deviation[:3], unclamped[:3])
 
 
-def test_maps_are_enlarged_to_the_image_bilinearly() -> None:
-    """Between the middles of locations it is a straight line; scipy's ``zoom`` does the same."""
-    normal, new = maps_of(20, 3, 4), maps_of(2, 3, 4, seed=1)
-    reader = fitted(distance=normal)
-    small = reader.join({"distance": new}, Reading("distance"), (3, 4))
-    large = reader.join({"distance": new}, Reading("distance"), (12, 16))
-    expected = np.stack([zoom(each, 4, order=1, mode="nearest", grid_mode=True) for each in small[:, 0].numpy()])
-    torch.testing.assert_close(large[:, 0], torch.from_numpy(expected), rtol=1e-4, atol=1e-4)
+def enlarged_by_hand(maps: Tensor, factor: int) -> Tensor:
+    """Straight lines between the middles of locations, by scipy."""
+    lines = [zoom(each, factor, order=1, mode="nearest", grid_mode=True) for each in maps[:, 0].numpy()]
+    return torch.from_numpy(np.stack(lines))[:, None]
+
+
+def test_maps_of_one_size_keep_it_and_others_are_enlarged_to_the_image() -> None:
+    normal = {"distance": maps_of(20, 6, 8), "code": maps_of(20, 3, 4, seed=2)}
+    new = {"distance": maps_of(2, 6, 8, seed=1), "code": maps_of(2, 3, 4, seed=3)}
+    reader = fitted(**normal)
+    parts = [reader.join(new, Reading(part), (12, 16)) for part in ("distance", "code")]
+    assert [tuple(each.shape[2:]) for each in parts] == [(6, 8), (3, 4)]
+    both = reader.join(new, Reading("both"), (12, 16))
+    expected = enlarged_by_hand(parts[0], 2) + enlarged_by_hand(parts[1], 4)
+    torch.testing.assert_close(both, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_readings_are_those_of_the_parts_there_are() -> None:

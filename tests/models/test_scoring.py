@@ -88,6 +88,22 @@ def test_smoothing_keeps_the_mean_and_the_place() -> None:
     assert torch.equal(smooth(maps, 0), maps)
 
 
+@pytest.mark.parametrize("deviation", [0.0, 0.7, 2.0, 9.0])
+@pytest.mark.parametrize("size", [(12, 20), (17, 23), (40, 41), (5, 6)])
+def test_maps_are_enlarged_then_smoothed(size: tuple[int, int], deviation: float) -> None:
+    """Both at once give what one after the other gives; so does a map that has its size already."""
+    maps = noise(3, 5, 6)
+    enlarged = torch.nn.functional.interpolate(maps, size, mode="bilinear")
+    got = smooth(maps, deviation, size)
+    assert got.shape == (3, 1, *size)
+    torch.testing.assert_close(got, smooth(enlarged, deviation), rtol=1e-4, atol=1e-5)
+
+
+def test_an_enlarged_map_is_a_straight_line_between_the_middles_of_locations() -> None:
+    line = smooth(torch.tensor([0.0, 4.0]).view(1, 1, 1, 2), 0, (1, 8)).flatten()
+    assert line.tolist() == [0, 0, 0.5, 1.5, 2.5, 3.5, 4, 4]
+
+
 @pytest.mark.parametrize(("size", "deviation"), [((56, 28), 1.0), ((28, 56), 1.0), ((8, 8), 1 / 7), ((112, 112), 2.0)])
 def test_the_smoothing_by_default_is_1_56_of_the_longer_side(size: tuple[int, int], deviation: float) -> None:
     images = noise(2, *size)

@@ -69,9 +69,8 @@ def test_known_methods_are_in_the_space(name: str) -> None:
 
 def test_known_methods_differ_from_one_another() -> None:
     assert known_methods("features") == FeatureSpace.known
-    assert list(FeatureSpace.known) == [
-        "patchcore", "padim", "feature_autoencoder", "pca", "nearest_neighbour", "mean_image"
-    ]  # fmt: skip
+    names = {"patchcore", "padim", "feature_autoencoder", "pca", "nearest_neighbour", "mean_image"}
+    assert names <= set(FeatureSpace.known)
     samples = [tuple(sorted(sample.items())) for sample in FeatureSpace.known.values()]
     assert len(set(samples)) == len(samples)
 

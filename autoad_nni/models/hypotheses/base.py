@@ -74,7 +74,7 @@ def score_in_parts(hypothesis: Hypothesis, codes: Tensor) -> Tensor:
     """Return a hypothesis's scores of any number of codes, ``(batch,)``: a batch of images has many locations.
 
     Args:
-        hypothesis: Sees at most 4,096 codes at a time.
+        hypothesis: Sees at most 1,024 codes at a time.
         codes: ``(batch, d)``.
     """
     if len(codes) <= _AT_A_TIME:
