@@ -21,7 +21,7 @@ from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.one_trial import run_sample
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.scalars import ScalarWriter
-from autoad_nni.runs.winner import finish, load_members
+from autoad_nni.runs.winner import as_good_as_known, finish, load_members
 from autoad_nni.searches.experiment_file import Experiment
 from autoad_nni.searches.replay import JournalMiddleware
 from autoad_nni.searches.search import Search, check_recorded_plugins
@@ -157,17 +157,18 @@ class InProcessSearch:
         self._listener(ended, best, replayed)
 
     def _finish(self) -> BestRecord | None:
-        members = self.folder.members
-        if not members:
+        if self.folder.write_best() is None:
             return None
-        self.folder.write_best()
+        members = self.folder.members
         detectors = load_members(
             members, self.folder.weights, channels=self._task.channels, settings=self.request.settings
         )
         if self.folder.tested() is not None:  # an earlier session read the test set for this very winner
             return self.folder.write_best()
         self.read_test = True
-        winner = list(zip(members, detectors, strict=True))
+        candidates = list(zip(members, detectors, strict=True))
+        winner = as_good_as_known(candidates, self.folder.known, self._task, self.request)
+        self.folder.limit(len(winner))
         result = finish(self.folder.path, winner, self._known(), self._task, self.request)
         return self.folder.write_best(result)
 

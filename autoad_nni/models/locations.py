@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from autoad_nni.models.fitted import FittedModule
@@ -17,7 +18,8 @@ _MOST_VECTORS = 20_000
 _RIDGE = 1e-3
 # Deviation of equal numbers, relative to their size.
 _ROUNDING = 1e-6
-# Numbers that the factors of all places may have, 64 MB: fewer components at each place where there are many places.
+# Numbers that a basis, or the factors of all places, may have, 64 MB: fewer components of long vectors, and at each place
+# where there are many places.
 _MOST_NUMBERS = 16_000_000
 _PLACES_AT_A_TIME = 64
 
@@ -55,7 +57,8 @@ class Projection(FittedModule):
     r"""Principal components of the vectors at all locations, :math:`y = V^T (x - \mu)`.
 
     Args:
-        size: k, how many components; those that the vectors do not have are 0.
+        size: k, how many components; those that the vectors do not have, or whose basis would take more than 64 MB, are
+            0.
 
     Shape:
         - maps: ``(n, d, h, w)``; output: ``(n, k, h, w)``
@@ -88,16 +91,18 @@ class Projection(FittedModule):
             basis = basis[:, values > 1e-9 * values[-1]]
         else:
             basis = torch.linalg.eigh(offsets.mT @ offsets)[1]
-        kept = basis.flip(1)[:, : self.size]
+        width = min(self.size, max(1, _MOST_NUMBERS // basis.shape[0]))
+        kept = basis.flip(1)[:, :width]
         # The sign of an eigenvector is arbitrary: the largest number of each is positive, on every machine.
         signs = torch.take_along_dim(kept, kept.abs().argmax(0, keepdim=True), 0).sign()
         self.centre = centre.to(maps.dtype)
-        self.basis = maps.new_zeros(maps.shape[1], self.size)
+        self.basis = maps.new_zeros(maps.shape[1], width)
         self.basis[:, : kept.shape[1]] = (kept * signs).to(maps.dtype)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the components at each location."""
-        return torch.einsum("ndhw,dk->nkhw", maps - self.centre[:, None, None], self.basis)
+        components = torch.einsum("ndhw,dk->nkhw", maps - self.centre[:, None, None], self.basis)
+        return F.pad(components, (0, 0, 0, 0, 0, self.size - components.shape[1]))
 
     @property
     def complete(self) -> bool:
@@ -106,7 +111,8 @@ class Projection(FittedModule):
 
     def back(self, components: Tensor) -> Tensor:
         """Return the vectors that components stand for, ``(n, d, h, w)``."""
-        return torch.einsum("nkhw,dk->ndhw", components, self.basis) + self.centre[:, None, None]
+        used = components[:, : self.basis.shape[1]]
+        return torch.einsum("nkhw,dk->ndhw", used, self.basis) + self.centre[:, None, None]
 
 
 class Whitening(FittedModule):

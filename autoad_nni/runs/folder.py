@@ -71,6 +71,7 @@ class RunFolder:
                 self._on_disk = BestRecord.read(self.path)
         self._kept: list[TrialRecord] = []
         self._dropped: set[int] = set()
+        self._limit: int | None = None
         self._joined: list[TrialRecord] = []
         self.summary = TrialSummary(start.request.settings.reward)
 
@@ -95,6 +96,7 @@ class RunFolder:
         if record.number not in self._written:
             append_line(self.path / HISTORY, record.to_json())
             self._written.add(record.number)
+        self._limit = None
         kept = self._with(record)
         self._dropped |= {each.number for each in [*self._kept, record]} - {each.number for each in kept}
         self._kept = kept
@@ -115,7 +117,11 @@ class RunFolder:
     @property
     def members(self) -> list[TrialRecord]:
         """The trials whose models make the winner, as things stand, the best first."""
-        return members_of(self._kept, self._start.request.members)
+        return members_of(self._kept, self._start.request.members)[: self._limit]
+
+    def limit(self, n_members: int) -> None:
+        """Let only the best so many be members, until the next trial ends."""
+        self._limit = n_members
 
     @property
     def known(self) -> TrialRecord | None:
@@ -161,7 +167,12 @@ class RunFolder:
     def tested(self) -> BestRecord | None:
         """Return the best record with its test figures, if they were read for these members and this known method."""
         before = self._on_disk
-        if before is None or list(before.members) != self.members:
+        if before is None:
+            return None
+        # Of the members as things stood when it ended, a search keeps as many as make it as good as the known method.
+        ended = before.search["summary"]["trials"] == self.summary.verdicts.total()
+        members = self.members[: len(before.members)] if ended else self.members
+        if list(before.members) != members:
             return None
         if self.known != (None if before.known is None else before.known.trial):
             return None
@@ -181,10 +192,11 @@ class RunFolder:
         best = self.best
         if best is None:
             return None
-        self._join_weights()
         before = self.tested()
         if result is None and before is not None:
             result = Result.of(before)
+            self.limit(len(before.members))
+        self._join_weights()
         result = result or Result()
         record = BestRecord(
             trial=best,

@@ -13,13 +13,13 @@ from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
-from autoad_nni.models.ensemble import Ensemble
+from autoad_nni.models.ensemble import Ensemble, mean_of
 from autoad_nni.models.scoring import Scorer
 from autoad_nni.models.surroundings import keeping_random_states, torch_threads
 from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.records import BestRecord, KnownResult
 from autoad_nni.storing import replace_file, storing
-from autoad_nni.trial.evaluate import figures_of
+from autoad_nni.trial.evaluate import figures_of, metric_of
 from autoad_nni.trial.interval import interval_of
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
@@ -29,6 +29,7 @@ from autoad_nni.verdicts import RejectedTrial
 
 __all__ = [
     "Result",
+    "as_good_as_known",
     "best_known",
     "distinct",
     "finish",
@@ -108,10 +109,38 @@ class Result:
         return cls(**{each.name: getattr(best, each.name) for each in fields(cls)})
 
 
+Model = tuple[TrialRecord, Detector]
+
+
+def as_good_as_known(
+    members: Sequence[Model], known: TrialRecord | None, task: Task, request: TrialRequest
+) -> Sequence[Model]:
+    """Return as many of the members, the best first, as make a winner that is not behind the best known method.
+
+    On validation; the best trial alone never is.
+
+    Args:
+        members: The trials and models that may be members, the best first.
+        known: The best known method, if one was tried.
+        task: The images.
+        request: The options of the trials.
+    """
+    if known is None or len(members) == 1:
+        return members
+    scorers = [Scorer(detector, request.settings.scoring) for _, detector in members]
+    with torch_threads(request.settings.threads):
+        predictions = [predict_kept(scorer, task.validation.images) for scorer in scorers]
+    for count in range(len(members), 1, -1):
+        together = mean_of(scorers[:count], predictions[:count])
+        if metric_of(request.settings.reward, together, task.validation) >= known.reward:
+            return members[:count]
+    return members[:1]
+
+
 def finish(
     folder: Path,
-    members: Sequence[tuple[TrialRecord, Detector]],
-    known: tuple[TrialRecord, Detector] | None,
+    members: Sequence[Model],
+    known: Model | None,
     task: Task,
     request: TrialRequest,
 ) -> Result:

@@ -13,7 +13,7 @@ from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord, remove_best
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
-from autoad_nni.runs.winner import Result, best_known, finish, members_of, write_members
+from autoad_nni.runs.winner import Result, as_good_as_known, best_known, finish, members_of, write_members
 from autoad_nni.searches.trial_command import trial_arguments
 from autoad_nni.searches.trial_options import parse_request
 from autoad_nni.storing import replace_lines
@@ -59,6 +59,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     start = RunStart.read(folder)
     result = Result(test_detail=f"trained again, trial {members[0].number} has no model")
     if trained:
+        trained = list(as_good_as_known(trained, known, task, request))
         known_model = None if known is None else again[known.number].detector
         result = finish(
             folder, trained, None if known is None or known_model is None else (known, known_model), task, request
