@@ -18,7 +18,7 @@ _MOST_VECTORS = 20_000
 _RIDGE = 1e-3
 # Deviation of equal numbers, relative to their size.
 _ROUNDING = 1e-6
-# Numbers that a basis, or the factors of all places, may have, 64 MB: fewer components of long vectors, and at each place
+# Numbers of a basis, or of the factors of all places, 64 MB: fewer components of long vectors, and at each place
 # where there are many places.
 _MOST_NUMBERS = 16_000_000
 _PLACES_AT_A_TIME = 64

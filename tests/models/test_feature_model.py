@@ -68,7 +68,7 @@ def model_of(detector: Detector) -> FeatureModel:
 
 def each_choice() -> Iterator[dict[str, Any]]:
     """Every value of every label, one at a time, from two samples: with layers and without."""
-    for base in (sample_of(), sample_of("feature_autoencoder", hypothesis="density", code=8)):
+    for base in (sample_of(), sample_of("feature_autoencoder", hypothesis="density", layers="2 of 1x1 to 8")):
         yield base
         for label, values in {**FEATURE_CHOICES, "hypothesis": HYPOTHESES, "distance": DISTANCES}.items():
             yield from ({**base, label: value} for value in values if value != base[label])
@@ -338,19 +338,21 @@ def test_multiply_adds_are_those_of_the_convolutions_at_each_location() -> None:
         sample = sample_of("feature_autoencoder", **changes)
         return build_feature_model(sample, channels=3, extractor=load_extractor("pixels")).macs(41, 50)
 
+    small = "2 of 1x1 to 8"
     # Six channels, as wide as the code in between: 6 x 8 + 8 x 8, and back.
-    assert macs(stages="8+16", code=8) == 2 * (6 * 8 + 8 * 8) * 6 * 7
-    assert macs(stages="8+16", code=8, kernel=3) == 9 * macs(stages="8+16", code=8)
-    assert macs(stages="8+16", code=8, enlargement=2) == 2 * (6 * 8 + 8 * 8) * 11 * 13
-    assert macs(layers=0) == macs(vectors="image") == 0
+    assert macs(stages="8+16", enlargement=1, layers=small) == 2 * (6 * 8 + 8 * 8) * 6 * 7
+    assert macs(stages="8+16", enlargement=1, layers="2 of 3x3 to 8") == 9 * macs(stages="8+16", enlargement=1, layers=small)
+    assert macs(stages="8+16", layers=small) == 2 * (6 * 8 + 8 * 8) * 11 * 13
+    assert macs(layers="none") == macs(vectors="image") == 0
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kernel": 5}, "kernel is 5. Expected one of: 1, 3. Choose one of these."),
-        ({"layers": True}, "layers is True. Expected one of: 0, 1, 2. Choose one of these."),
-        ({"layers": 1.0}, "layers is 1.0. Expected one of: 0, 1, 2. Choose one of these."),
+        ({"neighbourhood": 5}, "neighbourhood is 5. Expected one of: 1, 3. Choose one of these."),
+        ({"enlargement": True}, "enlargement is True. Expected one of: 1, 2. Choose one of these."),
+        ({"enlargement": 1.0}, "enlargement is 1.0. Expected one of: 1, 2. Choose one of these."),
+        ({"layers": 2}, "layers is 2. Expected one of: none, 1 of 1x1 to 8, "),
         ({"stages": 4}, "stages is 4. Expected one of: 4, 8, 16, 32, 4+8, 8+16, 16+32, 8+16+32. Choose one of these."),
         ({"stage": "4"}, "Unknown label 'stage'. Expected: extractor, hypothesis, distance, stages, enlargement"),
         ({"extractor": "pixel"}, "Unknown feature extractor 'pixel'."),

@@ -127,7 +127,7 @@ def test_a_record_survives_json_and_nni_with_its_reading() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kernel": 5}, "kernel is 5. Expected one of: 1, 3. Choose one of these."),
+        ({"neighbourhood": 5}, "neighbourhood is 5. Expected one of: 1, 3. Choose one of these."),
         ({"extractor": "vgg"}, "Unknown feature extractor 'vgg'. Installed: "),
         ({"hypothesis": "nearest"}, "Unknown hypothesis 'nearest'."),
         ({"layer1_channels": 3}, "Unknown label 'layer1_channels'. Expected: extractor, hypothesis, distance"),
@@ -162,7 +162,7 @@ def test_windows_are_refused_in_one_line() -> None:
 
 
 def test_limits_hold_for_features() -> None:
-    sample = sample_of("feature_autoencoder", stages="4", layers=2, kernel=3, code=64)
+    sample = sample_of("feature_autoencoder", stages="4", layers="2 of 3x3 to 64")
     macs = run_trial(sample, digits(), SETTINGS).record.macs
     assert macs is not None and macs > 0
     assert run_trial(sample, digits(), replace(SETTINGS, max_macs=macs)).record.verdict.value == "ok"
@@ -171,7 +171,7 @@ def test_limits_hold_for_features() -> None:
 
 
 def test_a_model_of_which_only_small_batches_fit_scores_the_same() -> None:
-    sample = sample_of("feature_autoencoder", stages="4", hypothesis="memory", layers=0)
+    sample = sample_of("feature_autoencoder", stages="4", hypothesis="memory", layers="none")
     whole = run_trial(sample, digits(), SETTINGS)
     small = run_trial(sample, digits(), replace(SETTINGS, max_memory=1))
     assert small.record.verdict.value == "ok"
