@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ from autoad_nni.storing import write_json
 from benchmarks.peers.figures import read_figures, table
 from benchmarks.peers.images import write_images
 
-# Each step of anomalib's coreset allocates a copy of all vectors and keeps a number: without the first line, glibc finds
-# no room between these numbers for the next copy, and takes new memory (21 GB after 1,084 steps on 25,600 vectors).
+# Each step of anomalib's coreset allocates a copy of all vectors and keeps a number. Without the first line glibc finds
+# no room between these numbers for the next copy and takes more memory: 21 GB after 1,084 steps on 25,600 vectors.
 _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "1000000",
     "THP_MEM_ALLOC_ENABLE": "1",  # huge pages, or half the time goes into handing out the pages
@@ -39,8 +39,8 @@ _ENVIRONMENT = {
 }
 
 
-def main() -> None:
-    given = _parsed()
+def main(arguments: Sequence[str] | None = None) -> None:
+    given = _parsed(arguments)
     experiment = read_experiment(given.experiment)
     options = parse_request(experiment.trial_arguments, experiment.trial_folder).task
     options = replace(options, category=given.category or options.category)
@@ -61,7 +61,7 @@ def main() -> None:
     print(f"{name}\n{table(rows)}")
 
 
-def _parsed() -> argparse.Namespace:
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -73,7 +73,10 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--coreset", type=float, default=0.1, help="Share of the vectors that PatchCore keeps.")
     parser.add_argument("--input-size", type=int, help="Resize for the network; default: as a trial gets them.")
     parser.add_argument("--output", type=Path, default=Path("experiments/peers"))
-    return parser.parse_args()
+    given = parser.parse_args(arguments)
+    if not given.python.is_file():
+        raise AutoADError(f"[[python]] {given.python} is no file. Expected a Python that imports anomalib. Correct it.")
+    return given
 
 
 def _run(run: Mapping[str, Any], task: Task, python: Path) -> dict[str, Any]:

@@ -40,20 +40,13 @@ def _figures(images: LabelledImages, scores: Any, maps: Any) -> dict[str, float]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a Markdown table of all runs: figures on test, in brackets on validation.
-
-    Example:
-        >>> row = {"method": "padim", "seed": 0, "test": {"auroc": 0.9}, "validation": {"auroc": 0.8},
-        ...        "coreset": None, "input_size": None, "fit_seconds": 61.0, "ms_per_image": 40.0, "peak_mb": 900}
-        >>> print(table([row]))
-        | method | coreset | input | seed | image AUROC | AUPRO | pixel AUROC | fit, s | ms per image | peak, MB |
-        |---|---|---|---|---|---|---|---|---|---|
-        | padim |  | own size | 0 | 0.900 (0.800) |  |  | 61 | 40 | 900 |
-    """
+    """Return a Markdown table of all runs: figures on test, in brackets on validation."""
     heads = ["method", "coreset", "input", "seed", "image AUROC", "AUPRO", "pixel AUROC"]
     heads += ["fit, s", "ms per image", "peak, MB"]
     lines = [heads, ["---"] * len(heads), *(_cells(row) for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines).replace("| --- |", "|---|").replace(" --- |", "---|")
+    return (
+        "\n".join(f"| {' | '.join(cells)} |" for cells in lines).replace("| --- |", "|---|").replace(" --- |", "---|")
+    )
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

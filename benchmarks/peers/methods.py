@@ -1,4 +1,4 @@
-"""Fits a method of anomalib on the images of ``--images`` and scores them; run in anomalib's environment, on one thread.
+"""Fits a method of anomalib on the images of ``--images`` and scores them: in anomalib's environment, on one thread.
 
     python methods.py patchcore --images FOLDER --weights FILE --output FILE.npz [--coreset 0.1] [--seed 0]
         [--input-size 256]
@@ -20,8 +20,8 @@ What differs:
   are repeated three times.
 - Images keep their size unless `--input-size` is given; anomalib enlarges or shrinks them to 256 x 256.
 
-The output has for validation and test ``NAME_scores`` ``(n,)`` and ``NAME_maps`` ``(n, height, width)``, float32, in the
-images' own size, and ``cost``, JSON: processor time and the peak of the process's memory.
+For validation and test the output has ``NAME_scores`` ``(n,)`` and ``NAME_maps`` ``(n, height, width)``, float32, in
+the images' own size, and ``cost``, JSON: processor time and the peak of the process's memory.
 """
 
 from __future__ import annotations
