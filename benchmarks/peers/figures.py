@@ -43,10 +43,14 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a Markdown table of all runs: figures on test, in brackets on validation."""
     heads = ["method", "coreset", "input", "seed", "image AUROC", "AUPRO", "pixel AUROC"]
     heads += ["fit, s", "ms per image", "peak, MB"]
-    lines = [heads, ["---"] * len(heads), *(_cells(row) for row in rows)]
+    lines = [heads, ["---"] * len(heads), *map(_cells, sorted(rows, key=_order))]
     return (
         "\n".join(f"| {' | '.join(cells)} |" for cells in lines).replace("| --- |", "|---|").replace(" --- |", "---|")
     )
+
+
+def _order(row: Mapping[str, Any]) -> tuple[str, int, int]:
+    return row["method"], row["input_size"] or 0, row["seed"]
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
