@@ -114,7 +114,8 @@ def _shares(mask: Mask) -> Array:
 def _rates(counts: Array, drawn: Indices) -> Array:
     """Share of the drawn images' pixels in each bin or a higher one, from the highest down, after a leading 0."""
     total: Array = np.append(0.0, (np.bincount(drawn, minlength=len(counts)) @ counts)[::-1].cumsum())
-    return np.asarray(total / total[-1])
+    rates: Array = total / total[-1]
+    return rates
 
 
 def _area(alarms: Array, found: Array, max_fpr: float) -> float:
