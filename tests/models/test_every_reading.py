@@ -25,7 +25,10 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         {"hypothesis": "centroid", "distance": "l2", "layer1_activation": "elu"}
         | {f"layer1_{key}": value for key, value in LAYER.items()},
     ),
-    "features": ("features", sample_of("feature_autoencoder", stages="4", hypothesis="density", layers="2 of 1x1 to 8")),
+    "features": (
+        "features",
+        sample_of("feature_autoencoder", stages="4", hypothesis="density", layers="2 of 1x1 to 8"),
+    ),
 }
 
 

@@ -338,11 +338,12 @@ def test_multiply_adds_are_those_of_the_convolutions_at_each_location() -> None:
         sample = sample_of("feature_autoencoder", **changes)
         return build_feature_model(sample, channels=3, extractor=load_extractor("pixels")).macs(41, 50)
 
-    small = "2 of 1x1 to 8"
     # Six channels, as wide as the code in between: 6 x 8 + 8 x 8, and back.
-    assert macs(stages="8+16", enlargement=1, layers=small) == 2 * (6 * 8 + 8 * 8) * 6 * 7
-    assert macs(stages="8+16", enlargement=1, layers="2 of 3x3 to 8") == 9 * macs(stages="8+16", enlargement=1, layers=small)
-    assert macs(stages="8+16", layers=small) == 2 * (6 * 8 + 8 * 8) * 11 * 13
+    once = 2 * (6 * 8 + 8 * 8)
+    assert macs(stages="8+16", layers="2 of 1x1 to 8") == once * 6 * 7
+    assert macs(stages="8+16", layers="2 of 3x3 to 8") == 9 * once * 6 * 7
+    assert macs(stages="8+16", layers="2 of 1x1 to 8", enlargement=2) == once * 11 * 13
+    assert macs(stages="8+16", layers="1 of 1x1 to 8") == 2 * 6 * 8 * 6 * 7
     assert macs(layers="none") == macs(vectors="image") == 0
 
 

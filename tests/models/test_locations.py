@@ -184,6 +184,30 @@ def test_only_so_many_numbers_are_used_as_fit_into_the_limit(monkeypatch: pytest
     assert fitted(Whitening(), maps).factors.shape == (4, 1, 1), "one number is the least"
 
 
+def test_a_basis_of_long_vectors_has_only_so_many_components_as_fit_into_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    maps, new = correlated(40, 6, 2, 2), correlated(4, 6, 2, 2, seed=1)
+    whole = fitted(Projection(5), maps)
+    monkeypatch.setattr(locations, "_MOST_NUMBERS", 6 * 3 + 2)
+    limited = fitted(Projection(5), maps)
+    assert isinstance(limited, Projection) and limited.basis.shape == (6, 3) and not limited.complete
+    components = limited(new)
+    assert components.shape == (4, 5, 2, 2) and not components[:, 3:].any()
+    torch.testing.assert_close(components[:, :3], whole(new)[:, :3])
+    assert limited.back(components).shape == new.shape
+
+
+@pytest.mark.parametrize(("size", "n", "complete"), [(6, 40, True), (9, 40, True), (5, 40, False), (6, 1, False)])
+def test_as_many_components_as_numbers_lose_nothing(size: int, n: int, complete: bool) -> None:
+    projection = Projection(size)
+    projection.fit(correlated(n, 6, 1, 1 if n == 1 else 2))
+    assert projection.complete == complete
+    new = correlated(4, 6, 2, 2, seed=1)
+    gap = (projection.back(projection(new)) - new).abs().max().item()
+    assert (gap < 1e-4) == complete
+
+
 def test_the_limit_is_64_megabytes() -> None:
     assert locations._MOST_NUMBERS * torch.finfo(torch.float32).bits // 8 == 64_000_000
 

@@ -34,7 +34,7 @@ def test_it_is_registered_with_its_architecture() -> None:
 
 def test_labels_and_values() -> None:
     space = to_search_space(FeatureSpace())
-    assert set(space) == set(LABELS) and len(LABELS) == 11
+    assert set(space) == set(LABELS) and len(LABELS) == 9
     values = {label: tuple(entry["_value"]) for label, entry in space.items()}
     assert {label: values[label] for label in FEATURE_CHOICES} == dict(FEATURE_CHOICES)
     assert values["extractor"] == EXTRACTORS
@@ -54,7 +54,7 @@ def test_all_names_are_installed_and_all_extractors_have_all_stages() -> None:
 
 def test_the_size_is_the_product_of_the_choices() -> None:
     sizes = [len(entry["_value"]) for entry in to_search_space(FeatureSpace()).values()]
-    assert math.prod(sizes) == 3 * 5 * 3 * (8 * 2 * 2 * 3 * 4 * 3 * 2 * 3)
+    assert math.prod(sizes) == 3 * 5 * 3 * (8 * 2 * 2 * 3 * 4 * (1 + 2 * 2 * 3))
 
 
 @pytest.mark.parametrize("name", sorted(FeatureSpace.known))
@@ -96,7 +96,10 @@ def test_a_file_may_narrow_the_space() -> None:
 @pytest.mark.parametrize(
     ("kept", "message"),
     [
-        ({"enlargement": [1, 3]}, "searchSpace has the unknown value 3 for enlargement. Expected values out of [1, 2]."),
+        (
+            {"enlargement": [1, 3]},
+            "searchSpace has the unknown value 3 for enlargement. Expected values out of [1, 2].",
+        ),
         ({"enlargement": [True]}, "searchSpace has the unknown value True for enlargement."),
         ({"stages": ["2"]}, "searchSpace has the unknown value '2' for stages."),
         ({"extractor": ["resnet"]}, "searchSpace has the unknown value 'resnet' for extractor."),
