@@ -12,7 +12,7 @@ __all__ = ["space"]
 
 def space(
     name: Annotated[str, typer.Argument(help="Registered search space.")] = "autoencoder",
-    layers: Annotated[int, typer.Option(min=1, max=12, help="Layers of the encoder, N.")] = 3,
+    layers: Annotated[int, typer.Option(min=1, max=12, help="Layers of the encoder, N; of a space that has them.")] = 3,
     random: Annotated[bool, typer.Option("--random", help="Print one random sample instead.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of --random.")] = 0,
 ) -> None:
@@ -25,7 +25,8 @@ def space(
     from autoad_nni.registry import SEARCH_SPACES
     from autoad_nni.searches.spaces import to_search_space
 
-    search_space = to_search_space(SEARCH_SPACES.load(name)(layers))
+    factory = SEARCH_SPACES.load(name)
+    search_space = to_search_space(factory(layers) if getattr(factory, "has_layers", True) else factory())
     if random:
         generator = np.random.default_rng(seed)
         sample = {

@@ -14,7 +14,7 @@ from autoad_nni.searches.plugins import check_components
 from autoad_nni.searches.search import Search
 from autoad_nni.searches.spaces import declare, narrow
 from autoad_nni.trial.request import TrialRequest
-from autoad_nni.trial.run import check_task
+from autoad_nni.trial.run import check_task, check_whole_images
 from autoad_nni.trial.settings import pick_device
 
 __all__ = ["preflight"]
@@ -46,6 +46,8 @@ def preflight(experiment: Experiment, request: TrialRequest, arguments: Mapping[
         check_tuner(experiment)
         narrow(declare(request.space, experiment.search_space), experiment.search_space)
     check_components(experiment.search_space, request.settings.extraction)
+    if "extractor" in experiment.search_space:
+        check_whole_images(request.settings)
     pick_device(request.settings.device)
     task = load_task(request.task)
     check_task(task, request.settings)

@@ -30,6 +30,7 @@ from autoad_nni.verdicts import RejectedTrial, Verdict
 __all__ = [
     "TrialResult",
     "check_task",
+    "check_whole_images",
     "evaluate_on_test",
     "make_scorer",
     "predict_kept",
@@ -178,6 +179,15 @@ def check_task(task: Task, settings: TrialSettings) -> None:
         )
 
 
+def check_whole_images(settings: TrialSettings) -> None:
+    """Raise AutoADError if windows are asked for, for a model of features."""
+    if settings.scoring.patch is not None:
+        raise AutoADError(
+            "[[patch]] is given for a model of features, whose locations are its windows. Expected whole images. Leave "
+            "[[patch]] out."
+        )
+
+
 def make_scorer(
     detectors: Sequence[Detector], image: Tensor, scoring: ScoringSettings, *, max_memory: int = 4000
 ) -> Scorer | Ensemble:
@@ -240,11 +250,8 @@ def _build(
     device: torch.device,
 ) -> Detector:
     detector = build()
-    if detector.takes_features and settings.scoring.patch is not None:
-        raise AutoADError(
-            "[[patch]] is given for a model of features, whose locations are its windows. Expected whole images. Leave "
-            "[[patch]] out."
-        )
+    if detector.takes_features:
+        check_whole_images(settings)
     side = settings.scoring.patch
     macs = count_macs(detector.autoencoder, task.channels, side or task.height, side or task.width)
     costs["macs"] = macs

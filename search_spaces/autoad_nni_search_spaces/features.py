@@ -77,6 +77,9 @@ class FeatureSpace(ModelSpace):  # type: ignore[misc]  # nni ships no types
     }
     """Known methods, as points of the space: a search can begin with them."""
 
+    has_layers: ClassVar[bool] = False
+    """Whether the space is made with a number of layers; for ``autoad-nni space --layers``."""
+
     def __init__(
         self,
         *,

@@ -13,6 +13,8 @@ from run_command import command
 
 from autoad_nni import __version__, registry
 from autoad_nni.cli import _make_app
+from autoad_nni.searches.spaces import to_search_space
+from autoad_nni_search_spaces import FeatureSpace
 
 HEAVY = {"torch", "nni", "numpy", "sklearn", "skimage", "torchvision", "tensorboard", "pytorch_lightning"}
 
@@ -128,6 +130,15 @@ def test_the_space_is_printed_as_json_that_is_yaml(layers: int) -> None:
         "ssim",
     ]  # l21_ssim is installed, and outside the default
     assert len(ended.out.splitlines()) == 2 + len(search_space), "a label a line"
+
+
+def test_a_space_without_layers_is_printed_too() -> None:
+    printed = command("space", "features")
+    assert (printed.code, printed.err) == (0, "")
+    assert json.loads(printed.out) == to_search_space(FeatureSpace())
+    sample = json.loads(command("space", "features", "--random", "--seed", 3).out)
+    assert set(sample) == set(json.loads(printed.out))
+    assert command("space", "features", "--layers", 5).out == printed.out
 
 
 def test_a_random_sample_lies_in_the_space_and_depends_on_the_seed() -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from feature_samples import sample_of
 from run_command import Ended, command, run
-from small_experiment import SAMPLE, TRIAL
+from small_experiment import SAMPLE, TRIAL, tuner, write
 
 from autoad_nni import __version__
+from autoad_nni.models.readings import Reading
 
 WORDS = TRIAL.split()[2:]
 
@@ -143,3 +145,35 @@ def test_a_sample_of_another_search_space_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "sample.json").write_text(json.dumps({"hypothesis": "memory", "distance": "l2", "extractor": "pixels"}))
     ended = command("trial", *WORDS, "--sample", tmp_path / "sample.json")
     assert ended.code == 2 and ended.err.count("\n") == 1 and "Unknown label 'extractor'. Expected:" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--patch", "8"], "--patch is given for a model of features, whose locations are its windows. Expected whole"),
+        (["--space", "autoencoder"], "Unknown label 'extractor'. Expected: hypothesis, distance and layer1_"),
+    ],
+)
+def test_a_sample_of_features_where_it_cannot_run(tmp_path: Path, words: list[str], message: str) -> None:
+    file = tmp_path / "sample.json"
+    file.write_text(json.dumps(sample_of()))
+    ended = command("trial", *WORDS, "--space", "features", *words, "--sample", file)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"autoad-nni: {message}") and ended.err.count("\n") == 1
+    with_it = write(
+        tmp_path / "x.yml",
+        trialCommand=" ".join([TRIAL, "--space features", *words]),
+        tuner=tuner(space="features", strategy="random"),
+        searchSpace={label: {"_type": "choice", "_value": [value]} for label, value in sample_of().items()},
+    )
+    ended = command("search", with_it, "--output", tmp_path / "run")
+    assert ended.code == 2 and ended.err.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_trial_of_features_says_its_reading(tmp_path: Path) -> None:
+    file = tmp_path / "sample.json"
+    file.write_text(json.dumps(sample_of("padim", stages="4")))
+    metrics = metrics_of(command("trial", *WORDS, "--space", "features", "--sample", file, "--test"))
+    assert metrics["verdict"] == "ok" and Reading.parse(metrics["reading"]).name == metrics["reading"]
+    assert metrics["plugins"]["feature extractor pixels"] == f"autoad-nni {__version__}"
+    assert set(metrics["test"]) == {"auroc", "aupr_in", "aupr_out"}
