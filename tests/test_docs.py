@@ -68,7 +68,7 @@ def options_of_benchmarks() -> set[str]:
     from benchmarks.strategies.__main__ import app
 
     compared: Any = typer.main.get_command(app)
-    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.py"))
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").rglob("*.py"))
     return {*re.findall(r'"(--[a-z-]+)"', scripts), *(option for each in compared.params for option in each.opts)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.one_trial import run_sample
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.scalars import ScalarWriter
-from autoad_nni.runs.winner import as_good_as_known, finish, load_members
+from autoad_nni.runs.winner import Model, as_good_as_known, finish, load_members
 from autoad_nni.searches.experiment_file import Experiment
 from autoad_nni.searches.replay import JournalMiddleware
 from autoad_nni.searches.search import Search, check_recorded_plugins
@@ -163,12 +163,13 @@ class InProcessSearch:
         detectors = load_members(
             members, self.folder.weights, channels=self._task.channels, settings=self.request.settings
         )
+        winner: Sequence[Model] = list(zip(members, detectors, strict=True))
+        if self.folder.tested() is None:
+            winner = as_good_as_known(winner, self.folder.known, self._task, self.request)
+            self.folder.limit(len(winner))
         if self.folder.tested() is not None:  # an earlier session read the test set for this very winner
             return self.folder.write_best()
         self.read_test = True
-        candidates = list(zip(members, detectors, strict=True))
-        winner = as_good_as_known(candidates, self.folder.known, self._task, self.request)
-        self.folder.limit(len(winner))
         result = finish(self.folder.path, winner, self._known(), self._task, self.request)
         return self.folder.write_best(result)
 

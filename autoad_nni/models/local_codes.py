@@ -38,9 +38,8 @@ class LocalCodes(nn.Module):
 
     def fit(self, code_maps: Tensor) -> None:
         """Fit to the codes of training images."""
-        self.projection.size = min(_MOST_COMPONENTS, code_maps.shape[1])
         self.projection.fit(code_maps)
-        components = self.projection(code_maps)
+        components = self._components(code_maps)
         self.whitening.fit(components)
         self.hypothesis.fit(chosen_vectors(vectors_of(self.whitening(components)), _MOST_VECTORS))
 
@@ -51,6 +50,11 @@ class LocalCodes(nn.Module):
 
     def forward(self, code_maps: Tensor) -> Tensor:
         """Return the hypothesis's score at each location."""
-        whitened = self.whitening(self.projection(code_maps))
+        whitened = self.whitening(self._components(code_maps))
         scores = score_in_parts(self.hypothesis, vectors_of(whitened))
         return scores.view(len(whitened), 1, *whitened.shape[-2:])
+
+    def _components(self, code_maps: Tensor) -> Tensor:
+        """The principal components; no more than the codes have numbers."""
+        components: Tensor = self.projection(code_maps)
+        return components[:, : code_maps.shape[1]]

@@ -69,6 +69,7 @@ class RunFolder:
         if (self.path / BEST).exists():
             with contextlib.suppress(AutoADError):  # damaged: it is written anew
                 self._on_disk = BestRecord.read(self.path)
+        self._tested = self._on_disk if _is_tested(self._on_disk) else None
         self._kept: list[TrialRecord] = []
         self._dropped: set[int] = set()
         self._limit: int | None = None
@@ -166,7 +167,7 @@ class RunFolder:
 
     def tested(self) -> BestRecord | None:
         """Return the best record with its test figures, if they were read for these members and this known method."""
-        before = self._on_disk
+        before = self._tested
         if before is None:
             return None
         # Of the members as things stood when it ended, a search keeps as many as make it as good as the known method.
@@ -176,7 +177,7 @@ class RunFolder:
             return None
         if self.known != (None if before.known is None else before.known.trial):
             return None
-        return before if before.test is not None or before.test_detail else None
+        return before
 
     def write_best(self, result: Result | None = None) -> BestRecord | None:
         """Write ``best.safetensors`` and ``best.json``, and remove the weights of trials that are not kept any more.
@@ -208,5 +209,10 @@ class RunFolder:
         )
         record.write(self.path)
         self._on_disk = record
+        self._tested = record if _is_tested(record) else self._tested
         self._remove_dropped()
         return record
+
+
+def _is_tested(record: BestRecord | None) -> bool:
+    return record is not None and (record.test is not None or record.test_detail != "")

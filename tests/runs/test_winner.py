@@ -11,13 +11,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from toys import Blank
 
-from autoad_nni.data import LabelledImages, Task
+from autoad_nni.data import LabelledImages, Task, TaskOptions, load_task
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics.image import auroc
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
+from autoad_nni.models.readings import WHOLE
+from autoad_nni.models.scoring import Scorer, predict
+from autoad_nni.models.training import TrainingSettings
 from autoad_nni.runs.records import KnownResult
 from autoad_nni.runs.winner import (
     best_known,
@@ -31,6 +34,7 @@ from autoad_nni.runs.winner import (
 )
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
+from autoad_nni.trial.run import run_trial
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni.verdicts import Verdict
 
@@ -128,6 +132,23 @@ def test_joined_weights_are_those_of_the_members(tmp_path: Path) -> None:
         assert state.keys() == model.state_dict().keys()
         assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert len(load_file(tmp_path / "joined.safetensors")) == 3 * len(models[3].state_dict())
+
+
+@pytest.mark.parametrize("hypothesis", ["density", "cluster", "centroid", "reconstruction"])
+@pytest.mark.parametrize("channels", [3, 64])
+def test_a_trained_model_predicts_the_same_when_it_is_loaded(tmp_path: Path, hypothesis: str, channels: int) -> None:
+    """However it is read; with fewer and with more channels than components of local codes."""
+    settings = TrialSettings(training=TrainingSettings(epochs=1), threads=1)
+    images = load_task(TaskOptions(data="digits", abnormal=("photos",), limit=100))
+    sample = {**SAMPLE, "hypothesis": hypothesis, "layer1_channels": channels, "layer1_pooling_kernel": 3}
+    trained = run_trial(sample, images, settings)
+    assert trained.detector is not None
+    write_members({0: trained.detector}, tmp_path / "weights.safetensors")
+    [loaded] = load_members([trained.record], tmp_path / "weights.safetensors", channels=1, settings=settings)
+    for reading in [WHOLE, *trained.detector.reader.readings()]:
+        trained.detector.reader.reading = loaded.reader.reading = reading
+        expected, found = (predict(Scorer(each), images.test.images) for each in (trained.detector, loaded))
+        assert torch.equal(found.score, expected.score) and torch.equal(found.anomaly_map, expected.anomaly_map)
 
 
 @pytest.mark.parametrize("number", [1, 4])
