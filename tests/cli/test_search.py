@@ -24,7 +24,7 @@ from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.records import read_history
 from autoad_nni.runs.start import RunStart
-from autoad_nni.runs.winner import members_of
+from autoad_nni.runs.winner import distinct, members_of
 from autoad_nni.searches.experiment_file import read_experiment
 from autoad_nni.searches.trial_options import parse_request
 from autoad_nni.trial import run as trial_run
@@ -148,8 +148,7 @@ def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         "history.jsonl", "best.json", "best.safetensors", "started.json", "state", "tensorboard"
     }  # fmt: skip
-    ranked = sorted(history(finished), key=lambda line: (-line["reward"], line["number"]))
-    weights = [f"trial-{line['number']:04d}.safetensors" for line in ranked[:5]]
+    weights = [f"trial-{record.number:04d}.safetensors" for record in distinct(read_history(finished))[:5]]
     assert {path.name for path in (finished / "state").iterdir()} == {*weights, *STATE}
 
 

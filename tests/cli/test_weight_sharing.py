@@ -124,10 +124,13 @@ def test_a_spoilt_file_is_named_in_the_history(finished: Path, file: Path, tmp_p
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     for path in (run / "state" / "shared_weights").iterdir():
         path.write_bytes(b"spoilt")
-    assert command("search", file, "--output", run, "--trials", TRIALS + 1, "--resume").code == 0
-    last = history(run)[-1]
-    assert last["verdict"] == "crashed"
-    assert f"AutoADError: {run}/state/shared_weights/" in last["detail"] and "cannot be read" in last["detail"]
+    assert command("search", file, "--output", run, "--trials", TRIALS + 4, "--resume").code == 0
+    spoilt = set().union(*(operations(line["sample"]) for line in history(finished)))
+    crashed = [line["verdict"] == "crashed" for line in history(run)[TRIALS:]]
+    assert crashed == [bool(operations(line["sample"]) & spoilt) for line in history(run)[TRIALS:]]
+    details = [line["detail"] for line in history(run) if line["verdict"] == "crashed"]
+    assert details and all(f"AutoADError: {run}/state/shared_weights/" in detail for detail in details)
+    assert all("cannot be read" in detail for detail in details)
 
 
 def test_a_sample_run_by_hand_has_no_others_to_share_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
