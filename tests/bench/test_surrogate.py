@@ -43,7 +43,7 @@ def test_multiply_adds_are_those_of_the_space(n_layers: int) -> None:
         with torch.device("meta"):
             model = space.freeze(sample)
             assert sizes.macs == sum(sizes.layer_macs) == model.macs(28, 28)
-            assert sizes.code == model(torch.zeros(1, 1, 28, 28)).code.shape[1]
+            assert sizes.code == model(torch.zeros(1, 1, 28, 28)).code.flatten(1).shape[1]
 
 
 def test_what_is_over_the_limit_has_no_reward(surrogate: Surrogate) -> None:
