@@ -116,7 +116,7 @@ def shortages(n_normal: int, n_defective: int, options: TaskOptions, name: str |
         others = ", ".join(_sets_that_can_be_abnormal(options.data))
         yield (
             f"{name} has normal images only, so that labels have one class only. Expected anomalies too: images with a "
-            f"defect, or another set. Add images with a defect; or give a trial [[abnormal=NAME]], one of: {others}."
+            f"defect, or another set. Give [[abnormal=NAME]], one of: {others}; or add images with a defect."
         )
 
 

@@ -96,8 +96,8 @@ class Projection(FittedModule):
         # The sign of an eigenvector is arbitrary: the largest number of each is positive, on every machine.
         signs = torch.take_along_dim(kept, kept.abs().argmax(0, keepdim=True), 0).sign()
         self.centre = centre.to(maps.dtype)
-        self.basis = maps.new_zeros(maps.shape[1], width)
-        self.basis[:, : kept.shape[1]] = (kept * signs).to(maps.dtype)
+        # In rows, as it is loaded: another order in memory gives other last digits.
+        self.basis = (kept * signs).to(maps.dtype).clone(memory_format=torch.contiguous_format)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the components at each location."""
