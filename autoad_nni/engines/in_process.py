@@ -13,15 +13,13 @@ from nni.nas.execution import SequentialExecutionEngine
 
 from autoad_nni.engines.beginning import check_and_load
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.build import build_detector
-from autoad_nni.models.detector import Detector
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.one_trial import run_sample
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.scalars import ScalarWriter
-from autoad_nni.runs.winner import Model, as_good_as_known, finish, load_members
+from autoad_nni.runs.winner import Model, build_trained, choose_winner, finish, load_members
 from autoad_nni.searches.experiment_file import Experiment
 from autoad_nni.searches.replay import JournalMiddleware
 from autoad_nni.searches.search import Search, check_recorded_plugins
@@ -157,32 +155,31 @@ class InProcessSearch:
         self._listener(ended, best, replayed)
 
     def _finish(self) -> BestRecord | None:
-        if self.folder.write_best() is None:
-            return None
-        members = self.folder.members
-        detectors = load_members(
-            members, self.folder.weights, channels=self._task.channels, settings=self.request.settings
-        )
-        winner: Sequence[Model] = list(zip(members, detectors, strict=True))
-        if self.folder.tested() is None:
-            winner = as_good_as_known(winner, self.folder.known, self._task, self.request)
-            self.folder.limit(len(winner))
-        if self.folder.tested() is not None:  # an earlier session read the test set for this very winner
+        # The test set is read once: not again for a winner that an earlier session ended with.
+        if self.folder.write_best() is None or self.folder.tested() is not None:
+            return self.folder.write_best()
+        winner = choose_winner(self._candidates(), self.folder.known, self._task, self.request)
+        self.folder.limit(len(winner.members))
+        if self.folder.tested() is not None:
             return self.folder.write_best()
         self.read_test = True
-        result = finish(self.folder.path, winner, self._known(), self._task, self.request)
+        result = finish(self.folder.path, winner, self._known(winner.members), self._task, self.request)
         return self.folder.write_best(result)
 
-    def _known(self) -> tuple[TrialRecord, Detector] | None:
+    def _candidates(self) -> list[Model]:
+        members, settings = self.folder.members, self.request.settings
+        detectors = load_members(members, self.folder.weights, channels=self._task.channels, settings=settings)
+        return list(zip(members, detectors, strict=True))
+
+    def _known(self, members: Sequence[Model]) -> Model | None:
         """The best known method, with its model."""
         known = self.folder.known
         if known is None:
             return None
-        settings = self.request.settings
-        detector = build_detector(
-            known.sample, channels=self._task.channels, space=settings.space, extraction=settings.extraction
-        )
-        self.folder.load_known(detector, known)
+        detector = next((detector for record, detector in members if record.number == known.number), None)
+        if detector is None:
+            detector = build_trained(known, channels=self._task.channels, settings=self.request.settings)
+            self.folder.load_known(detector, known)
         return known, detector
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector
 from autoad_nni.runs.lock import lock_run
-from autoad_nni.runs.records import BEST, HISTORY, WEIGHTS, BestRecord, read_history, remove_best
+from autoad_nni.runs.records import BEST, HISTORY, WEIGHTS, BestRecord, Result, read_history, remove_best
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
-from autoad_nni.runs.winner import Result, best_known, distinct, join_weights, load_weights, members_of, save_weights
+from autoad_nni.runs.winner import best_known, distinct, join_weights, load_weights, members_of, save_weights
 from autoad_nni.storing import append_line, read_lines, remove_unfinished, storing
 from autoad_nni.trial.record import TrialRecord
 

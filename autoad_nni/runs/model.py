@@ -73,8 +73,11 @@ def load(run: Path | str) -> Model:
     check_plugins({key: value for key, value in plugins.items() if not key.startswith("data set ")})
     shape, settings = ImageShape(*record.image_shape), record.request.settings
     detectors = load_members(record.members, folder / WEIGHTS, channels=shape.channels, settings=settings)
-    scorer = make_scorer(detectors, torch.zeros(shape), settings.scoring, max_memory=settings.max_memory)
-    return Model(scorer, shape, record)
+    scorers = [
+        make_scorer(detector, torch.zeros(shape), settings.scoring, max_memory=settings.max_memory)
+        for detector in detectors
+    ]
+    return Model(scorers[0] if len(scorers) == 1 else Ensemble(scorers), shape, record)
 
 
 def _as_tensor(images: Any) -> Tensor:

@@ -104,9 +104,9 @@ def run_alone(
     del content["number"]
     if test and result.detector is not None:
         settings = request.settings
-        scorer = make_scorer([result.detector], task.train[0], settings.scoring, max_memory=settings.max_memory)
-        figures, reason = evaluate_on_test(scorer, task, settings)
-        content |= {"test": figures, **({"test_detail": reason} if reason else {})}
+        scorer = make_scorer(result.detector, task.train[0], settings.scoring, max_memory=settings.max_memory)
+        found = evaluate_on_test(scorer, task, settings)
+        content |= {"test": found.figures, **({"test_detail": found.detail} if found.detail else {})}
     return result, content
 
 

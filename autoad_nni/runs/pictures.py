@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoad_nni.data import LabelledImages
-from autoad_nni.models.scoring import ImageScorer, predict, reconstruct
+from autoad_nni.models.scoring import ImageScorer, Prediction, reconstruct
 from autoad_nni.runs.sheet import DrawnImages, contact_sheet
 from autoad_nni.storing import replace_file, storing
 
@@ -19,6 +19,7 @@ def write_pictures(
     folder: Path,
     scorer: ImageScorer,
     images: LabelledImages,
+    prediction: Prediction,
     *,
     title: str = "",
     threshold: float | None = None,
@@ -34,6 +35,7 @@ def write_pictures(
         folder: Created if missing; `picture_files` names the files in it.
         scorer: The model.
         images: Test images, drawn with the contours of their masks.
+        prediction: What the model says of them.
         title: First line of the contact sheet.
         threshold: Images that score more are called defects; None: there are only defects and good images.
         origin: Where the threshold comes from.
@@ -43,9 +45,7 @@ def write_pictures(
 
     Raises:
         StorageError: A file cannot be written.
-        RejectedTrial: A score or a map is not finite.
     """
-    prediction = predict(scorer, images.images)
     drawn = DrawnImages(
         images=images,
         scores=prediction.score.numpy(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -13,7 +13,7 @@ from autoad_nni.storing import read_lines, reason_of, storing, write_json
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 
-__all__ = ["BEST", "HISTORY", "WEIGHTS", "BestRecord", "KnownResult", "read_history", "remove_best"]
+__all__ = ["BEST", "HISTORY", "WEIGHTS", "BestRecord", "KnownResult", "Result", "read_history", "remove_best"]
 
 HISTORY: Final = "history.jsonl"
 BEST: Final = "best.json"
@@ -65,23 +65,41 @@ class KnownResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BestRecord:
-    """The best model of a search: all that is needed to load it, or to train it again.
+class Result:
+    """What a search ends with; before the end, the defaults.
+
+    Attributes:
+        validation: Every metric of the winner on validation, by name.
+        interval: Lowest and highest value of its reward there (95 %), had other images been drawn
+            (:func:`autoad_nni.metrics.interval.bootstrap_interval`); None also if all of them would have had the same.
+        n_validation: How many anomalous images, and how many images, the figures on validation rest on.
+        test: Every metric on the test set, by name; None also if they cannot be computed.
+        test_detail: Why they cannot be computed; empty otherwise.
+        known: The best known method that was tried: its trial's record and its test figures; None also if none was.
+    """
+
+    validation: Mapping[str, float] | None = None
+    interval: tuple[float, float] | None = None
+    n_validation: tuple[int, int] | None = None
+    test: Mapping[str, float] | None = None
+    test_detail: str = ""
+    known: KnownResult | None = None
+
+    @classmethod
+    def of(cls, best: BestRecord) -> Result:
+        """Return the result that a record holds."""
+        return Result(**{each.name: getattr(best, each.name) for each in fields(Result)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestRecord(Result):
+    """The best model of a search: all that is needed to load it, or to train it again; and the search's result.
 
     Attributes:
         trial: The record of the best trial.
         members: The records of the trials whose models make the winner, the best first; the best trial alone, or more.
-        validation: Every metric of the winner on validation, by name; None before the search has ended.
-        interval: Lowest and highest value of its reward there (95 %), had other images been drawn
-            (:func:`autoad_nni.metrics.interval.bootstrap_interval`); None before the search has ended, or if all of
-            them would have had the same.
-        n_validation: How many anomalous images, and how many images, the figures on validation rest on; None before
-            the search has ended.
-        known: The best known method that was tried: its trial's record and its test figures; None if none was.
         request: The options of the trials, data options included.
         image_shape: Channels, height and width of the images that it takes.
-        test: Every metric on the test set, by name; None before the search has ended, or if they cannot be computed.
-        test_detail: Why they cannot be computed; empty otherwise.
         search: How many trials ended, how, and how each hypothesis, distance and known method did; experiment,
             strategy, seed.
     """
@@ -90,12 +108,6 @@ class BestRecord:
     members: tuple[TrialRecord, ...]
     request: TrialRequest
     image_shape: tuple[int, int, int]
-    validation: Mapping[str, float] | None = None
-    interval: tuple[float, float] | None = None
-    n_validation: tuple[int, int] | None = None
-    test: Mapping[str, float] | None = None
-    test_detail: str = ""
-    known: KnownResult | None = None
     search: Mapping[str, Any]
 
     @property

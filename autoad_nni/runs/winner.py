@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -14,10 +14,10 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.ensemble import Ensemble, mean_of
-from autoad_nni.models.scoring import Scorer
+from autoad_nni.models.scoring import Prediction, Scorer
 from autoad_nni.models.surroundings import keeping_random_states, torch_threads
 from autoad_nni.runs.best import save_pictures
-from autoad_nni.runs.records import BestRecord, KnownResult
+from autoad_nni.runs.records import KnownResult, Result
 from autoad_nni.storing import replace_file, storing
 from autoad_nni.trial.evaluate import figures_of, metric_of
 from autoad_nni.trial.interval import interval_of
@@ -25,12 +25,12 @@ from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import evaluate_on_test, make_scorer, predict_kept
 from autoad_nni.trial.settings import TrialSettings
-from autoad_nni.verdicts import RejectedTrial
 
 __all__ = [
-    "Result",
-    "as_good_as_known",
+    "Winner",
     "best_known",
+    "build_trained",
+    "choose_winner",
     "distinct",
     "finish",
     "join_weights",
@@ -40,6 +40,8 @@ __all__ = [
     "save_weights",
     "write_members",
 ]
+
+State = dict[str, Tensor]
 
 # A model that errs more than this many times as often as the best one, and this much more, would spoil the mean.
 _MOST_ERROR, _ERROR_ALLOWED = 1.5, 0.02
@@ -82,106 +84,92 @@ def distinct(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a search ends with; before the end, the defaults.
-
-    Attributes:
-        validation: Every metric of the winner on validation, by name.
-        interval: Lowest and highest value of its reward there (95 %), had other images been drawn; None also if all of
-            them would have had the same.
-        n_validation: How many anomalous images, and how many images, these figures rest on.
-        test: Every metric on test; None also if they cannot be computed.
-        test_detail: Why they cannot be computed.
-        known: The best known method that was tried.
-    """
-
-    validation: Mapping[str, float] | None = None
-    interval: tuple[float, float] | None = None
-    n_validation: tuple[int, int] | None = None
-    test: Mapping[str, float] | None = None
-    test_detail: str = ""
-    known: KnownResult | None = None
-
-    @classmethod
-    def of(cls, best: BestRecord) -> Result:
-        """Return the result that a record holds."""
-        return cls(**{each.name: getattr(best, each.name) for each in fields(cls)})
-
-
 Model = tuple[TrialRecord, Detector]
 
 
-def as_good_as_known(
-    members: Sequence[Model], known: TrialRecord | None, task: Task, request: TrialRequest
-) -> Sequence[Model]:
-    """Return as many of the members, the best first, as make a winner that is not behind the best known method.
+class Winner(NamedTuple):
+    """The models that predict together.
 
-    On validation; the best trial alone never is.
+    Attributes:
+        members: Their trials and models, the best first.
+        scorer: What predicts.
+        validation: Its prediction of the validation images.
+    """
+
+    members: Sequence[Model]
+    scorer: Scorer | Ensemble
+    validation: Prediction
+
+
+def choose_winner(candidates: Sequence[Model], known: TrialRecord | None, task: Task, request: TrialRequest) -> Winner:
+    """Take as many of the candidates, the best first, as make a winner that is not behind the best known method.
+
+    On validation; the best trial alone never is. A mean that is the same for all images, as members that cancel out
+    make it, is behind every method.
 
     Args:
-        members: The trials and models that may be members, the best first.
+        candidates: The trials and models that may be members, the best first.
         known: The best known method, if one was tried.
         task: The images.
         request: The options of the trials.
+
+    Raises:
+        RejectedTrial: A score or a map is not finite.
     """
-    if known is None or len(members) == 1:
-        return members
-    scorers = [Scorer(detector, request.settings.scoring) for _, detector in members]
-    with torch_threads(request.settings.threads):
+    settings = request.settings
+    scorers = [_scorer_of(detector, task, settings) for _, detector in candidates]
+    with torch_threads(settings.threads):
         predictions = [predict_kept(scorer, task.validation.images) for scorer in scorers]
-    for count in range(len(members), 1, -1):
+    for count in range(len(candidates), 1, -1):
         together = mean_of(scorers[:count], predictions[:count])
-        if metric_of(request.settings.reward, together, task.validation) >= known.reward:
-            return members[:count]
-    return members[:1]
+        if _reward(together, task, settings) >= (-math.inf if known is None else known.reward):
+            return Winner(candidates[:count], Ensemble(scorers[:count]), together)
+    return Winner(candidates[:1], scorers[0], predictions[0])
 
 
-def finish(
-    folder: Path,
-    members: Sequence[Model],
-    known: Model | None,
-    task: Task,
-    request: TrialRequest,
-) -> Result:
+def _reward(prediction: Prediction, task: Task, settings: TrialSettings) -> float:
+    if prediction.score.min() == prediction.score.max():
+        return math.nan  # not even a chance model: it says nothing
+    with torch_threads(settings.threads):
+        return metric_of(settings.reward, prediction, task.validation)
+
+
+def finish(folder: Path, winner: Winner, known: Model | None, task: Task, request: TrialRequest) -> Result:
     """Evaluate the winner, read the test set once for it and for the best known method, and draw pictures.
 
     Args:
         folder: Of the search.
-        members: The trials and models of the winner, the best first.
-        known: Those of the best known method, if one was tried.
+        winner: What `choose_winner` took.
+        known: The trial and the model of the best known method, if one was tried.
         task: The images.
         request: The options of the trials.
     """
-    settings = request.settings
-
-    def scorer_of(detectors: Sequence[Detector]) -> Scorer | Ensemble:
-        return make_scorer(detectors, task.train[0], settings.scoring, max_memory=settings.max_memory)
-
-    scorer = scorer_of([detector for _, detector in members])
-    try:
-        with torch_threads(settings.threads):
-            prediction = predict_kept(scorer, task.validation.images)
-            validation = figures_of(prediction, task.validation)
-            interval = interval_of(settings.reward, prediction, task.validation)
-    except RejectedTrial as rejection:  # members that cancel out
-        return Result(test_detail=f"on validation: {rejection}")
-    test, reason = evaluate_on_test(scorer, task, settings)
+    settings, records = request.settings, [record for record, _ in winner.members]
+    with torch_threads(settings.threads):
+        validation = figures_of(winner.validation, task.validation)
+        interval = interval_of(settings.reward, winner.validation, task.validation)
+    test = evaluate_on_test(winner.scorer, task, settings, validation=winner.validation)
     of_known = None
     if known is not None:
-        alone = [record for record, _ in members] == [known[0]]
-        of_known = test if alone else evaluate_on_test(scorer_of([known[1]]), task, settings)[0]
-    numbers = ", ".join(str(record.number) for record, _ in members)
-    title = f"trial {numbers}" if len(members) == 1 else f"mean of trials {numbers}"
-    save_pictures(folder, scorer, task, request, title)
+        alone = records == [known[0]]
+        on_test = test if alone else evaluate_on_test(_scorer_of(known[1], task, settings), task, settings)
+        of_known = KnownResult(known[0], on_test.figures)
+    numbers = ", ".join(str(record.number) for record in records)
+    title = f"trial {numbers}" if len(records) == 1 else f"mean of trials {numbers}"
+    if test.prediction is not None:
+        save_pictures(folder, winner.scorer, task, request, title, validation=winner.validation, test=test.prediction)
     return Result(
         validation=validation,
         interval=interval,
         n_validation=(int(task.validation.labels.sum()), len(task.validation.labels)),
-        test=test,
-        test_detail=reason,
-        known=None if known is None else KnownResult(known[0], of_known),
+        test=test.figures,
+        test_detail=test.detail,
+        known=of_known,
     )
+
+
+def _scorer_of(detector: Detector, task: Task, settings: TrialSettings) -> Scorer:
+    return make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)
 
 
 def best_known(records: Sequence[TrialRecord]) -> TrialRecord | None:
@@ -215,13 +203,28 @@ def join_weights(files: Mapping[int, Path], path: Path) -> None:
         StorageError: If the disk refuses.
         AutoADError: If a file cannot be read.
     """
-    _write({f"{number}/{name}": value for number, file in files.items() for name, value in _read(file).items()}, path)
+    _write_joined({number: _read(file) for number, file in files.items()}, path)
 
 
 def write_members(detectors: Mapping[int, Detector], path: Path) -> None:
     """Write the models of a winner as `join_weights` does, by number of the trial."""
-    states = {number: _state_of(detector) for number, detector in detectors.items()}
+    _write_joined({number: _state_of(detector) for number, detector in detectors.items()}, path)
+
+
+def _write_joined(states: Mapping[int, State], path: Path) -> None:
     _write({f"{number}/{name}": value for number, state in states.items() for name, value in state.items()}, path)
+
+
+def build_trained(record: TrialRecord, *, channels: int, settings: TrialSettings) -> Detector:
+    """Build the model of a trial, ready to be given its weights; imports no NNI.
+
+    Args:
+        record: Of the trial.
+        channels: Channels of the images.
+        settings: Those of the trial.
+    """
+    with keeping_random_states():  # fresh weights are drawn before the saved ones take their place
+        return build_detector(record.sample, channels=channels, space=settings.space, extraction=settings.extraction)
 
 
 def load_members(
@@ -241,10 +244,7 @@ def load_members(
     state = _read(path)
     detectors = []
     for member in members:
-        with keeping_random_states():  # fresh weights are drawn before the saved ones take their place
-            detector = build_detector(
-                member.sample, channels=channels, space=settings.space, extraction=settings.extraction
-            )
+        detector = build_trained(member, channels=channels, settings=settings)
         prefix = f"{member.number}/"
         own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         _set_state(detector, own, path)
@@ -252,29 +252,29 @@ def load_members(
     return detectors
 
 
-def _state_of(detector: Detector) -> dict[str, Tensor]:
+def _state_of(detector: Detector) -> State:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
 
 
-def _write(state: dict[str, Tensor], path: Path) -> None:
+def _write(state: State, path: Path) -> None:
     from safetensors.torch import save
 
     with storing(path):
         replace_file(path, save(state))
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> State:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        state: dict[str, Tensor] = load_file(path)
+        state: State = load_file(path)
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from None
     return state
 
 
-def _set_state(detector: Detector, state: dict[str, Any], path: Path) -> None:
+def _set_state(detector: Detector, state: State, path: Path) -> None:
     try:
         detector.load_state_dict(state)
     except (RuntimeError, AutoADError) as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ from autoad_nni.trial.settings import TrialSettings, pick_device
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = [
+    "OnTest",
     "TrialResult",
     "check_task",
     "check_whole_images",
@@ -188,24 +189,19 @@ def check_whole_images(settings: TrialSettings) -> None:
         )
 
 
-def make_scorer(
-    detectors: Sequence[Detector], image: Tensor, scoring: ScoringSettings, *, max_memory: int = 4000
-) -> Scorer | Ensemble:
-    """Make trained detectors ready for images, as many at a time as fit into memory.
+def make_scorer(detector: Detector, image: Tensor, scoring: ScoringSettings, *, max_memory: int = 4000) -> Scorer:
+    """Make a trained detector ready for images, as many at a time as fit into memory.
 
     Args:
-        detectors: Trained; several are used together.
-        image: One of the images that they are for, ``(channels, height, width)``.
+        detector: Trained.
+        image: One of the images that it is for, ``(channels, height, width)``.
         scoring: Windows and smoothing.
         max_memory: Megabytes.
     """
     side = scoring.patch
     seen = image[None] if side is None else image[None, :, :side, :side]
-    scorers = []
-    for detector in detectors:
-        one = detector.inputs(seen.to(detector.device))
-        scorers.append(scorer_of(detector, scoring, images_within(max_memory, bytes_per_image(detector, one))))
-    return scorers[0] if len(scorers) == 1 else Ensemble(scorers)
+    one = detector.inputs(seen.to(detector.device))
+    return scorer_of(detector, scoring, images_within(max_memory, bytes_per_image(detector, one)))
 
 
 def predict_kept(scorer: Scorer | Ensemble, images: Tensor) -> Prediction:
@@ -223,23 +219,45 @@ def predict_kept(scorer: Scorer | Ensemble, images: Tensor) -> Prediction:
     return mean_of(scorer.scorers, [predict_kept(member, images) for member in scorer.scorers])
 
 
+class OnTest(NamedTuple):
+    """What the test set says of a model.
+
+    Attributes:
+        figures: The metrics; None if they cannot be computed.
+        detail: Why they cannot be computed; empty otherwise.
+        prediction: Of the test images; None if it is not finite.
+    """
+
+    figures: dict[str, float] | None
+    detail: str
+    prediction: Prediction | None
+
+
 def evaluate_on_test(
-    scorer: Scorer | Ensemble, task: Task, settings: TrialSettings
-) -> tuple[dict[str, float] | None, str]:
+    scorer: Scorer | Ensemble, task: Task, settings: TrialSettings, *, validation: Prediction | None = None
+) -> OnTest:
     """Read the test set for the model that is kept; its thresholds are those of validation.
 
     The test set is read once in a search, never while choosing.
 
-    Returns:
-        The metrics and an empty text; or None and the reason why there are none.
+    Args:
+        scorer: One model, or several.
+        task: The images.
+        settings: Those of the trials.
+        validation: The prediction of the validation images, where it is there already.
     """
+    prediction = None
     try:
         with torch_threads(settings.threads):
-            normal = None if task.test.masks is None else predict_kept(scorer, task.validation.images).anomaly_map
-            of_normal = None if normal is None else normal[task.validation.labels == 0]
-            return figures_of(predict_kept(scorer, task.test.images), task.test, of_normal), ""
+            of_normal = None
+            if task.test.masks is not None:
+                if validation is None:
+                    validation = predict_kept(scorer, task.validation.images)
+                of_normal = validation.anomaly_map[task.validation.labels == 0]
+            prediction = predict_kept(scorer, task.test.images)
+            return OnTest(figures_of(prediction, task.test, of_normal), "", prediction)
     except RejectedTrial as rejection:  # validation was in order: images of the test set are of another kind
-        return None, str(rejection)
+        return OnTest(None, str(rejection), prediction)
 
 
 def _build(

@@ -153,7 +153,7 @@ def check_that_it_loads(run: Path) -> None:
     task, settings = load_task(record.request.task), record.request.settings
     detectors = load_members(record.members, run / "best.safetensors", channels=task.channels, settings=settings)
     for member, detector in zip(record.members, detectors, strict=True):
-        assert evaluate(make_scorer([detector], task.train[0], settings.scoring), task.validation) == member.validation
+        assert evaluate(make_scorer(detector, task.train[0], settings.scoring), task.validation) == member.validation
     numbers = {name.partition("/")[0] for name in load_file(run / "best.safetensors")}
     assert numbers == {str(member.number) for member in record.members}
     if record.validation is not None:

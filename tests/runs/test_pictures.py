@@ -71,7 +71,7 @@ def test_every_image_is_written_under_its_name_and_bright_where_it_is_anomalous(
     names = ("test/good/a.png", "test/good/b.jpg", "test/dent/a.png")
     held = LabelledImages(images, torch.tensor([0, 0, 1], dtype=torch.uint8), masks, names)
     scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()), ScoringSettings(smoothing=0))
-    sheet = write_pictures(tmp_path / "pictures", scorer, held, title="a title")
+    sheet = write_pictures(tmp_path / "pictures", scorer, held, predict(scorer, held.images), title="a title")
     files = [path.relative_to(tmp_path).as_posix() for path in (tmp_path / "pictures").rglob("*.*")]
     assert sorted(files) == [f"pictures/test/{name}" for name in ("dent/a.png", "good/a.png", "good/b.jpg.png")]
     with Image.open(tmp_path / "pictures" / "test" / "dent" / "a.png") as picture:  # the bar is 41 pixels high
@@ -94,7 +94,8 @@ def test_every_image_is_written_under_its_name_and_bright_where_it_is_anomalous(
 def test_no_two_pictures_share_a_file(tmp_path: Path, names: list[str], files: list[str]) -> None:
     assert picture_files(names) == files
     held = LabelledImages(torch.rand(len(names), 1, 8, 8), torch.zeros(len(names)), None, tuple(names))
-    write_pictures(tmp_path / "p", Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance())), held)
+    scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()))
+    write_pictures(tmp_path / "p", scorer, held, predict(scorer, held.images))
     written = [path.relative_to(tmp_path / "p").as_posix() for path in (tmp_path / "p").rglob("*.*")]
     assert sorted(written) == sorted(files)
 
@@ -102,7 +103,8 @@ def test_no_two_pictures_share_a_file(tmp_path: Path, names: list[str], files: l
 def test_a_name_as_long_as_the_disk_allows(tmp_path: Path) -> None:
     name = "bad/" + 80 * "\u5b54" + ".png"  # 244 bytes
     held = LabelledImages(torch.rand(1, 1, 8, 8), torch.zeros(1), None, (name,))
-    write_pictures(tmp_path / "p", Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance())), held)
+    scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()))
+    write_pictures(tmp_path / "p", scorer, held, predict(scorer, held.images))
     assert (tmp_path / "p" / name).is_file()
 
 
@@ -208,7 +210,7 @@ def test_explanations() -> None:
 def test_images_of_one_class_only(tmp_path: Path, label: int) -> None:
     held = LabelledImages(torch.rand(2, 1, 8, 8), torch.tensor([label, label]))
     scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()))
-    assert write_pictures(tmp_path / "p", scorer, held, threshold=1e9).is_file()
+    assert write_pictures(tmp_path / "p", scorer, held, predict(scorer, held.images), threshold=1e9).is_file()
 
 
 def test_the_sheet_has_at_most_48_of_many(tmp_path: Path) -> None:
@@ -220,7 +222,8 @@ def test_the_sheet_has_at_most_48_of_many(tmp_path: Path) -> None:
 def test_a_folder_has_a_picture_of_each_of_many(tmp_path: Path) -> None:
     held = LabelledImages(torch.rand(60, 1, 8, 8), torch.tensor([0] * 30 + [1] * 30, dtype=torch.uint8))
     scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()))
-    write_pictures(tmp_path / "p", scorer, held, title="a title", threshold=0.1, origin="a guess")
+    prediction = predict(scorer, held.images)
+    write_pictures(tmp_path / "p", scorer, held, prediction, title="a title", threshold=0.1, origin="a guess")
     assert len(list((tmp_path / "p").iterdir())) == 60
 
 
@@ -233,12 +236,14 @@ def test_the_threshold_is_that_of_the_good_validation_images(tmp_path: Path) -> 
     task = Task(name="a name", train=good, validation=validation, test=test)
     detector = Detector(Grey(), ReconstructionHypothesis(), L1Distance())
     request = TrialRequest.from_options(data="folder", root=tmp_path)
-    scorer = make_scorer([detector], good[0], request.settings.scoring)
-    save_pictures(tmp_path / "run", scorer, task, request, "trial 5")
+    scorer = make_scorer(detector, good[0], request.settings.scoring)
+    of_validation, of_test = predict(scorer, validation.images), predict(scorer, test.images)
+    save_pictures(tmp_path / "run", scorer, task, request, "trial 5", validation=of_validation, test=of_test)
     expected = write_pictures(
         tmp_path / "expected",
         scorer,
         test,
+        of_test,
         title="run: a name, trial 5",
         threshold=float(predict_scores(scorer, good).max()),
         origin="highest score of 7 good validation images",
@@ -266,17 +271,22 @@ def test_a_winner_of_several_models_of_features_has_three_columns(
     tmp_path: Path, of_features: tuple[Task, list[Detector]]
 ) -> None:
     task, detectors = of_features
-    scorer = make_scorer(detectors, task.train[0], ScoringSettings())
-    assert isinstance(scorer, Ensemble) and len(scorer.scorers) == 2
+    scorer = Ensemble([make_scorer(detector, task.train[0], ScoringSettings()) for detector in detectors])
+    together = predict(scorer, task.test.images)
     save_pictures(
-        tmp_path / "run", scorer, task, TrialRequest.from_options(data="folder", root=tmp_path), "mean of trials 1, 0"
+        tmp_path / "run",
+        scorer,
+        task,
+        TrialRequest.from_options(data="folder", root=tmp_path),
+        "mean of trials 1, 0",
+        validation=predict(scorer, task.validation.images),
+        test=together,
     )
     alone = [predict(member, task.test.images) for member in scorer.scorers]
     parts = [(each.detector.normal_score, each.detector.normal_map) for each in scorer.scorers]
     scores = sum((one.score - unit[0]) / unit[1] for one, (unit, _) in zip(alone, parts, strict=True)) / 2
     maps = sum((one.anomaly_map - unit[0]) / unit[1] for one, (_, unit) in zip(alone, parts, strict=True)) / 2
     assert isinstance(scores, Tensor) and isinstance(maps, Tensor)
-    together = predict(scorer, task.test.images)
     assert torch.allclose(together.score, scores, atol=1e-5)
     assert torch.allclose(together.anomaly_map, maps, atol=1e-5)
     view = DrawnImages(

@@ -16,9 +16,8 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.runs.folder import RunFolder
-from autoad_nni.runs.records import BestRecord, KnownResult, read_history
+from autoad_nni.runs.records import BestRecord, KnownResult, Result, read_history
 from autoad_nni.runs.start import RunStart
-from autoad_nni.runs.winner import Result
 from autoad_nni.searches.journal import Journal
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest

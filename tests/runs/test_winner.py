@@ -17,6 +17,7 @@ from autoad_nni.metrics.image import auroc
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
+from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.models.readings import WHOLE
 from autoad_nni.models.scoring import Scorer, predict
@@ -24,6 +25,7 @@ from autoad_nni.models.training import TrainingSettings
 from autoad_nni.runs.records import KnownResult
 from autoad_nni.runs.winner import (
     best_known,
+    choose_winner,
     distinct,
     finish,
     join_weights,
@@ -163,7 +165,9 @@ def test_weights_of_another_trial_do_not_stand_in(tmp_path: Path, number: int) -
 
 def test_the_result_of_two_models_and_a_known_method(tmp_path: Path) -> None:
     images, members = task(), [(trial(4, 0.9), detector(Blank())), (trial(2, 0.8), detector(Blank()))]
-    result = finish(tmp_path, members, (trial(0, 0.3, known="white"), detector(White())), images, REQUEST)
+    winner = choose_winner(members, trial(0, 0.3, known="white"), images, REQUEST)
+    assert winner.members == members and isinstance(winner.scorer, Ensemble)
+    result = finish(tmp_path, winner, (trial(0, 0.3, known="white"), detector(White())), images, REQUEST)
     validation, test = ([1, 2, 3, 4, 5, 3, 8, 9], [1, 2, 3, 9, 5, 6, 4, 8])
     assert result.validation is not None and result.test is not None and result.test_detail == ""
     assert result.validation["auroc"] == auroc(images.validation.labels, validation)
@@ -177,14 +181,26 @@ def test_the_result_of_two_models_and_a_known_method(tmp_path: Path) -> None:
 
 def test_a_known_method_that_is_the_winner_itself_is_not_tested_again(tmp_path: Path) -> None:
     model = Blank()
-    winner = trial(0, 0.9, known="blank"), detector(model)
-    result = finish(tmp_path, [winner], winner, task(), REQUEST)
-    assert result.known == KnownResult(winner[0], result.test)
+    alone = trial(0, 0.9, known="blank"), detector(model)
+    winner = choose_winner([alone], alone[0], task(), REQUEST)
+    result = finish(tmp_path, winner, alone, task(), REQUEST)
+    assert result.known == KnownResult(alone[0], result.test)
     assert [len(batch) for batch in model.seen] == [1, 8, 8], "for its memory, on validation, on test"
 
 
-def test_members_that_cancel_out_end_a_search_all_the_same(tmp_path: Path) -> None:
+def test_members_that_put_the_mean_behind_the_known_method_are_left_out() -> None:
+    """Blank finds the brighter image of a pair anomalous, White the darker one."""
+    good, bad = (trial(0, 13.5 / 15), detector(Blank())), (trial(3, 1.5 / 15), detector(White()))
+    known = trial(1, 0.8, known="blank")
+    assert choose_winner([good, good, bad], known, task(), REQUEST).members == [good, good, bad]
+    assert choose_winner([good, good, bad, bad], known, task(), REQUEST).members == [good, good, bad]
+    winner = choose_winner([good, bad, bad], known, task(), REQUEST)
+    assert winner.members == [good] and isinstance(winner.scorer, Scorer)
+    assert torch.equal(winner.validation.score, predict(winner.scorer, task().validation.images).score)
+    better = replace(known, reward=0.95)  # no mean is as good as this; neither is the best trial, which stays
+    assert choose_winner([good, good, bad], better, task(), REQUEST).members == [good]
+
+
+def test_members_that_cancel_out_are_left_out() -> None:
     members = [(trial(0, 0.9), detector(Blank())), (trial(1, 0.9), detector(White()))]
-    result = finish(tmp_path, members, None, task(), REQUEST)
-    assert result.validation is result.test is result.known is None
-    assert result.test_detail == "on validation: constant_score: all 8 images score 0.5"
+    assert choose_winner(members, None, task(), REQUEST).members == members[:1]

@@ -73,9 +73,9 @@ def test_it_scores_images_as_it_was_validated(known: str) -> None:
     assert result.detector is not None
     figures = evaluate(Scorer(result.detector), digits().validation)
     assert figures == pytest.approx(dict(result.record.validation))
-    scorer = make_scorer([result.detector], digits().train[0], SETTINGS.scoring)
-    test, reason = evaluate_on_test(scorer, digits(), SETTINGS)
-    assert reason == "" and test == pytest.approx(evaluate(Scorer(result.detector), digits().test))
+    scorer = make_scorer(result.detector, digits().train[0], SETTINGS.scoring)
+    test = evaluate_on_test(scorer, digits(), SETTINGS)
+    assert test.detail == "" and test.figures == pytest.approx(evaluate(Scorer(result.detector), digits().test))
 
 
 @pytest.mark.parametrize("known", ["patchcore", "padim"])

@@ -174,8 +174,10 @@ def test_the_test_set_is_scored_as_the_validation_set_with_its_threshold(setting
     detector = run_model(Conv, task, settings).detector
     assert detector is not None
     scorer = Scorer(detector, settings.scoring)
-    figures, reason = evaluate_on_test(scorer, task, settings)
-    assert reason == ""
+    figures, detail, prediction = evaluate_on_test(scorer, task, settings)
+    assert figures is not None and prediction is not None and detail == ""
+    given = predict(scorer, task.validation.images)
+    assert evaluate_on_test(scorer, task, settings, validation=given).figures == figures
     assert figures == evaluate(scorer, task.test, normal=task.validation.normal)
     assert figures != evaluate(scorer, task.validation)
     own = evaluate(scorer, task.test)

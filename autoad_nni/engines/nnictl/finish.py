@@ -9,11 +9,11 @@ from pathlib import Path
 from autoad_nni.data import Task, load_task
 from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
 from autoad_nni.runs.one_trial import run_sample
-from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord, remove_best
+from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord, Result, remove_best
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
-from autoad_nni.runs.winner import Result, as_good_as_known, best_known, finish, members_of, write_members
+from autoad_nni.runs.winner import Model, best_known, choose_winner, finish, members_of, write_members
 from autoad_nni.searches.trial_command import trial_arguments
 from autoad_nni.searches.trial_options import parse_request
 from autoad_nni.storing import replace_lines
@@ -53,29 +53,32 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     if not members:
         return summary, None, []
     known = best_known(records)
+    of_known = [] if known is None else [known]
     task = load_task(request.task)
-    again = {record.number: _train_again(record, request, task) for record in [*members, *([known] if known else [])]}
-    trained = [(record, detector) for record in members if (detector := again[record.number].detector) is not None]
+    again = {record.number: _train_again(record, request, task) for record in [*members, *of_known]}
+
+    def trained(records: list[TrialRecord]) -> list[Model]:
+        return [(record, model) for record in records if (model := again[record.number].detector) is not None]
+
+    kept = members[:1]
     start = RunStart.read(folder)
     result = Result(test_detail=f"trained again, trial {members[0].number} has no model")
-    if trained:
-        trained = list(as_good_as_known(trained, known, task, request))
-        known_model = None if known is None else again[known.number].detector
-        result = finish(
-            folder, trained, None if known is None or known_model is None else (known, known_model), task, request
-        )
+    if candidates := trained(members):
+        winner = choose_winner(candidates, known, task, request)
+        kept = [record for record, _ in winner.members]
+        result = finish(folder, winner, next(iter(trained(of_known)), None), task, request)
         remove_best(folder)
-        write_members({record.number: detector for record, detector in trained}, folder / WEIGHTS)
-    kept = BestRecord(
+        write_members({record.number: detector for record, detector in winner.members}, folder / WEIGHTS)
+    best = BestRecord(
         trial=members[0],
-        members=tuple(record for record, _ in trained) or (members[0],),
+        members=tuple(kept),
         request=request,
         image_shape=(task.channels, task.height, task.width),
         **vars(result),
         search={**({} if start is None else start.metadata), "summary": summary.to_json()},
     )
-    kept.write(folder)
-    return summary, kept, [again[record.number].record for record in members]
+    best.write(folder)
+    return summary, best, [again[record.number].record for record in members]
 
 
 def _with_plugins(record: TrialRecord, request: TrialRequest) -> TrialRecord:
