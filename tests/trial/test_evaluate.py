@@ -16,7 +16,8 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, smooth
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict
+from autoad_nni.models.smoothing import smooth
 from autoad_nni.trial.evaluate import IMAGE_METRICS, MAP_METRICS, REWARDS, evaluate, threshold_of
 from autoad_nni.verdicts import RejectedTrial
 

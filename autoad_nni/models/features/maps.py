@@ -29,16 +29,6 @@ class FeatureMaps:
     maps: tuple[Tensor, ...]
     image_size: tuple[int, int]
 
-    def __len__(self) -> int:
-        return len(self.maps[0])
-
-    def __getitem__(self, index: slice | Tensor) -> FeatureMaps:
-        return FeatureMaps(tuple(each[index] for each in self.maps), self.image_size)
-
-    def to(self, device: torch.device) -> FeatureMaps:
-        """Return the features in float32 on a device."""
-        return FeatureMaps(tuple(each.to(device, torch.float32) for each in self.maps), self.image_size)
-
     @property
     def nbytes(self) -> int:
         """Bytes of all maps."""
@@ -48,3 +38,13 @@ class FeatureMaps:
     def device(self) -> torch.device:
         """Where the maps are."""
         return self.maps[0].device
+
+    def __len__(self) -> int:
+        return len(self.maps[0])
+
+    def __getitem__(self, index: slice | Tensor) -> FeatureMaps:
+        return FeatureMaps(tuple(each[index] for each in self.maps), self.image_size)
+
+    def to(self, device: torch.device) -> FeatureMaps:
+        """Return the features in float32 on a device."""
+        return FeatureMaps(tuple(each.to(device, torch.float32) for each in self.maps), self.image_size)
