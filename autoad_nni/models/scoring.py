@@ -201,11 +201,14 @@ class Scorer(nn.Module):
             reading: Which one.
             size: Height and width of the images.
         """
+        anomaly_map = self.map_of(maps, reading, size)
+        return Prediction(pool(anomaly_map, reading.pooling) if reading.score_from_map else whole, anomaly_map)
+
+    def map_of(self, maps: Mapping[str, Tensor], reading: Reading, size: tuple[int, int]) -> Tensor:
+        """Return the map of a reading, smoothed, ``(batch, 1, *size)``; see `read`."""
         if not reading.score_from_map:
-            distance = maps["distance"] / self.detector.distance_scale
-            return Prediction(whole, self._smooth(distance, size))
-        anomaly_map = self._smooth(self.detector.reader.join(maps, reading, size), size)
-        return Prediction(pool(anomaly_map, reading.pooling), anomaly_map)
+            return self._smooth(maps["distance"] / self.detector.distance_scale, size)
+        return self._smooth(self.detector.reader.join(maps, reading, size), size)
 
     def score(self, images: Inputs) -> Tensor:
         """Return the scores alone, ``(batch,)``, equal to those of a prediction; no map is made if none is needed."""
