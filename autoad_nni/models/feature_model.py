@@ -15,7 +15,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.autoencoder import check_labels_of
 from autoad_nni.models.features.base import FeatureExtractor
 from autoad_nni.models.features.enlarged import Enlarged
-from autoad_nni.models.features.maps import FeatureMaps
+from autoad_nni.models.features.maps import FeatureMaps, to_half
 from autoad_nni.models.fitted import FittedModule
 from autoad_nni.models.locations import Projection, Whitening
 
@@ -39,7 +39,6 @@ An autoencoder is one choice, not three: without one, kernel and code would be c
 
 # For means and components; 512 MB.
 _MOST_NUMBERS: Final = 128_000_000
-_MOST: Final = torch.finfo(torch.half).max
 # Of an image as a whole, as many as there can be.
 _COMPONENTS_OF_IMAGES = 256
 
@@ -136,9 +135,8 @@ class FeatureModel(FittedModule):
             stages: Strides; by default those of the model.
         """
         maps = self.extractor_on(images.device)(images, stages or self.stages)
-        # In half precision, as they are kept on disk: a score must not depend on where features come from.
-        halves = tuple(each.clamp(-_MOST, _MOST).half() for each in maps)
-        return FeatureMaps(halves, (images.shape[2], images.shape[3])).to(images.device)
+        # As they are kept on disk: a score must not depend on where features come from.
+        return FeatureMaps(tuple(to_half(each) for each in maps), (images.shape[2], images.shape[3])).to(images.device)
 
     @torch.no_grad()
     def prepare(self, features: FeatureMaps) -> None:
