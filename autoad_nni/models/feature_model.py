@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoad_nni.errors import AutoADError
-from autoad_nni.models.autoencoder import check_labels_of
 from autoad_nni.models.features.base import FeatureExtractor
 from autoad_nni.models.features.enlarged import Enlarged
 from autoad_nni.models.features.maps import FeatureMaps, to_half
 from autoad_nni.models.fitted import FittedModule
 from autoad_nni.models.locations import Projection, Whitening
+from autoad_nni.models.samples import check_labels_of, check_value, stages_of
 
 __all__ = ["FEATURE_CHOICES", "FeatureModel", "FeatureReconstruction", "build_feature_model"]
 
@@ -95,7 +94,7 @@ class FeatureModel(FittedModule):
         enlargement = int(choices["enlargement"])
         # In a list, so that its weights are not saved with the model.
         self._extractors = [extractor if enlargement == 1 else Enlarged(extractor, enlargement)]
-        self.stages = tuple(int(stage) for stage in str(choices["stages"]).split("+"))
+        self.stages = stages_of(choices["stages"])
         self.neighbourhood = int(choices["neighbourhood"])
         self.vectors = str(choices["vectors"])
         self.local_codes = self.vectors != "image"
@@ -227,14 +226,9 @@ def build_feature_model(
     """
     check_labels_of(sample, ("extractor", "hypothesis", "distance", *FEATURE_CHOICES))
     for label, known in FEATURE_CHOICES.items():
-        value = sample[label]
-        if not any(value == other and type(value) is type(other) for other in known):
-            raise AutoADError(
-                f"{label} is {value!r}. Expected one of: {', '.join(map(str, known))}. Choose one of these."
-            )
+        check_value(label, sample[label], known)
     assert extractor is not None, "the sample names one"
-    stages = [int(stage) for stage in str(sample["stages"]).split("+")]
-    maps = extractor(torch.zeros(1, channels, 64, 64), stages)
+    maps = extractor(torch.zeros(1, channels, 64, 64), stages_of(sample["stages"]))
     return FeatureModel(extractor, sum(each.shape[1] for each in maps), sample)
 
 
