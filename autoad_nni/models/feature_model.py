@@ -57,18 +57,19 @@ class FeatureReconstruction(NamedTuple):
 
 
 class FeatureModel(FittedModule):
-    r"""Vectors of features, standardized, projected, and passed through an autoencoder of 0 to 2 layers.
+    r"""Vectors of features, standardized and projected, with or without an autoencoder of 1 or 2 layers.
 
     The maps of the stages are averaged over a neighbourhood, enlarged to the finest one and joined; each channel is
     standardized by its mean and deviation over the training images. ``vectors`` says what one vector is: the features
-    at a location, ``location``; the same in units of their place (:class:`autoad_nni.models.locations.Whitening`),
-    ``place``; or all features of an image, ``image``, for which there is no autoencoder. Then they are projected to
-    principal components.
+    at a location, ``location`` or ``place``, or all features of an image, ``image``. Vectors are projected to principal
+    components; with ``place``, the components are then measured in units of their place
+    (:class:`autoad_nni.models.locations.Whitening`).
 
-    With 0 layers, the code is the components, and the reconstruction is what they say of the features: principal
-    component analysis; of all components, the features themselves, so that their distance is 0. With 1 or 2, an
-    autoencoder of convolutions reconstructs the components; its code has ``code`` channels, and leaky ReLU stands
-    between two layers.
+    With ``layers`` ``none``, and always for ``image``, there is no autoencoder: the code is the components, and the
+    reconstruction is what they say of the features: principal component analysis; of all components, the features
+    themselves, so that their distance is 0. With ``2 of 3x3 to 8``, for instance, an encoder of two 3 x 3 convolutions
+    turns the components into a code of 8 channels, and its mirror reconstructs them; leaky ReLU stands between two
+    layers.
 
     Known methods are points of this space: PatchCore (a memory of ``location`` vectors), PaDiM (the centroid of
     ``place`` vectors), PCA and nearest neighbours of images.
