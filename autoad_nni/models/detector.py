@@ -167,7 +167,7 @@ class Detector(nn.Module):
             vectors = code_map.flatten(1)
             if self.hypothesis.needs_codes and vectors.shape[1] > most:
                 vectors = F.adaptive_avg_pool1d(vectors[:, None], most)[:, 0]
-        compared = target[0] if target and target[0] is not None else inputs
+        compared = target[0] if target else inputs
         return Terms(self.distance, compared, reconstruction, code_map, vectors, grid)
 
     def loss(self, inputs: Inputs) -> Tensor:

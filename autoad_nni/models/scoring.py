@@ -26,6 +26,7 @@ __all__ = [
     "predict_parts",
     "predict_scores",
     "reconstruct",
+    "size_of",
 ]
 
 # Of the longer side: 4 pixels at 224, as is usual in the field.
