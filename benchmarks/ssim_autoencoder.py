@@ -23,7 +23,7 @@ from autoad_nni.data import LabelledImages, load_task
 from autoad_nni.metrics.image import auroc
 from autoad_nni.metrics.pixel import aupro, pixel_auroc
 from autoad_nni.models.distances.ssim import SsimDistance
-from autoad_nni.models.scoring import smooth
+from autoad_nni.models.smoothing import smooth
 from autoad_nni.runs.records import BestRecord, read_history
 
 SIDE, LATENT = 128, 100

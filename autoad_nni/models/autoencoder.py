@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from torch import Tensor, nn
 
-from autoad_nni.errors import AutoADError
 from autoad_nni.models.layers import (
     ACTIVATIONS,
     CHANNELS,
@@ -19,6 +17,7 @@ from autoad_nni.models.layers import (
     EncoderLayer,
     LayerChoice,
 )
+from autoad_nni.models.samples import check_labels_of, check_value
 
 __all__ = [
     "LAYER_CHOICES",
@@ -26,7 +25,6 @@ __all__ = [
     "Reconstruction",
     "build_autoencoder",
     "check_labels",
-    "check_labels_of",
     "count_layers",
 ]
 
@@ -133,14 +131,8 @@ layer1_ with channels | kernel | pooling | pooling_kernel | normalization | acti
     choices = []
     for number in range(1, n_layers + 1):
         values = {key: sample[f"layer{number}_{key}"] for key in LAYER_CHOICES}
-        for key, value in values.items():
-            known = LAYER_CHOICES[key]
-            # 1 is not True and not 1.0, as in JSON.
-            if not any(value == other and type(value) is type(other) for other in known):
-                raise AutoADError(
-                    f"layer{number}_{key} is {value!r}. Expected one of: {', '.join(map(str, known))}. "
-                    "Choose one of these."
-                )
+        for key, known in LAYER_CHOICES.items():
+            check_value(f"layer{number}_{key}", values[key], known)
         choices.append(LayerChoice(**values))
     return Autoencoder(choices, channels=channels)
 
@@ -166,25 +158,6 @@ def check_labels(given: Iterable[str], n_layers: int) -> None:
     numbers = "layer1_" if n_layers == 1 else f"layer1_ to layer{n_layers}_"
     keys = f"hypothesis, distance and {numbers} with {' | '.join(LAYER_CHOICES)}"
     check_labels_of(given, ["hypothesis", "distance", *layers], keys)
-
-
-def check_labels_of(given: Iterable[str], expected: Sequence[str], described: str = "") -> None:
-    """Raise AutoADError unless exactly the expected labels are given.
-
-    Args:
-        given: The labels of a sample.
-        expected: Those of its space.
-        described: How the message names them; by default each.
-    """
-    labels, keys = list(given), described or ", ".join(expected)
-    for label in labels:
-        if label not in expected:
-            near = difflib.get_close_matches(str(label), expected, n=1, cutoff=0.5)
-            advice = f"Did you mean '{near[0]}'?" if near else "Remove it."
-            raise AutoADError(f"Unknown label '{label}'. Expected: {keys}. {advice}")
-    for label in expected:
-        if label not in labels:
-            raise AutoADError(f"The label '{label}' is missing. Expected: {keys}. Add it.")
 
 
 def _layer_number(label: str) -> str:

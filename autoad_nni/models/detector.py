@@ -109,6 +109,19 @@ class Detector(nn.Module):
         tensor([0.2500, 1.0000])
     """
 
+    distance_scale: Tensor
+    """Standard deviation of the distance over normal images; 1 before :meth:`calibrate`."""
+    hypothesis_scale: Tensor
+    """Standard deviation of the hypothesis's score over normal images; 1 before :meth:`calibrate`."""
+    distance_centre: Tensor
+    """Mean distance of normal images; 0 before :meth:`calibrate`."""
+    hypothesis_centre: Tensor
+    """Mean score of the hypothesis on normal images; 0 before :meth:`calibrate`."""
+    normal_score: Tensor
+    """Mean and deviation of the scores of normal images that were not trained on; 0 and 1 before :meth:`compare`."""
+    normal_map: Tensor
+    """Mean and deviation of the pixels of their maps."""
+
     def __init__(
         self, autoencoder: nn.Module, hypothesis: Hypothesis, distance: Distance, local: LocalCodes | None = None
     ) -> None:
@@ -125,19 +138,6 @@ class Detector(nn.Module):
         self.register_buffer("hypothesis_centre", torch.zeros(()))
         self.register_buffer("normal_score", torch.tensor([0.0, 1.0]))
         self.register_buffer("normal_map", torch.tensor([0.0, 1.0]))
-
-    distance_scale: Tensor
-    """Standard deviation of the distance over normal images; 1 before :meth:`calibrate`."""
-    hypothesis_scale: Tensor
-    """Standard deviation of the hypothesis's score over normal images; 1 before :meth:`calibrate`."""
-    distance_centre: Tensor
-    """Mean distance of normal images; 0 before :meth:`calibrate`."""
-    hypothesis_centre: Tensor
-    """Mean score of the hypothesis on normal images; 0 before :meth:`calibrate`."""
-    normal_score: Tensor
-    """Mean and deviation of the scores of normal images that were not trained on; 0 and 1 before :meth:`compare`."""
-    normal_map: Tensor
-    """Mean and deviation of the pixels of their maps."""
 
     @property
     def device(self) -> torch.device:
@@ -167,7 +167,7 @@ class Detector(nn.Module):
             vectors = code_map.flatten(1)
             if self.hypothesis.needs_codes and vectors.shape[1] > most:
                 vectors = F.adaptive_avg_pool1d(vectors[:, None], most)[:, 0]
-        compared = target[0] if target and target[0] is not None else inputs
+        compared = target[0] if target else inputs
         return Terms(self.distance, compared, reconstruction, code_map, vectors, grid)
 
     def loss(self, inputs: Inputs) -> Tensor:

@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoad_nni.errors import AutoADError
-from autoad_nni.models.autoencoder import check_labels_of
 from autoad_nni.models.features.base import FeatureExtractor
 from autoad_nni.models.features.enlarged import Enlarged
-from autoad_nni.models.features.maps import FeatureMaps
+from autoad_nni.models.features.maps import FeatureMaps, to_half
 from autoad_nni.models.fitted import FittedModule
 from autoad_nni.models.locations import Projection, Whitening
+from autoad_nni.models.samples import check_labels_of, check_value, stages_of
 
 __all__ = ["FEATURE_CHOICES", "FeatureModel", "FeatureReconstruction", "build_feature_model"]
 
@@ -39,7 +38,6 @@ An autoencoder is one choice, not three: without one, kernel and code would be c
 
 # For means and components; 512 MB.
 _MOST_NUMBERS: Final = 128_000_000
-_MOST: Final = torch.finfo(torch.half).max
 # Of an image as a whole, as many as there can be.
 _COMPONENTS_OF_IMAGES = 256
 
@@ -59,18 +57,19 @@ class FeatureReconstruction(NamedTuple):
 
 
 class FeatureModel(FittedModule):
-    r"""Vectors of features, standardized, projected, and passed through an autoencoder of 0 to 2 layers.
+    r"""Vectors of features, standardized and projected, with or without an autoencoder of 1 or 2 layers.
 
     The maps of the stages are averaged over a neighbourhood, enlarged to the finest one and joined; each channel is
     standardized by its mean and deviation over the training images. ``vectors`` says what one vector is: the features
-    at a location, ``location``; the same in units of their place (:class:`autoad_nni.models.locations.Whitening`),
-    ``place``; or all features of an image, ``image``, for which there is no autoencoder. Then they are projected to
-    principal components.
+    at a location, ``location`` or ``place``, or all features of an image, ``image``. Vectors are projected to principal
+    components; with ``place``, the components are then measured in units of their place
+    (:class:`autoad_nni.models.locations.Whitening`).
 
-    With 0 layers, the code is the components, and the reconstruction is what they say of the features: principal
-    component analysis; of all components, the features themselves, so that their distance is 0. With 1 or 2, an
-    autoencoder of convolutions reconstructs the components; its code has ``code`` channels, and leaky ReLU stands
-    between two layers.
+    With ``layers`` ``none``, and always for ``image``, there is no autoencoder: the code is the components, and the
+    reconstruction is what they say of the features: principal component analysis; of all components, the features
+    themselves, so that their distance is 0. With ``2 of 3x3 to 8``, for instance, an encoder of two 3 x 3 convolutions
+    turns the components into a code of 8 channels, and its mirror reconstructs them; leaky ReLU stands between two
+    layers.
 
     Known methods are points of this space: PatchCore (a memory of ``location`` vectors), PaDiM (the centroid of
     ``place`` vectors), PCA and nearest neighbours of images.
@@ -96,7 +95,7 @@ class FeatureModel(FittedModule):
         enlargement = int(choices["enlargement"])
         # In a list, so that its weights are not saved with the model.
         self._extractors = [extractor if enlargement == 1 else Enlarged(extractor, enlargement)]
-        self.stages = tuple(int(stage) for stage in str(choices["stages"]).split("+"))
+        self.stages = stages_of(choices["stages"])
         self.neighbourhood = int(choices["neighbourhood"])
         self.vectors = str(choices["vectors"])
         self.local_codes = self.vectors != "image"
@@ -136,9 +135,8 @@ class FeatureModel(FittedModule):
             stages: Strides; by default those of the model.
         """
         maps = self.extractor_on(images.device)(images, stages or self.stages)
-        # In half precision, as they are kept on disk: a score must not depend on where features come from.
-        halves = tuple(each.clamp(-_MOST, _MOST).half() for each in maps)
-        return FeatureMaps(halves, (images.shape[2], images.shape[3])).to(images.device)
+        # As they are kept on disk: a score must not depend on where features come from.
+        return FeatureMaps(tuple(to_half(each) for each in maps), (images.shape[2], images.shape[3])).to(images.device)
 
     @torch.no_grad()
     def prepare(self, features: FeatureMaps) -> None:
@@ -229,14 +227,9 @@ def build_feature_model(
     """
     check_labels_of(sample, ("extractor", "hypothesis", "distance", *FEATURE_CHOICES))
     for label, known in FEATURE_CHOICES.items():
-        value = sample[label]
-        if not any(value == other and type(value) is type(other) for other in known):
-            raise AutoADError(
-                f"{label} is {value!r}. Expected one of: {', '.join(map(str, known))}. Choose one of these."
-            )
+        check_value(label, sample[label], known)
     assert extractor is not None, "the sample names one"
-    stages = [int(stage) for stage in str(sample["stages"]).split("+")]
-    maps = extractor(torch.zeros(1, channels, 64, 64), stages)
+    maps = extractor(torch.zeros(1, channels, 64, 64), stages_of(sample["stages"]))
     return FeatureModel(extractor, sum(each.shape[1] for each in maps), sample)
 
 

@@ -91,13 +91,14 @@ class Reader(FittedModule):
     rest on one value of each image, so they are shrunk to those of all locations: mean and variance are weighted means,
     the weight of the location's own is :math:`n / (n + 10)`.
 
-    Maps are enlarged to the image bilinearly. A part that is equal everywhere on normal images tells nothing: no
-    reading has it.
+    Maps of different sizes are enlarged to the image bilinearly before they are added. A part that is equal everywhere
+    on normal images tells nothing: no reading has it.
 
     Not given by the paper, which has no maps of codes.
 
     Shape:
-        - maps of parts: ``(batch, 1, h, w)``, of any size; output: ``(batch, 1, height, width)``
+        - maps of parts: ``(batch, 1, h, w)``, of any size
+        - output of `join`: the same, of the parts' size; of the image's size where theirs differ
     """
 
     reading: Reading
@@ -145,7 +146,7 @@ class Reader(FittedModule):
             size: Height and width of the image.
 
         Returns:
-            ``(batch, 1, h, w)``, in the size of the maps if they have one, otherwise in that of the image.
+            ``(batch, 1, h, w)``, of the size of the maps; of the image's size where theirs differ.
         """
         parts = ("distance", "code") if reading.part == "both" else (reading.part,)
         standardized = [self._standardized(part, maps[part], reading) for part in parts]

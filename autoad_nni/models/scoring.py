@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector, Inputs, Terms
 from autoad_nni.models.readings import Reading, pool
+from autoad_nni.models.smoothing import smooth
 from autoad_nni.models.stopwatch import Stopwatch
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
@@ -27,7 +26,7 @@ __all__ = [
     "predict_parts",
     "predict_scores",
     "reconstruct",
-    "smooth",
+    "size_of",
 ]
 
 # Of the longer side: 4 pixels at 224, as is usual in the field.
@@ -172,6 +171,11 @@ class Scorer(nn.Module):
         self.batch_size = batch_size
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.detector.device
+
+    @property
     def reading(self) -> Reading:
         """How map and score come from the model; for whole images."""
         return self.detector.reader.reading
@@ -187,7 +191,7 @@ class Scorer(nn.Module):
             return Prediction(anomaly_map.amax((1, 2, 3)), anomaly_map)
         inputs = self._inputs(images)
         terms: Terms = self.detector(inputs)
-        return self.read(self._whole_score(terms), self.detector.maps(terms), self.reading, size_of(inputs))
+        return self.read(self._sum(terms.distance, terms), self.detector.maps(terms), self.reading, size_of(inputs))
 
     def read(self, whole: Tensor, maps: Mapping[str, Tensor], reading: Reading, size: tuple[int, int]) -> Prediction:
         """Return score and map as a reading says.
@@ -198,38 +202,27 @@ class Scorer(nn.Module):
             reading: Which one.
             size: Height and width of the images.
         """
+        anomaly_map = self.map_of(maps, reading, size)
+        return Prediction(pool(anomaly_map, reading.pooling) if reading.score_from_map else whole, anomaly_map)
+
+    def map_of(self, maps: Mapping[str, Tensor], reading: Reading, size: tuple[int, int]) -> Tensor:
+        """Return the map of a reading, smoothed, ``(batch, 1, *size)``; see `read`."""
         if not reading.score_from_map:
-            distance = maps["distance"] / self.detector.distance_scale
-            return Prediction(whole, self._smooth(distance, size))
-        anomaly_map = self._smooth(self.detector.reader.join(maps, reading, size), size)
-        return Prediction(pool(anomaly_map, reading.pooling), anomaly_map)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.detector.device
-
-    def in_units(self, scores: Tensor) -> Tensor:
-        """Return scores in units of normal images: their mean is 0, their deviation 1."""
-        unit = self.detector.normal_score.to(scores.device)
-        return (scores - unit[0]) / unit[1]
-
-    def map_in_units(self, maps: Tensor) -> Tensor:
-        """Return maps in units of normal images' pixels."""
-        unit = self.detector.normal_map.to(maps.device)
-        return (maps - unit[0]) / unit[1]
-
-    def parts(self, images: Inputs) -> tuple[Tensor, ...]:
-        """Return what all readings are made of: the score of Eq. 2, the map of the distance, and that of the code."""
-        terms: Terms = self.detector(self._inputs(images))
-        return self._whole_score(terms), *self.detector.maps(terms).values()
+            return self._smooth(maps["distance"] / self.detector.distance_scale, size)
+        return self._smooth(self.detector.reader.join(maps, reading, size), size)
 
     def score(self, images: Inputs) -> Tensor:
         """Return the scores alone, ``(batch,)``, equal to those of a prediction; no map is made if none is needed."""
         if self.settings.patch is None and not self.reading.score_from_map:
-            return self._whole_score(self.detector(self._inputs(images)))
+            terms: Terms = self.detector(self._inputs(images))
+            return self._sum(terms.distance, terms)
         prediction: Prediction = self(images)
         return prediction.score
+
+    def parts(self, images: Inputs) -> tuple[Tensor, ...]:
+        """Return what all readings are made of: the score of Eq. 2, the map of the distance, and that of the code."""
+        terms: Terms = self.detector(self._inputs(images))
+        return self._sum(terms.distance, terms), *self.detector.maps(terms).values()
 
     def reconstruct(self, images: Tensor) -> Tensor | None:
         """Return the reconstructions, ``(batch, channels, height, width)``; those of windows joined like the maps.
@@ -243,8 +236,15 @@ class Scorer(nn.Module):
             return self._reconstruction(images)
         return self._in_windows(images, side, self._reconstruction)
 
-    def _inputs(self, images: Inputs) -> Inputs:
-        return self.detector.inputs(images) if isinstance(images, Tensor) else images
+    def in_units(self, scores: Tensor) -> Tensor:
+        """Return scores in units of normal images: their mean is 0, their deviation 1."""
+        unit = self.detector.normal_score.to(scores.device)
+        return (scores - unit[0]) / unit[1]
+
+    def map_in_units(self, maps: Tensor) -> Tensor:
+        """Return maps in units of normal images' pixels."""
+        unit = self.detector.normal_map.to(maps.device)
+        return (maps - unit[0]) / unit[1]
 
     def images_per_batch(self, height: int, width: int) -> int:
         """Return how many images of a size make a batch: the windows of an image are scored together."""
@@ -253,32 +253,34 @@ class Scorer(nn.Module):
             return min(self.batch_size, _FEATURES_BATCH) if self.detector.takes_features else self.batch_size
         return max(1, self.batch_size // (len(_starts(height, side)) * len(_starts(width, side))))
 
+    def _inputs(self, images: Inputs) -> Inputs:
+        return self.detector.inputs(images) if isinstance(images, Tensor) else images
+
     def _reconstruction(self, images: Tensor) -> Tensor:
         reconstruction: Tensor = self.detector.autoencoder(images)[0]
         return reconstruction
 
-    def _whole_score(self, terms: Terms) -> Tensor:
-        hypothesis = self.detector.hypothesis_map(terms).flatten(1).mean(1) / self.detector.hypothesis_scale
-        return terms.distance / self.detector.distance_scale + hypothesis
+    def _hypothesis_score(self, terms: Terms) -> Tensor:
+        """The hypothesis's score of each image or window, ``(batch,)``; of locations, their mean."""
+        return self.detector.hypothesis_map(terms).flatten(1).mean(1)
 
-    def _distance_map(self, terms: Terms) -> Tensor:
-        return terms.distance_map / self.detector.distance_scale
-
-    def _hypothesis_term(self, terms: Terms) -> Tensor:
-        return self.detector.hypothesis.score(terms.code) / self.detector.hypothesis_scale
+    def _sum(self, distance: Tensor, terms: Terms) -> Tensor:
+        """Eq. 2 with a distance for each image, ``(batch,)``, or for each pixel, ``(batch, 1, height, width)``."""
+        hypothesis = self._hypothesis_score(terms) / self.detector.hypothesis_scale
+        return distance / self.detector.distance_scale + hypothesis.view(-1, *[1] * (distance.ndim - 1))
 
     def _window_map(self, windows: Tensor) -> Tensor:
         terms: Terms = self.detector(windows)
         if self.settings.two_sided:
             return self._deviation(terms)[:, None, None, None].expand(-1, 1, *windows.shape[-2:])
-        return self._distance_map(terms) + self._hypothesis_term(terms)[:, None, None, None]
+        return self._sum(terms.distance_map, terms)
 
     def _deviation(self, terms: Terms) -> Tensor:
         """The two-sided score of windows, ``(batch,)``."""
         detector = self.detector
         distance = (terms.distance - detector.distance_centre).abs() / detector.distance_scale
-        score = detector.hypothesis.score(terms.code)
-        return distance + (score - detector.hypothesis_centre).abs() / detector.hypothesis_scale
+        hypothesis = (self._hypothesis_score(terms) - detector.hypothesis_centre).abs() / detector.hypothesis_scale
+        return distance + hypothesis
 
     def _in_windows(self, images: Tensor, side: int, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply a function to all windows and join the results."""
@@ -302,58 +304,6 @@ class Scorer(nn.Module):
 def size_of(inputs: Inputs) -> tuple[int, int]:
     """Return height and width of images, or of the images that features are of."""
     return (inputs.shape[2], inputs.shape[3]) if isinstance(inputs, Tensor) else inputs.image_size
-
-
-def smooth(maps: Tensor, deviation: float, size: tuple[int, int] | None = None) -> Tensor:
-    """Enlarge maps bilinearly and smooth them with a Gaussian, cut off at three standard deviations.
-
-    At the border maps are mirrored, edge pixel included.
-
-    Args:
-        maps: ``(batch, 1, h, w)``.
-        deviation: Standard deviation in pixels of the enlarged map; 0 for none.
-        size: Height and width to enlarge to; None to leave maps as they are.
-
-    Returns:
-        Maps ``(batch, 1, *size)``.
-
-    Example:
-        >>> smooth(torch.ones(1, 1, 8, 8), 2.0).allclose(torch.ones(1, 1, 8, 8))
-        True
-    """
-    if size is None or maps.shape[-2:] == size:
-        return _smoothed(maps, deviation)
-    # Both are linear and work along one axis at a time: a small matrix for each does them at once, in a fraction of the
-    # time.
-    height, width = (
-        _enlarging(before, after, deviation, maps) for before, after in zip(maps.shape[-2:], size, strict=True)
-    )
-    return height @ maps @ width.mT
-
-
-def _enlarging(before: int, after: int, deviation: float, like: Tensor) -> Tensor:
-    """The matrix that enlarges a line of so many values and smooths it, ``(after, before)``."""
-    unit = torch.eye(before, dtype=like.dtype, device=like.device)
-    enlarged_lines = F.interpolate(unit[None], size=after, mode="linear", align_corners=False)[0]
-    if deviation == 0:
-        return enlarged_lines.mT
-    return _smoothed_along(enlarged_lines[None, None], deviation, 3)[0, 0].mT
-
-
-def _smoothed(maps: Tensor, deviation: float) -> Tensor:
-    if deviation == 0:
-        return maps
-    return _smoothed_along(_smoothed_along(maps, deviation, 2), deviation, 3)
-
-
-def _smoothed_along(maps: Tensor, deviation: float, axis: int) -> Tensor:
-    reach, size = math.ceil(3 * deviation), maps.shape[axis]
-    offsets = torch.arange(-reach, reach + 1, device=maps.device, dtype=maps.dtype)
-    weights = torch.softmax(-offsets.square() / (2 * deviation**2), 0)
-    # Mirrored by index: torch's padding mirrors without the edge pixel, and not further than the image reaches.
-    around = torch.arange(-reach, size + reach, device=maps.device) % (2 * size)
-    padded = maps.index_select(axis, torch.where(around < size, around, 2 * size - 1 - around))
-    return F.conv2d(padded, weights.view(1, 1, *((-1, 1) if axis == 2 else (1, -1))))
 
 
 def predict(scorer: ImageScorer, images: Inputs, *, max_seconds: float | None = None) -> Prediction:

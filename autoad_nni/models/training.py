@@ -208,7 +208,6 @@ def fit(
             _fit_last(detector, images, schedule.batch_size, calibrate, watch)
         if on_epoch is not None:
             on_epoch(number, mean_loss)
-    detector.eval()
 
 
 def trains_by_steps(detector: Detector) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.models.samples import stages_of
 from autoad_nni.registry import DATASETS, SEARCH_SPACES, STRATEGIES, Registry
 from autoad_nni.trial.plugins import COMPONENTS, PluginVersions, versions_of
 
@@ -53,7 +54,7 @@ def check_components(search_space: Mapping[str, Any], extraction: Extraction | N
     for label, role in (("hypothesis", Hypothesis), ("distance", Distance)):
         for name in _values(search_space, label):
             _check_component(COMPONENTS[label], name, role)
-    stages = {int(part) for value in _values(search_space, "stages") for part in str(value).split("+")}
+    stages = {stage for value in _values(search_space, "stages") for stage in stages_of(value)}
     for name in _values(search_space, "extractor"):
         extractor = load_extractor(
             name,

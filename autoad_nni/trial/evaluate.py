@@ -35,13 +35,7 @@ REWARDS: Final = (*IMAGE_METRICS, *MAP_METRICS)
 _LEAST_REGION = 1 / 2000
 
 
-def evaluate(
-    scorer: ImageScorer,
-    images: LabelledImages,
-    *,
-    normal: Tensor | None = None,
-    max_seconds: float | None = None,
-) -> dict[str, float]:
+def evaluate(scorer: ImageScorer, images: LabelledImages, *, max_seconds: float | None = None) -> dict[str, float]:
     """Return every metric of labelled images, in one pass of the model over them.
 
     From scores: :func:`autoad_nni.metrics.image.auroc`, `aupr_in` and `aupr_out`. With masks, from maps too:
@@ -52,7 +46,6 @@ def evaluate(
     Args:
         scorer: The model.
         images: With masks, the metrics of maps are returned too.
-        normal: Normal images that set the threshold of RPRO; None for those among ``images``.
         max_seconds: Limit on scoring ``images``.
 
     Raises:
@@ -63,8 +56,7 @@ def evaluate(
     if images.masks is None:
         scores = predict_scores(scorer, images.images, max_seconds=max_seconds)
         return figures_of(Prediction(scores, scores), images)
-    prediction = predict(scorer, images.images, max_seconds=max_seconds)
-    return figures_of(prediction, images, None if normal is None else predict(scorer, normal).anomaly_map)
+    return figures_of(predict(scorer, images.images, max_seconds=max_seconds), images)
 
 
 def figures_of(prediction: Prediction, images: LabelledImages, normal_maps: Tensor | None = None) -> dict[str, float]:

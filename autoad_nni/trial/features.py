@@ -17,13 +17,13 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from autoad_nni.data.cache import CacheFolder
 from autoad_nni.models.features import FeatureExtractor, FeatureMaps
+from autoad_nni.models.features.maps import to_half
 from autoad_nni.registry import FEATURES
 
 __all__ = ["extract"]
 
 # Part of every key: raised when a built-in extractor, or what is kept, changes.
 _VERSION: Final = 1
-_MOST: Final = torch.finfo(torch.half).max
 # What safetensors and torch raise for a file that is cut off, of another kind, or gone.
 _UNREADABLE: Final = (SafetensorError, OSError, RuntimeError, ValueError, LookupError)
 
@@ -88,7 +88,7 @@ def _compute(
         parts = extractor(images[begin : begin + batch].to(device), stages)
         whole = whole or [torch.empty(len(images), *part.shape[1:], dtype=torch.half) for part in parts]
         for into, part in zip(whole, parts, strict=True):
-            into[begin : begin + batch] = part.clamp(-_MOST, _MOST)
+            into[begin : begin + batch] = to_half(part)
     return whole
 
 

@@ -16,7 +16,6 @@ from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["choose_reading", "predictions"]
 
-
 # Smoothing takes several times the memory of the maps.
 _MAPS_AT_A_TIME = 32
 
@@ -65,13 +64,17 @@ def predictions(
         maps: Of distance and code (:func:`autoad_nni.models.scoring.predict_parts`).
         size: Height and width of the images.
     """
+    # In one go: in parts, 33 images would leave a single one, whose smoothed map differs by rounding.
     yield WHOLE, scorer.read(whole, maps, WHOLE, size)
     from_map = scorer.detector.reader.readings()[1:]
     for _, group in groupby(from_map, key=lambda reading: (reading.part, reading.by_place, reading.two_sided)):
         alike = list(group)
-        starts = range(0, len(whole), _MAPS_AT_A_TIME)
-        parts = (slice(start, start + _MAPS_AT_A_TIME) for start in starts)
-        read = [scorer.read(whole[i], {k: v[i] for k, v in maps.items()}, alike[0], size).anomaly_map for i in parts]
-        anomaly_map = torch.cat(read)
+        anomaly_map = _map_of(scorer, maps, alike[0], size)
         for reading in alike:
             yield reading, Prediction(pool(anomaly_map, reading.pooling), anomaly_map)
+
+
+def _map_of(scorer: Scorer, maps: dict[str, Tensor], reading: Reading, size: tuple[int, int]) -> Tensor:
+    """The map of a reading, of some images at a time."""
+    parts = zip(*(torch.split(each, _MAPS_AT_A_TIME) for each in maps.values()), strict=True)
+    return torch.cat([scorer.map_of(dict(zip(maps, part, strict=True)), reading, size) for part in parts])

@@ -10,9 +10,9 @@ from nni.mutable import SampleValidationError
 from nni.nas.nn.pytorch import ModelSpace
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.autoencoder import check_labels_of
 from autoad_nni.models.build import build_architecture
 from autoad_nni.models.feature_model import FEATURE_CHOICES, FeatureModel
+from autoad_nni.models.samples import check_labels_of
 
 __all__ = ["FeatureSpace"]
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from autoad_nni.data import Task, TaskOptions, load_task
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.readings import READINGS, WHOLE, Reading, pool
-from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_scores, smooth
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_scores
+from autoad_nni.models.smoothing import smooth
 from autoad_nni.models.training import TrainingSettings
 from autoad_nni.trial.run import run_trial
 from autoad_nni.trial.settings import TrialSettings

@@ -16,7 +16,7 @@ from lifo_engine import LifoEngine
 from named_space import KNOWN, NARROW, WIDE, install_named_space
 from nni.mutable import Categorical, ExpressionConstraint
 from nni.nas.execution import ExecutionEngine, SequentialExecutionEngine
-from small_search import STRATEGY_ARGS, Killed, Sample, events
+from small_search import STRATEGY_ARGS, Killed, Sample, events, stop_after
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.searches.known import known_methods, known_within
@@ -104,17 +104,6 @@ class Session:
     @property
     def outcomes(self) -> list[tuple[str, Sample, float | None]]:
         return [(model.known, model.sample, model.metric) for model in self.middleware.list_models()]
-
-
-def killed_after(n_trials: int) -> Callable[[Sample], float]:
-    left = iter(range(n_trials))
-
-    def answer(sample: Sample) -> float:
-        if next(left, None) is None:
-            raise Killed
-        return quality(sample)
-
-    return answer
 
 
 # --- which they are ---
@@ -261,7 +250,7 @@ def test_a_search_killed_among_them_or_later_goes_on_as_if_nothing_had_happened(
 ) -> None:
     straight = Session(tmp_path / "straight.jsonl", strategy)
     with pytest.raises(Killed):
-        Session(tmp_path / "j.jsonl", strategy, answer=killed_after(k))
+        Session(tmp_path / "j.jsonl", strategy, answer=stop_after(k, quality))
     resumed = Session(tmp_path / "j.jsonl", strategy)
     assert resumed.executed == list(range(k, TRIALS)), "recorded trials must not run again"
     assert resumed.outcomes == straight.outcomes

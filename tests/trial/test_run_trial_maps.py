@@ -18,7 +18,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.readings import WHOLE as WHOLE_IMAGE
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict
 from autoad_nni.models.training import TrainingSettings, fit
-from autoad_nni.trial.evaluate import IMAGE_METRICS, MAP_METRICS, REWARDS, evaluate
+from autoad_nni.trial.evaluate import IMAGE_METRICS, MAP_METRICS, REWARDS, evaluate, figures_of
 from autoad_nni.trial.run import check_task, evaluate_on_test
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni_search_spaces import AutoencoderSpace
@@ -178,7 +178,8 @@ def test_the_test_set_is_scored_as_the_validation_set_with_its_threshold(setting
     assert figures is not None and prediction is not None and detail == ""
     given = predict(scorer, task.validation.images)
     assert evaluate_on_test(scorer, task, settings, validation=given).figures == figures
-    assert figures == evaluate(scorer, task.test, normal=task.validation.normal)
+    of_normal = predict(scorer, task.validation.normal).anomaly_map
+    assert figures == figures_of(predict(scorer, task.test.images), task.test, of_normal)
     assert figures != evaluate(scorer, task.validation)
     own = evaluate(scorer, task.test)
     assert own["rpro"] != figures["rpro"] and {**own, "rpro": 0} == {**figures, "rpro": 0}

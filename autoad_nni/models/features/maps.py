@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
-__all__ = ["FeatureMaps"]
+__all__ = ["FeatureMaps", "to_half"]
+
+_MOST: Final = torch.finfo(torch.half).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,16 @@ class FeatureMaps:
     maps: tuple[Tensor, ...]
     image_size: tuple[int, int]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all maps."""
+        return sum(each.nbytes for each in self.maps)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the maps are."""
+        return self.maps[0].device
+
     def __len__(self) -> int:
         return len(self.maps[0])
 
@@ -39,12 +52,12 @@ class FeatureMaps:
         """Return the features in float32 on a device."""
         return FeatureMaps(tuple(each.to(device, torch.float32) for each in self.maps), self.image_size)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all maps."""
-        return sum(each.nbytes for each in self.maps)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the maps are."""
-        return self.maps[0].device
+def to_half(maps: Tensor) -> Tensor:
+    """Return maps in half precision, as they are kept on disk; numbers outside its range become its largest.
+
+    Example:
+        >>> to_half(torch.tensor([0.1, 1e6]))
+        tensor([9.9976e-02, 6.5504e+04], dtype=torch.float16)
+    """
+    return maps.clamp(-_MOST, _MOST).half()
