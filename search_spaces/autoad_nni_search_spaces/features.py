@@ -16,7 +16,7 @@ from autoad_nni.models.samples import check_labels_of
 
 __all__ = ["FeatureSpace"]
 
-EXTRACTORS: Final = ("efficientnet_lite0", "patches", "pixels")
+EXTRACTORS: Final = ("efficientnet_lite0", "contrast", "patches", "pixels")
 HYPOTHESES: Final = ("density", "cluster", "centroid", "reconstruction", "memory")
 DISTANCES: Final = ("l1", "l2", "l21")
 
@@ -31,6 +31,7 @@ _PLAIN: Final[Mapping[str, Any]] = {
     "hypothesis": "memory",
     "distance": "l2",
 }
+_CONTRAST: Final[Mapping[str, Any]] = {**_PLAIN, "extractor": "contrast", "enlargement": 1}
 _PIXELS: Final[Mapping[str, Any]] = {
     **_PLAIN,
     "extractor": "pixels",
@@ -53,8 +54,8 @@ class FeatureSpace(ModelSpace):  # type: ignore[misc]  # nni ships no types
 
     Example:
         >>> sorted(FeatureSpace.known)
-        ['feature_autoencoder', 'feature_mixture', 'mean_image', 'nearest_neighbour', 'padim', 'patchcore', 'pca',
-         'window_mixture']
+        ['contrast_centroid', 'contrast_mixture', 'feature_autoencoder', 'feature_mixture', 'mean_image',
+         'nearest_neighbour', 'padim', 'patchcore', 'pca']
         >>> len(FeatureSpace().simplify())
         9
     """
@@ -64,13 +65,8 @@ class FeatureSpace(ModelSpace):  # type: ignore[misc]  # nni ships no types
         "padim": {**_PLAIN, "vectors": "place", "projection": "128", "hypothesis": "centroid"},
         "feature_mixture": {**_PLAIN, "stages": "16", "hypothesis": "density"},
         "feature_autoencoder": {**_PLAIN, "layers": "2 of 1x1 to 32", "hypothesis": "reconstruction"},
-        "window_mixture": {
-            **_PLAIN,
-            "extractor": "patches",
-            "stages": "4",
-            "projection": "64",
-            "hypothesis": "density",
-        },
+        "contrast_mixture": {**_CONTRAST, "stages": "4+8", "hypothesis": "density"},
+        "contrast_centroid": {**_CONTRAST, "stages": "4", "hypothesis": "centroid"},
         "pca": {**_PIXELS, "projection": "128", "hypothesis": "reconstruction"},
         "nearest_neighbour": _PIXELS,
         "mean_image": {**_PIXELS, "hypothesis": "centroid"},

@@ -54,7 +54,7 @@ def test_all_names_are_installed_and_all_extractors_have_all_stages() -> None:
 
 def test_the_size_is_the_product_of_the_choices() -> None:
     sizes = [len(entry["_value"]) for entry in to_search_space(FeatureSpace()).values()]
-    assert math.prod(sizes) == 3 * 5 * 3 * (8 * 2 * 2 * 3 * 4 * (1 + 2 * 2 * 3))
+    assert math.prod(sizes) == 4 * 5 * 3 * (8 * 2 * 2 * 3 * 4 * (1 + 2 * 2 * 3))
 
 
 @pytest.mark.parametrize("name", sorted(FeatureSpace.known))
@@ -70,8 +70,8 @@ def test_known_methods_are_in_the_space(name: str) -> None:
 def test_known_methods_differ_from_one_another() -> None:
     assert known_methods("features") == FeatureSpace.known
     assert list(FeatureSpace.known) == [
-        "patchcore", "padim", "feature_mixture", "feature_autoencoder", "window_mixture", "pca", "nearest_neighbour",
-        "mean_image"
+        "patchcore", "padim", "feature_mixture", "feature_autoencoder", "contrast_mixture", "contrast_centroid", "pca",
+        "nearest_neighbour", "mean_image"
     ]  # fmt: skip
     samples = [tuple(sorted(sample.items())) for sample in FeatureSpace.known.values()]
     assert len(set(samples)) == len(samples)

@@ -58,7 +58,7 @@ def dinov2_vits14_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestFeaturesThatNeedNoFile(FeatureContract):
-    @pytest.fixture(params=["pixels", "patches", "efficientnet_lite0"])
+    @pytest.fixture(params=["pixels", "patches", "contrast", "efficientnet_lite0"])
     def plugin(self, request: pytest.FixtureRequest) -> Factory[FeatureExtractor]:
         factory: Factory[FeatureExtractor] = FEATURES.load(request.param)
         return factory

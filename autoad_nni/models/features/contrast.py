@@ -24,10 +24,11 @@ _SMOOTH = 0.03
 class ContrastFeatures(FeatureExtractor):
     r"""Mean, contrast and smoothness of a window around each location, of 2 x 2 times the stride.
 
-    With the deviation :math:`\sigma` of 3 x 3 pixels in [0, 1], contrast is the window's mean of
-    :math:`\log(\sigma^2 + 1 / 255^2) / 2`, smoothness that of :math:`c / (\sigma^2 + c)` with :math:`c = 0.03^2`: the
-    SSIM of the 3 x 3 pixels and their mean. Both at full size and at half of it, so that each colour has five channels.
-    Small neighbourhoods, so that an edge does not hide the smooth spot beside it.
+    Around each pixel, :math:`\sigma^2` is the mean square of 3 x 3 differences, each of a pixel in [0, 1] from the mean
+    of the 3 x 3 around it. Contrast is the window's mean of :math:`\log(\sigma^2 + 1 / 255^2) / 2`, smoothness that of
+    :math:`c / (\sigma^2 + c)` with SSIM's constant :math:`c = 0.03^2`. Both at full size and at half of it, so that each
+    colour has five channels. The logarithm and the quotient come before the window's mean, so that an edge does not
+    hide the smooth spot beside it.
 
     Args:
         download: Ignored, there are no weights.
@@ -65,7 +66,7 @@ def _details(images: Tensor) -> Tensor:
     """Contrast and smoothness around each pixel."""
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
     mean = F.avg_pool2d(padded, 3, 1)
-    # Of the differences to the mean, not the mean of squares less the square of the mean, which rounding can make negative.
+    # Not the mean of squares less the square of the mean, which rounding can make negative.
     variance = F.avg_pool2d(F.pad((images - mean) ** 2, (1, 1, 1, 1), mode="replicate"), 3, 1)
     return torch.cat([(variance + _LEAST**2).log() / 2, _SMOOTH**2 / (variance + _SMOOTH**2)], 1)
 

@@ -6,11 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from safetensors.torch import save_file
 from skimage import data
 from torch import Tensor
@@ -19,6 +22,7 @@ import autoad_nni.models.features as features
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.features import FeatureExtractor, load_extractor
 from autoad_nni.models.features.base import standardized
+from autoad_nni.models.features.contrast import ContrastFeatures
 from autoad_nni.models.features.dinov2 import dinov2_vits14
 from autoad_nni.models.features.efficientnet import efficientnet_lite0
 from autoad_nni.models.features.patches import PatchFeatures
@@ -67,6 +71,48 @@ def test_patches_are_the_pixels_around_each_location(height: int, width: int, st
                 for place, size in ((row, reduced.shape[2]), (column, reduced.shape[3]))
             )
             assert torch.equal(got[:, :, row, column], reduced[:, :, rows][..., columns].flatten(1)), (row, column)
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16, 32])
+@pytest.mark.parametrize(("height", "width"), [(64, 32), (37, 50), (8, 9)])
+def test_contrast_is_that_of_the_window_around_each_location(height: int, width: int, stride: int) -> None:
+    """Pixel by pixel: beyond the border, the 3 x 3 pixels see the border; the window sees nothing."""
+    images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    (got,) = ContrastFeatures()(images, (stride,))
+    assert got.shape == (2, 15, -(-height // stride), -(-width // stride))
+
+    def around(image: np.ndarray) -> np.ndarray:
+        padded = np.pad(image, 1, mode="edge")
+        return sliding_window_view(padded, (3, 3)).mean((2, 3))
+
+    def window(image: np.ndarray, row: int, column: int, side: int) -> float:
+        begins = (place * side - side // 2 for place in (row, column))
+        rows, columns = (slice(max(0, begin), begin + 2 * side) for begin in begins)
+        return float(image[rows, columns].mean())
+
+    for n, channel in ((0, 0), (1, 2)):
+        image = images[n, channel].numpy()
+        half = torch.nn.functional.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)[n, channel].numpy()
+        variances = [around((each - around(each)) ** 2) for each in (image, half)]
+        maps = [image, *(f(each) for each in variances for f in (contrast, smoothness))]
+        sides = (stride, stride, stride, stride // 2, stride // 2)
+        for row, column in product(range(got.shape[2]), range(got.shape[3])):
+            expected = [window(each, row, column, side) for each, side in zip(maps, sides, strict=True)]
+            assert got[n, channel::3, row, column].tolist() == pytest.approx(expected), (row, column)
+
+
+def contrast(variance: np.ndarray) -> np.ndarray:
+    return np.log(np.sqrt(variance + 1 / 255**2))
+
+
+def smoothness(variance: np.ndarray) -> np.ndarray:
+    return 0.0009 / (variance + 0.0009)
+
+
+def test_what_is_flat_has_no_contrast_and_is_smooth() -> None:
+    (got,) = ContrastFeatures()(torch.full((1, 1, 16, 16), 0.3), (8,))
+    for channel, value in enumerate((0.3, np.log(1 / 255), 1, np.log(1 / 255), 1)):
+        assert torch.allclose(got[0, channel], torch.tensor(value, dtype=torch.float))
 
 
 @pytest.mark.parametrize(("size", "settings"), [(224, {}), (97, {"image_size": None})])
