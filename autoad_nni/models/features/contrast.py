@@ -26,9 +26,9 @@ class ContrastFeatures(FeatureExtractor):
 
     Around each pixel, :math:`\sigma^2` is the mean square of 3 x 3 differences, each of a pixel in [0, 1] from the mean
     of the 3 x 3 around it. Contrast is the window's mean of :math:`\log(\sigma^2 + 1 / 255^2) / 2`, smoothness that of
-    :math:`c / (\sigma^2 + c)` with SSIM's constant :math:`c = 0.03^2`. Both at full size and at half of it, so that each
-    colour has five channels. The logarithm and the quotient come before the window's mean, so that an edge does not
-    hide the smooth spot beside it.
+    :math:`c / (\sigma^2 + c)` with SSIM's constant :math:`c = 0.03^2`. Both at full size and at half of it, so that a
+    colour has five channels. Logarithm and quotient come before the window's mean, so that an edge does not hide the
+    smooth spot beside it.
 
     Args:
         download: Ignored, there are no weights.
