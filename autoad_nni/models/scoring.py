@@ -260,13 +260,9 @@ class Scorer(nn.Module):
         reconstruction: Tensor = self.detector.autoencoder(images)[0]
         return reconstruction
 
-    def _hypothesis_score(self, terms: Terms) -> Tensor:
-        """The hypothesis's score of each image or window, ``(batch,)``; of locations, their mean."""
-        return self.detector.hypothesis_map(terms).flatten(1).mean(1)
-
     def _sum(self, distance: Tensor, terms: Terms) -> Tensor:
         """Eq. 2 with a distance for each image, ``(batch,)``, or for each pixel, ``(batch, 1, height, width)``."""
-        hypothesis = self._hypothesis_score(terms) / self.detector.hypothesis_scale
+        hypothesis = _hypothesis_score(terms) / self.detector.hypothesis_scale
         return distance / self.detector.distance_scale + hypothesis.view(-1, *[1] * (distance.ndim - 1))
 
     def _window_map(self, windows: Tensor) -> Tensor:
@@ -279,7 +275,7 @@ class Scorer(nn.Module):
         """The two-sided score of windows, ``(batch,)``."""
         detector = self.detector
         distance = (terms.distance - detector.distance_centre).abs() / detector.distance_scale
-        hypothesis = (self._hypothesis_score(terms) - detector.hypothesis_centre).abs() / detector.hypothesis_scale
+        hypothesis = (_hypothesis_score(terms) - detector.hypothesis_centre).abs() / detector.hypothesis_scale
         return distance + hypothesis
 
     def _in_windows(self, images: Tensor, side: int, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -389,6 +385,11 @@ def _in_batches(
         for detector, mode in zip(detectors, modes, strict=True):
             detector.train(mode)
     return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+
+
+def _hypothesis_score(terms: Terms) -> Tensor:
+    """The hypothesis's score of each image or window, ``(batch,)``; of locations, their mean."""
+    return terms.hypothesis_map.flatten(1).mean(1)
 
 
 def _check_finite(values: Tensor, what: str) -> None:

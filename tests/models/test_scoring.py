@@ -366,6 +366,26 @@ def test_scores_of_whole_images_need_no_map() -> None:
         predict(scorer, noise(3, 8, 8))
 
 
+def test_codes_of_locations_are_scored_once_for_score_and_map() -> None:
+    class Counting(Brightness):
+        n_calls = 0
+
+        def score(self, codes: Tensor) -> Tensor:
+            self.n_calls += 1
+            return super().score(codes)
+
+    class Local(Blank):
+        local_codes = True
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.zeros_like(images), images
+
+    hypothesis = Counting()
+    whole, distance, code = Scorer(Detector(Local(), hypothesis, L1Distance())).parts(noise(3, 8, 8))
+    assert hypothesis.n_calls == 1
+    assert torch.allclose(whole, distance.mean((1, 2, 3)) + code.mean((1, 2, 3)))
+
+
 def test_scores_alone_that_are_undefined_or_late_are_rejected() -> None:
     with pytest.raises(RejectedTrial, match="non_finite"):
         predict_scores(Scorer(blank()), torch.full((2, 1, 8, 8), float("nan")))
