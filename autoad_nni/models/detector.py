@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -186,9 +187,16 @@ class Detector(nn.Module):
         loss: Tensor = terms.distance.mean() + self.hypothesis.regularizer(vectors)
         return loss
 
-    def maps(self, terms: Terms) -> dict[str, Tensor]:
-        """Return what readings are made of: a map of the distance and, where there is one, of the code."""
-        found = {"distance": terms.distance_map}
+    def maps(self, terms: Terms, parts: Sequence[str] = ("distance", "code")) -> dict[str, Tensor]:
+        """Return what readings are made of: a map of the distance and, where there is one, of the code.
+
+        Args:
+            terms: Of a batch.
+            parts: Which of the two are computed.
+        """
+        found = {"distance": terms.distance_map} if "distance" in parts else {}
+        if "code" not in parts:
+            return found
         if self.local_codes and self.hypothesis.needs_codes:
             found["code"] = terms.hypothesis_map
         elif self.local is not None and self.local.fitted:

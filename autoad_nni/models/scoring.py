@@ -189,9 +189,12 @@ class Scorer(nn.Module):
         if self.settings.patch is not None:
             anomaly_map = self._smooth(self._in_windows(images, self.settings.patch, self._window_map))
             return Prediction(anomaly_map.amax((1, 2, 3)), anomaly_map)
-        inputs = self._inputs(images)
+        inputs, reading = self._inputs(images), self.reading
         terms: Terms = self.detector(inputs)
-        return self.read(self._sum(terms.distance, terms), self.detector.maps(terms), self.reading, size_of(inputs))
+        anomaly_map = self.map_of(self.detector.maps(terms, reading.parts), reading, size_of(inputs))
+        if reading.score_from_map:  # Eq. 2 would take the terms that the reading leaves out
+            return Prediction(pool(anomaly_map, reading.pooling), anomaly_map)
+        return Prediction(self._sum(terms.distance, terms), anomaly_map)
 
     def read(self, whole: Tensor, maps: Mapping[str, Tensor], reading: Reading, size: tuple[int, int]) -> Prediction:
         """Return score and map as a reading says.
