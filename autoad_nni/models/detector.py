@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +28,8 @@ _MOST_VECTORS = 2048
 class Terms:
     """What a detector makes of a batch in one pass of its autoencoder.
 
-    The distance is computed when it is asked for: training needs no map, two-sided windows neither.
+    Distance and hypothesis are computed when they are asked for, once: training needs no map, and the score of Eq. 2 is
+    of the same scores as the map of the code.
 
     Attributes:
         target: What the reconstruction is compared with, ``(batch, channels, height, width)``: images, or features.
@@ -40,6 +42,7 @@ class Terms:
     def __init__(
         self,
         distance: Distance,
+        hypothesis: Hypothesis,
         target: Tensor,
         reconstruction: Tensor,
         code_map: Tensor,
@@ -47,6 +50,7 @@ class Terms:
         grid: tuple[int, int],
     ) -> None:
         self._measure = distance
+        self._hypothesis = hypothesis
         self.target = target
         self.reconstruction = reconstruction
         self.code_map = code_map
@@ -63,6 +67,11 @@ class Terms:
     def distance_map(self) -> Tensor:
         """Distance per pixel, ``(batch, 1, height, width)``; of features, per location."""
         return self._measure.map(self.reconstruction, self.target)
+
+    @cached_property
+    def hypothesis_map(self) -> Tensor:
+        """The hypothesis's score at each location that it sees, ``(batch, 1, *grid)``."""
+        return score_in_parts(self._hypothesis, self.code).view(-1, 1, *self.grid)
 
 
 class Detector(nn.Module):
@@ -168,7 +177,7 @@ class Detector(nn.Module):
             if self.hypothesis.needs_codes and vectors.shape[1] > most:
                 vectors = F.adaptive_avg_pool1d(vectors[:, None], most)[:, 0]
         compared = target[0] if target else inputs
-        return Terms(self.distance, compared, reconstruction, code_map, vectors, grid)
+        return Terms(self.distance, self.hypothesis, compared, reconstruction, code_map, vectors, grid)
 
     def loss(self, inputs: Inputs) -> Tensor:
         """Return the training loss of a batch: mean distance plus the hypothesis's regularizer, a scalar."""
@@ -178,15 +187,18 @@ class Detector(nn.Module):
         loss: Tensor = terms.distance.mean() + self.hypothesis.regularizer(vectors)
         return loss
 
-    def hypothesis_map(self, terms: Terms) -> Tensor:
-        """Return the hypothesis's score at each location that it sees, ``(batch, 1, *grid)``."""
-        return score_in_parts(self.hypothesis, terms.code).view(-1, 1, *terms.grid)
+    def maps(self, terms: Terms, parts: Sequence[str] = ("distance", "code")) -> dict[str, Tensor]:
+        """Return what readings are made of: a map of the distance and, where there is one, of the code.
 
-    def maps(self, terms: Terms) -> dict[str, Tensor]:
-        """Return what readings are made of: a map of the distance and, where there is one, of the code."""
-        found = {"distance": terms.distance_map}
+        Args:
+            terms: Of a batch.
+            parts: Which of the two are computed.
+        """
+        found = {"distance": terms.distance_map} if "distance" in parts else {}
+        if "code" not in parts:
+            return found
         if self.local_codes and self.hypothesis.needs_codes:
-            found["code"] = self.hypothesis_map(terms)
+            found["code"] = terms.hypothesis_map
         elif self.local is not None and self.local.fitted:
             found["code"] = self.local(terms.code_map)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
@@ -50,12 +51,12 @@ class Ensemble(nn.Module):
 
     def forward(self, images: Tensor) -> Prediction:
         """Return score and map of a batch."""
-        shared = _Features(images)
+        shared = _Features(images, self.scorers)
         return mean_of(self.scorers, [scorer(shared.for_scorer(scorer)) for scorer in self.scorers])
 
     def score(self, images: Tensor) -> Tensor:
         """Return the scores alone, ``(batch,)``, equal to those of a prediction."""
-        shared = _Features(images)
+        shared = _Features(images, self.scorers)
         scores = [scorer.in_units(scorer.score(shared.for_scorer(scorer))) for scorer in self.scorers]
         return torch.stack(scores).mean(0)
 
@@ -81,20 +82,25 @@ def mean_of(scorers: Sequence[Scorer], predictions: Sequence[Prediction]) -> Pre
 
 
 class _Features:
-    """The features of a batch, each stage of an extractor computed once."""
+    """The features of a batch, each extractor run once for all scorers."""
 
-    def __init__(self, images: Tensor) -> None:
+    def __init__(self, images: Tensor, scorers: Sequence[Scorer]) -> None:
         self._images = images
-        self._known: dict[tuple[str, int], Tensor] = {}
+        self._known: dict[str, dict[int, Tensor]] = {}
+        self._stages: defaultdict[str, set[int]] = defaultdict(set)
+        for scorer in scorers:
+            model = scorer.detector.autoencoder
+            if isinstance(model, FeatureModel):
+                self._stages[model.extraction].update(model.stages)
 
     def for_scorer(self, scorer: Scorer) -> Inputs:
         """What a scorer takes: the images, or their features."""
         model = scorer.detector.autoencoder
         if not isinstance(model, FeatureModel):
             return self._images
-        missing = [stage for stage in model.stages if (model.extraction, stage) not in self._known]
-        if missing:
-            for stage, features in zip(missing, model.extract(self._images, missing).maps, strict=True):
-                self._known[model.extraction, stage] = features
-        maps = tuple(self._known[model.extraction, stage] for stage in model.stages)
+        if model.extraction not in self._known:
+            stages = sorted(self._stages[model.extraction])
+            features = model.extract(self._images, stages)
+            self._known[model.extraction] = dict(zip(stages, features.maps, strict=True))
+        maps = tuple(self._known[model.extraction][stage] for stage in model.stages)
         return FeatureMaps(maps, (self._images.shape[2], self._images.shape[3]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -38,6 +38,7 @@ An autoencoder is one choice, not three: without one, kernel and code would be c
 
 # For means and components; 512 MB.
 _MOST_NUMBERS: Final = 128_000_000
+_AT_A_TIME: Final = 32
 # Of an image as a whole, as many as there can be.
 _COMPONENTS_OF_IMAGES = 256
 
@@ -144,19 +145,17 @@ class FeatureModel(FittedModule):
         device = self.projection.centre.device
         one = self._joined(features[:1].to(device))
         step = -(-len(features) * one.numel() // _MOST_NUMBERS)
-        part = features[::step]
-        joined = torch.cat([self._joined(part[i : i + 32].to(device)) for i in range(0, len(part), 32)])
+        joined = _filled(self._joined, features[::step], device)
         self.means = joined.mean((0, 2, 3))
         deviations = joined.std((0, 2, 3), correction=0)
         self.deviations = torch.where(deviations > 0, deviations, 1.0)
-        for some in torch.split(joined, 32):  # in place: all features of a set are large
+        for some in torch.split(joined, _AT_A_TIME):  # in place: all features of a set are large
             some.sub_(self.means[:, None, None]).div_(self.deviations[:, None, None])
         self.projection.fit(joined if self.local_codes else joined.flatten(1)[:, :, None, None])
         del joined
         if self.whitening is not None:
             most = self.whitening.most_numbers(one.shape[2], one.shape[3])
-            batches = (features[i : i + 32].to(device) for i in range(0, len(features), 32))
-            self.whitening.fit(torch.cat([self._components(batch)[:, :most] for batch in batches]))
+            self.whitening.fit(_filled(lambda batch: self._components(batch)[:, :most], features, device))
 
     def forward(self, features: FeatureMaps) -> FeatureReconstruction:
         """Return reconstruction, code map and target."""
@@ -198,6 +197,17 @@ class FeatureModel(FittedModule):
             maps = tuple(F.avg_pool2d(each, side, 1, side // 2, count_include_pad=False) for each in maps)
         enlarged = [F.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in maps[1:]]
         return torch.cat([maps[0], *enlarged], 1)
+
+
+def _filled(function: Callable[[FeatureMaps], Tensor], features: FeatureMaps, device: torch.device) -> Tensor:
+    """What a function gives for all features, some at a time; parts to be joined would be a second copy of all."""
+    whole = torch.empty(0)
+    for begin in range(0, len(features), _AT_A_TIME):
+        part = function(features[begin : begin + _AT_A_TIME].to(device))
+        if begin == 0:
+            whole = part.new_empty(len(features), *part.shape[1:])
+        whole[begin : begin + _AT_A_TIME] = part
+    return whole
 
 
 def build_feature_model(

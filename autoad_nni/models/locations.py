@@ -49,8 +49,19 @@ def chosen_vectors(vectors: Tensor, most: int | None) -> Tensor:
     """
     if most is None or len(vectors) <= most:
         return vectors
-    order = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))
-    return vectors[order[:most].sort().values.to(vectors.device)]
+    return vectors[_chosen(len(vectors), most).to(vectors.device)]
+
+
+def _chosen(n: int, most: int) -> Tensor:
+    """Which of n vectors are taken."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:most].sort().values
+
+
+def _chosen_of(maps: Tensor, most: int) -> Tensor:
+    """The chosen of the vectors of maps; the others are not copied."""
+    n, _, height, width = maps.shape
+    chosen = _chosen(n * height * width, most).to(maps.device)
+    return maps.movedim(1, 3)[chosen // (height * width), chosen // width % height, chosen % width]
 
 
 class Projection(FittedModule):
@@ -82,7 +93,7 @@ class Projection(FittedModule):
 
     def fit(self, maps: Tensor) -> None:
         """Find the components."""
-        vectors = chosen_vectors(vectors_of(maps), _MOST_VECTORS).double()
+        vectors = _chosen_of(maps, _MOST_VECTORS).double()
         centre = vectors.mean(0)
         offsets = vectors - centre
         if len(offsets) < offsets.shape[1]:  # whole images: more numbers than images
@@ -156,8 +167,10 @@ class Whitening(FittedModule):
         n, d, h, w = maps.shape
         used = min(d, self.most_numbers(h, w))
         self.means = maps[:, :used].mean(0)
-        places = (maps[:, :used] - self.means).flatten(2).movedim(2, 0)
-        covariances = torch.cat([part.mT @ part / max(n - 1, 1) for part in torch.split(places, _PLACES_AT_A_TIME)])
+        places, means = (each.flatten(-2).movedim(-1, 0) for each in (maps[:, :used], self.means))
+        parts = zip(torch.split(places, _PLACES_AT_A_TIME), torch.split(means, _PLACES_AT_A_TIME), strict=True)
+        offsets = (part - mean[:, None] for part, mean in parts)
+        covariances = torch.cat([each.mT @ each / max(n - 1, 1) for each in offsets])
         overall, weight = covariances.mean(0), used / (n + used)
         covariances.mul_(1 - weight).add_(weight * overall)
         variance = overall.diagonal().mean()

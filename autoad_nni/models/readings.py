@@ -64,6 +64,11 @@ class Reading:
         """Whether the score is a number of the map that is shown."""
         return self.part != "whole"
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts whose maps its map is made of."""
+        return {"whole": ("distance",), "both": ("distance", "code")}.get(self.part, (self.part,))
+
     @classmethod
     def parse(cls, name: str) -> Reading:
         """Read a `name`; AutoADError if it is none."""
@@ -141,15 +146,14 @@ class Reader(FittedModule):
         """Return the map of a reading, before it is smoothed.
 
         Args:
-            maps: As in `fit`.
+            maps: As in `fit`; at least those of the reading's parts.
             reading: Other than `WHOLE`.
             size: Height and width of the image.
 
         Returns:
             ``(batch, 1, h, w)``, of the size of the maps; of the image's size where theirs differ.
         """
-        parts = ("distance", "code") if reading.part == "both" else (reading.part,)
-        standardized = [self._standardized(part, maps[part], reading) for part in parts]
+        standardized = [self._standardized(part, maps[part], reading) for part in reading.parts]
         if len({each.shape for each in standardized}) > 1:
             standardized = [
                 F.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in standardized

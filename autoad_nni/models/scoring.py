@@ -189,9 +189,12 @@ class Scorer(nn.Module):
         if self.settings.patch is not None:
             anomaly_map = self._smooth(self._in_windows(images, self.settings.patch, self._window_map))
             return Prediction(anomaly_map.amax((1, 2, 3)), anomaly_map)
-        inputs = self._inputs(images)
+        inputs, reading = self._inputs(images), self.reading
         terms: Terms = self.detector(inputs)
-        return self.read(self._sum(terms.distance, terms), self.detector.maps(terms), self.reading, size_of(inputs))
+        anomaly_map = self.map_of(self.detector.maps(terms, reading.parts), reading, size_of(inputs))
+        if reading.score_from_map:  # Eq. 2 would take the terms that the reading leaves out
+            return Prediction(pool(anomaly_map, reading.pooling), anomaly_map)
+        return Prediction(self._sum(terms.distance, terms), anomaly_map)
 
     def read(self, whole: Tensor, maps: Mapping[str, Tensor], reading: Reading, size: tuple[int, int]) -> Prediction:
         """Return score and map as a reading says.
@@ -260,13 +263,9 @@ class Scorer(nn.Module):
         reconstruction: Tensor = self.detector.autoencoder(images)[0]
         return reconstruction
 
-    def _hypothesis_score(self, terms: Terms) -> Tensor:
-        """The hypothesis's score of each image or window, ``(batch,)``; of locations, their mean."""
-        return self.detector.hypothesis_map(terms).flatten(1).mean(1)
-
     def _sum(self, distance: Tensor, terms: Terms) -> Tensor:
         """Eq. 2 with a distance for each image, ``(batch,)``, or for each pixel, ``(batch, 1, height, width)``."""
-        hypothesis = self._hypothesis_score(terms) / self.detector.hypothesis_scale
+        hypothesis = _hypothesis_score(terms) / self.detector.hypothesis_scale
         return distance / self.detector.distance_scale + hypothesis.view(-1, *[1] * (distance.ndim - 1))
 
     def _window_map(self, windows: Tensor) -> Tensor:
@@ -279,7 +278,7 @@ class Scorer(nn.Module):
         """The two-sided score of windows, ``(batch,)``."""
         detector = self.detector
         distance = (terms.distance - detector.distance_centre).abs() / detector.distance_scale
-        hypothesis = (self._hypothesis_score(terms) - detector.hypothesis_centre).abs() / detector.hypothesis_scale
+        hypothesis = (_hypothesis_score(terms) - detector.hypothesis_centre).abs() / detector.hypothesis_scale
         return distance + hypothesis
 
     def _in_windows(self, images: Tensor, side: int, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -389,6 +388,11 @@ def _in_batches(
         for detector, mode in zip(detectors, modes, strict=True):
             detector.train(mode)
     return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+
+
+def _hypothesis_score(terms: Terms) -> Tensor:
+    """The hypothesis's score of each image or window, ``(batch,)``; of locations, their mean."""
+    return terms.hypothesis_map.flatten(1).mean(1)
 
 
 def _check_finite(values: Tensor, what: str) -> None:

@@ -26,6 +26,8 @@ _FINITE_CHECK_EVERY = 50
 _CODES_WHILE_TRAINING = 4096
 # An image has hundreds of locations, which are much alike.
 _MOST_CODES_OF_LOCATIONS = 20_000
+# Images: the vectors of one take megabytes.
+_FEATURES_AT_A_TIME = 8
 
 _EPOCHS = 5
 _STEPS = 1000
@@ -355,10 +357,21 @@ def _terms(detector: Detector, images: Inputs, batch_size: int, watch: Stopwatch
     most = -(-_MOST_CODES_OF_LOCATIONS * batch_size // len(images)) if detector.local_codes else None
     parts = []
     for start in starts:
-        terms: Terms = detector(images[start : start + batch_size].to(detector.device))
-        parts.append((terms.distance, chosen_vectors(terms.code, most)))
+        distances, codes = _terms_of(detector, images[start : start + batch_size])
+        parts.append((distances, chosen_vectors(codes, most)))
         watch.check_limit(f", codes of {start} of {len(images)} training images computed")
     distances, codes = (torch.cat(part) for part in zip(*parts, strict=True))
     if not (torch.isfinite(distances).all() and torch.isfinite(codes).all()):
         raise RejectedTrial(Verdict.NON_FINITE, "A code or a distance of a training image is infinite or undefined.")
+    return distances, codes
+
+
+def _terms_of(detector: Detector, batch: Inputs) -> tuple[Tensor, Tensor]:
+    """Distances and codes of a batch; of features, of some images at a time: all of them can be one batch."""
+    size = _FEATURES_AT_A_TIME if detector.takes_features and not detector.training else len(batch)
+    parts = []
+    for start in range(0, len(batch), size):
+        terms: Terms = detector(batch[start : start + size].to(detector.device))
+        parts.append((terms.distance, terms.code))
+    distances, codes = (torch.cat(part) for part in zip(*parts, strict=True))
     return distances, codes

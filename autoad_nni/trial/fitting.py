@@ -127,9 +127,8 @@ def _fit(
     on_epoch: EpochListener | None,
 ) -> _Fitted:
     """Train; the figures of every round but the last are passed on."""
-    wanted = settings.training.schedule(len(inputs)).batch_size
-    if isinstance(inputs, FeatureMaps):
-        wanted = min(wanted, max(_LEAST_BATCH, _MOST_LOCATIONS // inputs.maps[0][0, 0].numel()))
+    most = _most_at_a_time(inputs)
+    wanted = min(settings.training.schedule(len(inputs)).batch_size, most)
     batch = _batch_that_fits(detector, inputs[:1], settings, wanted)
     training = replace(settings.training, batch_size=min(wanted, batch))
     last = len(training.schedule(len(inputs)).rounds) if trains_by_steps(detector) else 1
@@ -156,8 +155,15 @@ def _fit(
         max_seconds=seconds_left(),
         on_epoch=after_round,
     )
-    check_alive(detector, inputs[:batch])
+    check_alive(detector, inputs[: min(batch, most)])
     return _Fitted(batch, last, losses[-1])
+
+
+def _most_at_a_time(inputs: Inputs) -> int:
+    """The most images of which all that the model makes of them is held at once; for images, there is no such limit."""
+    if isinstance(inputs, FeatureMaps):
+        return max(_LEAST_BATCH, _MOST_LOCATIONS // inputs.maps[0][0, 0].numel())
+    return len(inputs)
 
 
 def _batch_that_fits(detector: Detector, one: Inputs, settings: TrialSettings, wanted: int) -> int:

@@ -159,7 +159,7 @@ def test_patchcore_is_the_distance_to_the_nearest_vector_of_any_place() -> None:
     sample = sample_of(stages="4")
     detector = trained(sample, images)
     with torch.no_grad():
-        got = detector.hypothesis_map(detector(model_of(detector).extract(new)))[:, 0]
+        got = detector(model_of(detector).extract(new)).hypothesis_map[:, 0]
     assert len(detector.get_buffer("hypothesis.memory")) == 6 * 11 * 13, "of so few vectors, all are kept"
     # Features are kept in half precision, which has three digits.
     torch.testing.assert_close(got.double(), patchcore_by_hand(images, new), rtol=0.01, atol=0.01)
@@ -195,7 +195,7 @@ def test_padim_is_the_mahalanobis_distance_at_each_place() -> None:
     detector = trained(sample_of("padim", stages="8"), images)
     with torch.no_grad():
         terms = detector(model_of(detector).extract(new))
-        got = detector.hypothesis_map(terms)[:, 0].double()
+        got = terms.hypothesis_map[:, 0].double()
     expected = padim_by_hand(images, new)
     torch.testing.assert_close(terms.code_map.double().square().sum(1), expected, rtol=0.02, atol=0.02)
     # The centroid's centre is pushed away from zero, by a tenth of a deviation in each number.
@@ -232,7 +232,7 @@ def test_nearest_neighbour_is_the_nearest_image_as_far_as_images_span() -> None:
     difference = pca.transform(other)[:, None, :19] - pca.transform(known)[None, :, :19]
     expected = torch.from_numpy(np.linalg.norm(difference, axis=2).min(1))
     with torch.no_grad():
-        got = detector.hypothesis_map(detector(model_of(detector).extract(new))).flatten()
+        got = detector(model_of(detector).extract(new)).hypothesis_map.flatten()
     torch.testing.assert_close(got.double(), expected, rtol=0.01, atol=0.01)
 
 
@@ -240,7 +240,7 @@ def test_mean_image_is_the_distance_to_the_mean() -> None:
     images, new = photographs(20, 16, 24), photographs(5, 16, 24, seed=1)
     detector = trained(sample_of("mean_image", enlargement=1), images)
     with torch.no_grad():
-        got = detector.hypothesis_map(detector(model_of(detector).extract(new))).flatten().double()
+        got = detector(model_of(detector).extract(new)).hypothesis_map.flatten().double()
         codes = detector(model_of(detector).extract(new)).code
     distances = codes.double().square().sum(1)
     assert np.corrcoef(got, distances)[0, 1] > 0.95, "but for the push of the centre"

@@ -13,7 +13,16 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predict, predict_scores, reconstruct
+from autoad_nni.models.readings import Reading
+from autoad_nni.models.scoring import (
+    Prediction,
+    Scorer,
+    ScoringSettings,
+    predict,
+    predict_parts,
+    predict_scores,
+    reconstruct,
+)
 from autoad_nni.models.smoothing import smooth
 from autoad_nni.models.training import TrainingSettings, fit
 from autoad_nni.registry import HYPOTHESES, LOSSES
@@ -352,18 +361,59 @@ def test_scores_alone_are_those_of_the_prediction(hypothesis: str, settings: Sco
     assert torch.equal(predict_scores(scorer, images), scores_of(scorer, images))
 
 
+class Mapless(L1Distance):
+    def map(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        raise AssertionError("a map is computed")
+
+    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        return (reconstruction - images).abs().flatten(1).mean(1)
+
+
 def test_scores_of_whole_images_need_no_map() -> None:
-    class Mapless(L1Distance):
-        def map(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-            raise AssertionError("a map is computed")
-
-        def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-            return (reconstruction - images).abs().flatten(1).mean(1)
-
     scorer = Scorer(Detector(Blank(), ReconstructionHypothesis(), Mapless()))
     assert predict_scores(scorer, noise(3, 8, 8)).shape == (3,)
     with pytest.raises(AssertionError, match="a map is computed"):
         predict(scorer, noise(3, 8, 8))
+
+
+class Local(Blank):
+    """The code of each location is its pixel."""
+
+    local_codes = True
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(images), images
+
+
+def test_codes_of_locations_are_scored_once_for_score_and_map() -> None:
+    class Counting(Brightness):
+        n_calls = 0
+
+        def score(self, codes: Tensor) -> Tensor:
+            self.n_calls += 1
+            return super().score(codes)
+
+    hypothesis = Counting()
+    whole, distance, code = Scorer(Detector(Local(), hypothesis, L1Distance())).parts(noise(3, 8, 8))
+    assert hypothesis.n_calls == 1
+    assert torch.allclose(whole, distance.mean((1, 2, 3)) + code.mean((1, 2, 3)))
+
+
+def test_a_reading_computes_its_own_parts_only() -> None:
+    class Scoreless(Brightness):
+        def score(self, codes: Tensor) -> Tensor:
+            raise AssertionError("codes are scored")
+
+    images, detector = noise(3, 8, 8), Detector(Local(), Brightness(), L1Distance())
+    scorer = Scorer(detector)
+    detector.reader.fit(predict_parts(scorer, images)[1])
+    detector.hypothesis, detector.reader.reading = Scoreless(), Reading("distance")
+    assert predict(scorer, images).score.shape == (3,)
+    detector.reader.reading = Reading("both")
+    with pytest.raises(AssertionError, match="codes are scored"):
+        predict(scorer, images)
+    detector.hypothesis, detector.distance, detector.reader.reading = Brightness(), Mapless(), Reading("code")
+    assert predict(scorer, images).score.shape == (3,)
 
 
 def test_scores_alone_that_are_undefined_or_late_are_rejected() -> None:

@@ -14,7 +14,8 @@ from toys import ReadNever
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.models.detector import Detector
-from autoad_nni.models.feature_model import FeatureModel
+from autoad_nni.models.feature_model import FeatureModel, FeatureReconstruction
+from autoad_nni.models.features import FeatureMaps
 from autoad_nni.models.locations import vectors_of
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts
 from autoad_nni.models.training import TrainingSettings
@@ -239,3 +240,18 @@ def test_the_best_of_the_readings_is_never_worse_than_the_whole_image() -> None:
     for reading in result.detector.reader.readings():
         result.detector.reader.reading = reading
         assert evaluate(Scorer(result.detector), task.validation)["auroc"] <= chosen["auroc"] + 1e-9
+
+
+@pytest.mark.parametrize("known", ["patchcore", "padim", "feature_autoencoder", "pca"])
+def test_of_features_the_model_sees_few_images_at_a_time(known: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model without trained parameters saves nothing for backward: every number of images fits into its limit."""
+    seen: list[int] = []
+    forward = FeatureModel.forward
+
+    def counted(self: FeatureModel, features: FeatureMaps) -> FeatureReconstruction:
+        seen.append(len(features))
+        return forward(self, features)
+
+    monkeypatch.setattr(FeatureModel, "forward", counted)
+    assert run_trial(sample_of(known, stages="4"), task_of(200, side=128), FEATURES).detector is not None
+    assert max(seen) == 8, "8 images have 8,192 locations"
