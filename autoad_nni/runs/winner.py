@@ -72,16 +72,15 @@ def members_of(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]
 def distinct(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the good trials, the best first, of equals the earliest, without repetitions.
 
-    Two trials with the same reading and the same figures on validation are the same model: a choice between them
-    changed nothing, such as a distance that the model does not use. A mean of them is no mean of several.
+    Two trials with the same scores of the validation images are the same model: a choice between them changed nothing,
+    such as a distance that the model does not use. A mean of them is no mean of several.
     """
     ranked = sorted((record for record in records if record.ok), key=lambda record: (-record.reward, record.number))
-    found: list[TrialRecord] = []
+    found: dict[str, TrialRecord] = {}
     for record in ranked:
-        same = (each for each in found if each.reading == record.reading and each.validation == record.validation)
-        if not record.validation or next(same, None) is None:
-            found.append(record)
-    return found
+        # A trial that reports to NNI by itself has no fingerprint.
+        found.setdefault(record.fingerprint or str(record.number), record)
+    return list(found.values())
 
 
 Model = tuple[TrialRecord, Detector]

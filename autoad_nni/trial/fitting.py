@@ -19,13 +19,13 @@ from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts, size_of
 from autoad_nni.models.training import calibrate, fit, trains_by_steps
 from autoad_nni.models.windows import cut_windows
-from autoad_nni.trial.evaluate import evaluate
+from autoad_nni.trial.evaluate import evaluate, figures_of
 from autoad_nni.trial.features import extract
 from autoad_nni.trial.reading import choose_reading
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["EpochListener", "fit_and_validate", "hold_out", "images_within", "inputs_of", "scorer_of"]
+__all__ = ["EpochListener", "Validated", "fit_and_validate", "hold_out", "images_within", "inputs_of", "scorer_of"]
 
 EpochListener = Callable[[int, float, dict[str, float]], None]
 """Called with (number of the round of training from 1, training loss, validation metrics).
@@ -46,14 +46,26 @@ _MOST_NUMBERS = 64_000_000
 SecondsLeft = Callable[[], float | None]
 
 
+class Validated(NamedTuple):
+    """How a model does on validation.
+
+    Attributes:
+        figures: Its metrics.
+        scores: Of the images, ``(n,)``.
+    """
+
+    figures: dict[str, float]
+    scores: Tensor
+
+
 def fit_and_validate(
     detector: Detector,
     task: Task,
     settings: TrialSettings,
     seconds_left: SecondsLeft,
     on_epoch: EpochListener | None,
-) -> dict[str, float]:
-    """Train a detector in place and return its metrics on validation.
+) -> Validated:
+    """Train a detector in place and return how it does on validation.
 
     Every fifth training image (at most 500) is not trained on: from these come the statistics of the readings
     (:class:`autoad_nni.models.readings.Reader`), of which the best on validation is chosen, and the unit in which
@@ -68,9 +80,10 @@ def fit_and_validate(
         windows = cut_windows(train, settings.scoring.patch, seed=settings.seed)
         fitted = _fit(detector, windows, validation, settings, seconds_left, on_epoch)
         scorer = scorer_of(detector, settings.scoring, fitted.batch)
-        figures = evaluate(scorer, validation, max_seconds=seconds_left())
+        prediction = predict(scorer, validation.images, max_seconds=seconds_left())
+        figures = figures_of(prediction, validation)
         detector.compare(*predict(scorer, held_out, max_seconds=seconds_left()))
-        return fitted.report(figures, on_epoch)
+        return Validated(fitted.report(figures, on_epoch), prediction.score)
     if isinstance(detector.autoencoder, FeatureModel):
         detector.autoencoder.prepare(train)
     fitted = _fit(detector, train, validation, settings, seconds_left, on_epoch)
@@ -81,9 +94,10 @@ def fit_and_validate(
         calibrate(detector, held_out, batch_size=fitted.batch, max_seconds=seconds_left())
     whole, maps = predict_parts(scorer, held_out, max_seconds=seconds_left())
     detector.reader.fit(maps)
-    figures = choose_reading(scorer, validation, settings.reward, max_seconds=seconds_left())
+    prediction = choose_reading(scorer, validation, settings.reward, max_seconds=seconds_left())
+    figures = figures_of(prediction, validation)
     detector.compare(*scorer.read(whole, maps, scorer.reading, size_of(held_out)))
-    return fitted.report(figures, on_epoch)
+    return Validated(fitted.report(figures, on_epoch), prediction.score)
 
 
 def inputs_of(detector: Detector, images: Tensor) -> Inputs:

@@ -11,7 +11,7 @@ from torch import Tensor
 from autoad_nni.data import LabelledImages
 from autoad_nni.models.readings import WHOLE, Reading, pool
 from autoad_nni.models.scoring import Prediction, Scorer, predict_parts, size_of
-from autoad_nni.trial.evaluate import figures_of, metric_of
+from autoad_nni.trial.evaluate import metric_of
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = ["choose_reading", "predictions"]
@@ -22,8 +22,8 @@ _MAPS_AT_A_TIME = 32
 
 def choose_reading(
     scorer: Scorer, images: LabelledImages, reward: str, *, max_seconds: float | None = None
-) -> dict[str, float]:
-    """Let a model be read as is best on validation, and return its metrics there.
+) -> Prediction:
+    """Let a model be read as is best on validation, and return its prediction there.
 
     The model passes over the images once. Of readings that are equally good by the reward, the one with the higher
     AUROC is chosen, then the first of :data:`autoad_nni.models.readings.READINGS`.
@@ -50,7 +50,7 @@ def choose_reading(
     if best is None:
         raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(whole)} images score {whole[0]:.6g}")
     _, scorer.detector.reader.reading, prediction = best
-    return figures_of(prediction, images)
+    return prediction
 
 
 def predictions(

@@ -35,6 +35,8 @@ class TrialRecord:
             validation; empty for windows, and unless the verdict is ok.
         detail: One sentence on a verdict other than ok.
         known: Name of the known method as which the sample was tried; empty for any other sample.
+        fingerprint: Of the scores of the validation images: two trials with the same one are the same model. Empty
+            unless the verdict is ok.
 
     Example:
         >>> record = TrialRecord(number=3, sample={"distance": "l1"}, verdict=Verdict.OK, reward=0.75,
@@ -57,6 +59,7 @@ class TrialRecord:
     reading: str = ""
     detail: str = ""
     known: str = ""
+    fingerprint: str = ""
 
     @property
     def ok(self) -> bool:
@@ -96,7 +99,7 @@ class TrialRecord:
             "default": self.reward,
             **self.validation,
             **{name: value for name, value in costs.items() if value is not None},
-            **{name: value for name in ("known", "reading") if (value := getattr(self, name))},
+            **{name: value for name in ("known", "reading", "fingerprint") if (value := getattr(self, name))},
             "verdict": self.verdict.value,
             "plugins": "; ".join(f"{plugin}: {version}" for plugin, version in self.plugins.items()),
             "detail": self.detail,
@@ -125,6 +128,7 @@ class TrialRecord:
             reading=str(flat.pop("reading", "")),
             detail=str(flat.pop("detail", "")),
             known=str(flat.pop("known", "")),
+            fingerprint=str(flat.pop("fingerprint", "")),
             macs=int(macs) if _is_number(macs) else None,
             parameters=int(parameters) if _is_number(parameters) else None,
             seconds=float(seconds) if _is_number(seconds) else 0.0,

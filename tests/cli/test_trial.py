@@ -36,7 +36,8 @@ def plain(sample: Path) -> dict[str, Any]:
 
 def test_the_metrics_of_a_trial(plain: dict[str, Any]) -> None:
     parts = {"sample", "verdict", "reward", "validation", "macs", "parameters", "plugins", "reading", "detail", "known"}
-    assert set(plain) == parts and set(plain["validation"]) == {"auroc", "aupr_in", "aupr_out"}
+    assert set(plain) == parts | {"fingerprint"} and set(plain["validation"]) == {"auroc", "aupr_in", "aupr_out"}
+    assert len(plain["fingerprint"]) == 8
     assert plain["sample"] == SAMPLE and plain["detail"] == plain["known"] == "" and plain["reading"] != ""
     assert plain["plugins"]["hypothesis reconstruction"] == f"autoad-nni {__version__}"
     assert plain["verdict"] == "ok" and plain["reward"] == plain["validation"]["auroc"]
@@ -88,6 +89,7 @@ def test_a_model_that_costs_too_much_is_refused_before_training(sample: Path) ->
         "verdict": "over_macs",
         "reading": "",
         "known": "",
+        "fingerprint": "",
         "detail": "3,456 multiply-adds for one image, the limit is 3,455.",
     }
     assert metrics_of(command("trial", *WORDS, "--max-macs", 64 * 54, "--sample", sample))["verdict"] == "ok"

@@ -52,8 +52,9 @@ def trial(number: int, reward: float, *, known: str = "", verdict: Verdict = Ver
         sample=SAMPLE,
         verdict=verdict,
         reward=reward if verdict is Verdict.OK else 0.0,
-        validation={"auroc": reward, "aupr_in": number / 100},  # no two are the same model
+        validation={"auroc": reward},
         known=known,
+        fingerprint=f"{number:08x}",  # no two are the same model
     )
 
 
@@ -97,8 +98,10 @@ def test_one_model_tried_twice_is_one_member() -> None:
     first, second = trial(0, 0.9), trial(1, 0.9)
     again = replace(first, number=2, sample={**SAMPLE, "distance": "l1"})
     assert members_of([first, second, again], 5) == distinct([again, second, first]) == [first, second]
-    otherwise = replace(again, reading="code/raw/max")
+    otherwise = replace(again, fingerprint="ffffffff")  # with the same figures: validation is easy
     assert distinct([first, second, otherwise]) == [first, second, otherwise]
+    unknown = [replace(record, fingerprint="") for record in (first, second, again)]
+    assert members_of(unknown, 5) == unknown, "of trials that report by themselves nothing is known"
 
 
 def test_without_a_good_trial_there_are_no_members_and_no_known_method() -> None:

@@ -16,7 +16,7 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.readings import READINGS, WHOLE, Reading
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts
-from autoad_nni.trial.evaluate import IMAGE_METRICS, REWARDS, evaluate
+from autoad_nni.trial.evaluate import IMAGE_METRICS, REWARDS, evaluate, figures_of
 from autoad_nni.trial.reading import choose_reading
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -97,7 +97,7 @@ def test_the_best_reading_on_validation_is_chosen(change: Callable[[Tensor], Non
     dark_corner(images.images)
     all_figures = figures_by_hand(scorer, images)
     for reward in IMAGE_METRICS:
-        figures = choose_reading(scorer, images, reward)
+        figures = figures_of(choose_reading(scorer, images, reward), images)
         best = max(each[reward] for each in all_figures.values())
         assert figures[reward] == pytest.approx(best) and figures[reward] > 0.8
         chosen = scorer.reading
@@ -133,7 +133,7 @@ def test_the_reward_decides(reward: str) -> None:
         spot(images)
 
     scorer, images = scorer_for(noise(60, seed=1)), labelled(both, masks=masks)
-    figures = choose_reading(scorer, images, reward)
+    figures = figures_of(choose_reading(scorer, images, reward), images)
     best = max(each[reward] for each in figures_by_hand(scorer, images).values())
     assert figures[reward] == pytest.approx(best)
     assert set(figures) == set(REWARDS)
@@ -157,7 +157,7 @@ def test_of_equal_rewards_the_higher_auroc_decides() -> None:
         images[:, 0, 3, 4] += 0.35 + 0.0 * images[:, 0, 3, 4]
 
     scorer, images = scorer_for(noise(60, seed=1)), labelled(one_spot, masks=masks)
-    figures = choose_reading(scorer, images, "pixel_auroc")
+    figures = figures_of(choose_reading(scorer, images, "pixel_auroc"), images)
     all_figures = figures_by_hand(scorer, images)
     alike = [each for each in all_figures.values() if each["pixel_auroc"] == figures["pixel_auroc"]]
     assert len({each["auroc"] for each in alike}) > 1, "or it proves nothing"
@@ -170,7 +170,7 @@ def test_readings_that_score_all_images_alike_are_left_out() -> None:
     scorer = scorer_for(normal)
     images = labelled(haze)
     images.images[:, 0] = 1.0
-    figures = choose_reading(scorer, images, "auroc")
+    figures = figures_of(choose_reading(scorer, images, "auroc"), images)
     assert scorer.reading.part in ("code", "both", "whole") and figures["auroc"] > 0.8
     assert predict(scorer, images.images).score.std() > 0
 
@@ -187,7 +187,7 @@ def test_a_model_that_scores_all_images_alike_is_rejected() -> None:
 def test_without_a_part_that_tells_the_whole_image_remains() -> None:
     scorer = scorer_for(torch.ones(9, 2, SIDE, SIDE))
     assert scorer.detector.reader.readings() == (WHOLE,)
-    figures = choose_reading(scorer, labelled(haze), "auroc")
+    figures = figures_of(choose_reading(scorer, labelled(haze), "auroc"), labelled(haze))
     assert scorer.reading == WHOLE and figures["auroc"] > 0.8
 
 

@@ -38,6 +38,7 @@ RECORDS = st.builds(
     plugins=st.dictionaries(st.text(), st.text(), max_size=2),
     detail=st.text(),
     known=st.text(),
+    fingerprint=st.text(),
 )
 
 
@@ -117,5 +118,5 @@ def test_the_report_shows_a_known_method_and_nothing_for_other_samples() -> None
 
 @pytest.mark.parametrize("content", [None, 3, [], {}, {"number": 3}])
 def test_what_is_not_even_an_object_is_one_line(content: Any) -> None:
-    with pytest.raises(AutoADError, match=r"Expected an object with detail, known, macs, number"):
+    with pytest.raises(AutoADError, match=r"Expected an object with detail, fingerprint, known, macs, number"):
         TrialRecord.from_json(content)

@@ -18,6 +18,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.scoring import Scorer
 from autoad_nni.models.training import TrainingSettings
 from autoad_nni.trial.evaluate import IMAGE_METRICS, REWARDS, evaluate
+from autoad_nni.trial.run import run_trial
 from autoad_nni.trial.settings import TrialSettings, pick_device
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -112,10 +113,23 @@ def without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metrics.items() if name != "seconds"}
 
 
+def test_one_model_has_one_fingerprint_whatever_else_is_chosen(task: Task) -> None:
+    """Of the pixels at a place, seen by a centroid, there is no reconstruction that a distance could be of."""
+    sample = {"extractor": "pixels", "stages": "4", "enlargement": 1, "neighbourhood": 1, "vectors": "location"}
+    sample |= {"projection": "all", "layers": "none", "hypothesis": "centroid", "distance": "l2"}
+    settings = replace(SETTINGS, space="features")
+    found = [
+        run_trial({**sample, **other}, task, settings).record
+        for other in ({}, {"distance": "l1"}, {"hypothesis": "memory"})
+    ]
+    assert found[0].fingerprint == found[1].fingerprint != found[2].fingerprint
+    assert [record.ok for record in found] == [True, True, True]
+
+
 def test_a_good_trial_has_all_metrics_a_trained_detector_and_no_detail(task: Task) -> None:
     result = run_model(Conv, task, SETTINGS)
     assert set(result.metrics) == {
-        "default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "seconds", "verdict", "reading"
+        "default", "auroc", "aupr_in", "aupr_out", "macs", "parameters", "seconds", "verdict", "reading", "fingerprint"
     }  # fmt: skip
     assert result.metrics["verdict"] == "ok" and result.detail == ""
     assert result.metrics["parameters"] == 4 * 9 + 4 + 4 + 1

@@ -90,7 +90,8 @@ def test_a_trial_with_masks_has_the_metrics_of_maps(task: Task, settings: TrialS
     result = run_model(Conv, task, replace(settings, reward="pixel_auroc"))
     assert result.metrics["verdict"] == "ok"
     reading = {"reading"} if settings is WHOLE else set()  # in windows there is one
-    assert set(result.metrics) == {"default", *REWARDS, "macs", "parameters", "seconds", "verdict", *reading}
+    costs = {"macs", "parameters", "seconds"}
+    assert set(result.metrics) == {"default", *REWARDS, *costs, "verdict", "fingerprint", *reading}
     assert all(0 <= float(result.metrics[name]) <= 1 for name in REWARDS)
     assert result.detector is not None and not result.detector.training
     again = evaluate(Scorer(result.detector, settings.scoring), task.validation)
