@@ -92,7 +92,7 @@ def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -
 def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for this model") -> None:
     """Print the winner: reward, test metrics and when they were read, members, sample, and its files in the folder."""
     reward = best.request.settings.reward
-    members = ", ".join(str(member.number) for member in best.members)
+    members = ", ".join(f"{each.number} ({each.known})" if each.known else str(each.number) for each in best.members)
     winner = f"mean of trials {members}" if len(best.members) > 1 else f"trial {best.trial.number}"
     typer.echo(f"best: {winner}, {reward} {best.reward:.4f} on validation{_interval(best)}")
     if best.test is not None:
@@ -122,7 +122,7 @@ def _interval(best: BestRecord) -> str:
     interval = (
         "no interval: all draws of these images agree, "  # which looks certain and is not
         if best.interval is None
-        else "95 % interval {:.2f} to {:.2f}, ".format(*best.interval)
+        else "95 % interval {:.3f} to {:.3f}, ".format(*best.interval)
     )
     kind = "anomalous" if best.request.task.abnormal else "defect" if n == 1 else "defects"
     return f" ({interval}{n} {kind} of {total} images)"

@@ -105,6 +105,11 @@ def _given(sample: Path, space: str) -> Recorded:
 
     name, known = str(sample), known_methods(space)
     if name not in known:
+        if space != "features" and name in known_methods("features"):
+            raise AutoADError(
+                f"{name} is a known method of the search space 'features', not of '{space}'. Expected a method of "
+                f"'{space}', or a file with a sample. Add [[space=features]]."
+            )
         or_name = f", or a known method of the search space '{space}': {', '.join(known)}" if known else ""
         raise AutoADError(
             f"There is no sample file {name}{' and no known method of that name' if known else ''}. Expected JSON: "

@@ -123,6 +123,11 @@ class FeatureModel(FittedModule):
         return self.extractor
 
     @property
+    def weights(self) -> str:
+        """Name and SHA-256 of the extractor's weights; "" if it has none."""
+        return self.extractor.extractor.weights if isinstance(self.extractor, Enlarged) else self.extractor.weights
+
+    @property
     def extraction(self) -> str:
         """The extractor with the enlargement before it, and its weights: equal for models that share features."""
         return f"{self.extractor_name} {self.extractor.weights}"

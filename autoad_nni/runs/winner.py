@@ -25,6 +25,7 @@ from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import evaluate_on_test, make_scorer, predict_kept
 from autoad_nni.trial.settings import TrialSettings
+from autoad_nni.trial.weights import check_weights
 
 __all__ = [
     "Winner",
@@ -221,9 +222,16 @@ def build_trained(record: TrialRecord, *, channels: int, settings: TrialSettings
         record: Of the trial.
         channels: Channels of the images.
         settings: Those of the trial.
+
+    Raises:
+        AutoADError: A feature extractor has other weights than those with which the model was trained.
     """
     with keeping_random_states():  # fresh weights are drawn before the saved ones take their place
-        return build_detector(record.sample, channels=channels, space=settings.space, extraction=settings.extraction)
+        detector = build_detector(
+            record.sample, channels=channels, space=settings.space, extraction=settings.extraction
+        )
+    check_weights(record.plugins, detector.autoencoder)
+    return detector
 
 
 def load_members(

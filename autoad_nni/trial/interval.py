@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from autoad_nni.data import LabelledImages
@@ -29,7 +30,7 @@ def interval_of(name: str, prediction: Prediction, images: LabelledImages) -> tu
         AutoADError: The images are all normal or all anomalous.
     """
     low, high = bootstrap_interval(_metric(name, prediction, images), images.labels.numpy())
-    return (low, high) if low < high else None
+    return None if math.isclose(low, high) else (low, high)  # equal but for rounding
 
 
 def _metric(name: str, prediction: Prediction, images: LabelledImages) -> Callable[[Indices], float]:

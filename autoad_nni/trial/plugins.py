@@ -8,7 +8,7 @@ from typing import Any, Final
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import DATASETS, FEATURES, HYPOTHESES, LOSSES, REGISTRIES, SEARCH_SPACES, Registry
 
-__all__ = ["COMPONENTS", "PluginVersions", "check_plugins", "plugins_of_trial", "versions_of"]
+__all__ = ["COMPONENTS", "WEIGHTS", "PluginVersions", "check_plugins", "plugins_of_trial", "versions_of"]
 
 PluginVersions = dict[str, str]
 """``{"hypothesis density": "autoad-nni 0.1.0", ...}``: kind and name to distribution and version."""
@@ -19,6 +19,9 @@ COMPONENTS: Final[Mapping[str, Registry]] = {
     "extractor": FEATURES,
 }
 """The labels of a sample whose values are names of plugins."""
+
+WEIGHTS: Final = "weights"
+"""Stands in a record where the kind of a plugin does, before an extractor's name: the hash of its weights."""
 
 _BY_NOUN: Final[Mapping[str, Registry]] = {registry.noun: registry for registry in REGISTRIES}
 
@@ -55,6 +58,8 @@ def check_plugins(recorded: Mapping[str, str]) -> None:
     """
     for key, expected in recorded.items():
         noun, _, name = key.rpartition(" ")
+        if noun == WEIGHTS:
+            continue  # compared when the model is built (trial/weights.py)
         registry = _BY_NOUN.get(noun)
         if registry is None or not isinstance(expected, str):
             raise AutoADError(

@@ -26,7 +26,8 @@ def choose_reading(
     """Let a model be read as is best on validation, and return its prediction there.
 
     The model passes over the images once. Of readings that are equally good by the reward, the one with the higher
-    AUROC is chosen, then the first of :data:`autoad_nni.models.readings.READINGS`.
+    AUROC is chosen, then one whose score comes from the map that is shown, then the first of
+    :data:`autoad_nni.models.readings.READINGS`.
 
     Args:
         scorer: Trained, with the statistics of its readings; its detector keeps the one that is chosen.
@@ -39,12 +40,13 @@ def choose_reading(
         AutoADError: The images are all normal or all anomalous.
     """
     whole, maps = predict_parts(scorer, images.images, max_seconds=max_seconds)
-    best: tuple[tuple[float, float], Reading, Prediction] | None = None
+    best: tuple[tuple[float, float, bool], Reading, Prediction] | None = None
     for reading, prediction in predictions(scorer, whole, maps, size_of(images.images)):
         if prediction.score.min() == prediction.score.max():
             continue
         figure = metric_of(reward, prediction, images)
-        rank = (figure, figure if reward == "auroc" else metric_of("auroc", prediction, images))
+        by_score = figure if reward == "auroc" else metric_of("auroc", prediction, images)
+        rank = (figure, by_score, reading.score_from_map)
         if best is None or rank > best[0]:
             best = rank, reading, prediction
     if best is None:

@@ -26,6 +26,7 @@ from autoad_nni.trial.fitting import EpochListener, fit_and_validate, images_wit
 from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import FAILED_REWARD, TrialRecord
 from autoad_nni.trial.settings import TrialSettings, pick_device
+from autoad_nni.trial.weights import weights_of
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = [
@@ -101,6 +102,8 @@ def run_trial(
         return build_detector(sample, channels=task.channels, space=settings.space, extraction=settings.extraction)
 
     result = train_and_validate(build, task, settings, on_epoch=on_epoch, shared=shared)
+    if result.detector is not None:
+        plugins |= weights_of(result.detector.autoencoder)
     record = replace(result.record, number=number, sample=dict(sample), plugins=plugins)
     return TrialResult(record, result.detector)
 

@@ -11,7 +11,7 @@ from autoad_nni.cli.search import _interval
 @pytest.mark.parametrize(
     ("interval", "words"),
     [
-        ((0.6, 1.0), " (95 % interval 0.60 to 1.00, 2 defects of 7 images)"),
+        ((0.6, 1.0), " (95 % interval 0.600 to 1.000, 2 defects of 7 images)"),
         (None, " (no interval: all draws of these images agree, 2 defects of 7 images)"),
     ],
 )

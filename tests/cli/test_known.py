@@ -154,6 +154,12 @@ def test_a_file_of_that_name_is_what_is_meant(tmp_path: Path, monkeypatch: pytes
             "wide",
             "There is no sample file wide. Expected JSON: label to value. Check the path.",
         ),
+        (
+            "autoencoder",
+            "padim",
+            "padim is a known method of the search space 'features', not of 'autoencoder'. Expected a method of "
+            "'autoencoder', or a file with a sample. Add --space features.",
+        ),
         ("named", "x" * 5000, f"There is no sample file {'x' * 5000} and no known method of that name."),
         ("naemd", "wide", "Unknown search space 'naemd'."),
     ],

@@ -236,7 +236,7 @@ def test_the_screen_shows_progress_the_best_model_and_where_it_is(finished: Path
     low, high = best["interval"]
     assert (
         f"best: mean of trials {', '.join(map(str, members(finished)))}, auroc {best['validation']['auroc']:.4f} on "
-        f"validation (95 % interval {low:.2f} to {high:.2f}, 4 anomalous of 84 images)\n"
+        f"validation (95 % interval {low:.3f} to {high:.3f}, 4 anomalous of 84 images)\n"
     ) in out
     assert f"\ntrial {best['trial']['number']}:\n  hypothesis: {best['trial']['sample']['hypothesis']}\n" in out
     assert f"auroc {best['test']['auroc']:.4f}" in out

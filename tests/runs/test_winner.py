@@ -39,6 +39,7 @@ from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import run_trial
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni.verdicts import Verdict
+from autoad_nni_search_spaces import FeatureSpace
 
 LAYER: dict[str, Any] = {"channels": 3, "kernel": 3, "pooling": "max", "pooling_kernel": 1, "normalization": "batch"}
 SAMPLE = {"hypothesis": "density", "distance": "l2", **{f"layer1_{key}": LAYER[key] for key in LAYER}}
@@ -164,6 +165,20 @@ def test_weights_of_another_trial_do_not_stand_in(tmp_path: Path, number: int) -
     with pytest.raises(AutoADError, match=rf"^the weights {path} cannot be read: .*Missing key") as caught:
         load_members([trial(number, 0.5)], path, channels=1, settings=TrialSettings())
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_is_not_used_with_features_of_other_weights(tmp_path: Path) -> None:
+    settings = TrialSettings(space="features", threads=1)
+    images = load_task(TaskOptions(data="digits", abnormal=("photos",), limit=100))
+    sample = {**FeatureSpace.known["padim"], "enlargement": 1, "projection": "16"}
+    trained = run_trial(sample, images, settings)
+    assert trained.detector is not None
+    write_members({0: trained.detector}, tmp_path / "weights.safetensors")
+    key = "weights efficientnet_lite0"
+    other = replace(trained.record, plugins={**trained.record.plugins, key: "efficientnet_lite0 abc"})
+    with pytest.raises(AutoADError, match=rf"^The {key} are efficientnet_lite0 \w+. Expected efficientnet_lite0 abc,"):
+        load_members([other], tmp_path / "weights.safetensors", channels=1, settings=settings)
+    load_members([trained.record], tmp_path / "weights.safetensors", channels=1, settings=settings)
 
 
 def test_the_result_of_two_models_and_a_known_method(tmp_path: Path) -> None:

@@ -59,3 +59,9 @@ def test_where_every_draw_gives_the_same_there_is_none() -> None:
     prediction, images = predicted(9, 2)
     perfect = Prediction(images.labels.float(), prediction.anomaly_map)
     assert metric_of("auroc", perfect, images) == 1 and interval_of("auroc", perfect, images) is None
+
+
+def test_equal_but_for_rounding_is_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    prediction, images = predicted(20, 5)
+    monkeypatch.setattr("autoad_nni.trial.interval.bootstrap_interval", lambda *_: (0.9999999999999999, 1.0))
+    assert interval_of("auroc", prediction, images) is None

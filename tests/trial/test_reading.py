@@ -139,13 +139,13 @@ def test_the_reward_decides(reward: str) -> None:
     assert set(figures) == set(REWARDS)
 
 
-def test_of_equally_good_readings_the_first_is_chosen() -> None:
-    """Everything is far too high: all readings are perfect, and that of the whole image comes first."""
+def test_of_equally_good_readings_the_first_is_chosen_whose_score_is_of_its_map() -> None:
+    """Everything is far too high: all readings are perfect, that of the whole image too."""
 
     def far(images: Tensor) -> None:
         images += 5
 
-    assert chosen(far) == WHOLE
+    assert chosen(far) == READINGS[0] and READINGS[0].score_from_map
 
 
 def test_of_equal_rewards_the_higher_auroc_decides() -> None:

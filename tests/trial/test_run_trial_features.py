@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -94,6 +95,7 @@ def test_a_trained_network_s_features() -> None:
     record = result.record
     assert record.verdict.value == "ok" and record.validation["aupro"] > 0.5
     assert record.plugins["feature extractor efficientnet_lite0"].startswith("autoad-nni ")
+    assert re.fullmatch("efficientnet_lite0 [0-9a-f]{64}", record.plugins["weights efficientnet_lite0"])
     assert result.detector is not None and record.parameters == 0 and record.macs == 0
 
 

@@ -46,10 +46,9 @@ def load_extractor(name: str, *, download: bool = False, weights: Path | None = 
         >>> load_extractor("pixels") is load_extractor("pixels")
         True
     """
-    try:
-        changed = weights.stat().st_mtime_ns if weights else 0
-    except OSError:  # the extractor says so
-        changed = 0
+    if weights is not None and not weights.is_file():  # also for an extractor that has no weights
+        raise AutoADError(f"[[weights={weights}]] is no file. Expected weights of {name}. Check the path.")
+    changed = weights.stat().st_mtime_ns if weights else 0
     return _load(name, download, weights, changed)
 
 

@@ -333,3 +333,10 @@ def test_listing_and_importing_the_toolkit_imports_no_network() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["contrast", "resnet18"])
+def test_a_file_of_weights_that_is_not_there_is_an_error(tmp_path: Path, name: str) -> None:
+    """Also for an extractor that has none: a search hands the file to all."""
+    with pytest.raises(AutoADError, match=rf"none.pth is no file. Expected weights of {name}. Check the path"):
+        load_extractor(name, weights=tmp_path / "none.pth")
