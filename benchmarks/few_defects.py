@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,17 +48,30 @@ class Read:
 
 def readings_of(scorer: Scorer, task: Task) -> dict[Reading, Read]:
     """Every reading of a trained model."""
-    parts = []
-    for images in (hold_out(task.train)[1], task.validation.images, task.test.images):
-        inputs = inputs_of(scorer.detector, images)
-        whole, maps = predict_parts(scorer, inputs)
-        parts.append(dict(predictions(scorer, whole, maps, size_of(inputs))))
-    held_out, validation, test = parts
+    held_out = dict(all_predictions(scorer, hold_out(task.train)[1]))
+    validation, test = (
+        {
+            reading: prediction if images.masks is not None else without_map(prediction)
+            for reading, prediction in all_predictions(scorer, images.images)
+        }
+        for images in (task.validation, task.test)
+    )
     found = {}
     for reading, normal in held_out.items():
         scorer.detector.compare(*normal)
         found[reading] = Read(*(in_units(scorer, part[reading]) for part in (validation, test)))
     return found
+
+
+def all_predictions(scorer: Scorer, images: torch.Tensor) -> Iterator[tuple[Reading, Prediction]]:
+    inputs = inputs_of(scorer.detector, images)
+    whole, maps = predict_parts(scorer, inputs)
+    yield from predictions(scorer, whole, maps, size_of(inputs))
+
+
+def without_map(prediction: Prediction) -> Prediction:
+    """Without masks no metric reads the maps, and those of all readings of many images are gigabytes."""
+    return Prediction(prediction.score, prediction.score)
 
 
 def in_units(scorer: Scorer, prediction: Prediction) -> Prediction:
