@@ -93,7 +93,7 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
     """Print the winner: reward, test metrics and when they were read, members, sample, and its files in the folder."""
     reward = best.request.settings.reward
     members = ", ".join(f"{each.number} ({each.known})" if each.known else str(each.number) for each in best.members)
-    winner = f"mean of trials {members}" if len(best.members) > 1 else f"trial {best.trial.number}"
+    winner = f"mean of trials {members}" if len(best.members) > 1 else f"trial {members}"
     typer.echo(f"best: {winner}, {reward} {best.reward:.4f} on validation{_interval(best)}")
     if best.test is not None:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in best.test.items())

@@ -83,7 +83,9 @@ def test_the_best_of_them_is_shown_beside_the_winner(tmp_path: Path, members: in
         f"\nbest known method: narrow, auroc {lines[1]['reward']:.4f} on validation, "
         f"{by_hand['test']['auroc']:.4f} on test\n"
     ) in ended.out
-    assert (f"best: trial 1, auroc {lines[1]['reward']:.4f} on" in ended.out) == (members == 1)
+    assert (f"best: trial 1 (narrow), auroc {lines[1]['reward']:.4f} on" in ended.out) == (members == 1)
+    [first] = [line for line in ended.out.splitlines() if line.startswith("best: ")]
+    assert "1 (narrow)" in first and (members == 1 or first.startswith("best: mean of trials "))
 
 
 def test_the_test_set_is_read_for_the_winner_and_the_best_of_them_alone(
