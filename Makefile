@@ -2,7 +2,7 @@
 VENV ?= .venv
 # Processes that run test files side by side; 0 is this one alone. By files, and not by groups that tests are marked
 # with: pytest 9.2 and pytest-xdist 3.8 ignore those silently (pytest-xdist issue 1386).
-WORKERS ?= 3
+WORKERS ?= 2
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
 BIN := $(VENV)/bin
 
