@@ -155,9 +155,10 @@ class InProcessSearch:
         self._listener(ended, best, replayed)
 
     def _finish(self) -> BestRecord | None:
+        best = self.folder.write_best()
         # The test set is read once: not again for a winner that an earlier session ended with.
-        if self.folder.write_best() is None or self.folder.tested() is not None:
-            return self.folder.write_best()
+        if best is None or self.folder.tested() is not None:
+            return best
         winner = choose_winner(self._candidates(), self.folder.known, self._task, self.request)
         self.folder.limit(len(winner.members))
         if self.folder.tested() is not None:

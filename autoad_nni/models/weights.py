@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from autoad_nni.errors import AutoADError
 
-__all__ = ["WeightsFile", "load_weights", "weights_id"]
+__all__ = ["WeightsFile", "check_is_file", "load_weights", "weights_id"]
 
 # What torch and safetensors raise for files that are cut off, of another kind, or want to run code.
 _UNREADABLE = (OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError, pickle.UnpicklingError)
@@ -101,11 +101,14 @@ def _download(source: WeightsFile) -> Any:
         ) from error
 
 
-def _read(path: Path, source: WeightsFile) -> Any:
+def check_is_file(path: Path, network: str, argument: str = "weights") -> None:
+    """Raise AutoADError unless there is a file; messages name the network and the argument."""
     if not path.is_file():
-        raise AutoADError(
-            f"[[{source.argument}={path}]] is no file. Expected weights of {source.network}. Check the path."
-        )
+        raise AutoADError(f"[[{argument}={path}]] is no file. Expected weights of {network}. Check the path.")
+
+
+def _read(path: Path, source: WeightsFile) -> Any:
+    check_is_file(path, source.network, source.argument)
     try:
         if path.suffix == ".safetensors":
             from safetensors import SafetensorError

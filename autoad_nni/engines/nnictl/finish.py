@@ -57,8 +57,8 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     task = load_task(request.task)
     again = {record.number: _train_again(record, request, task) for record in [*members, *of_known]}
 
-    def trained(records: list[TrialRecord]) -> list[Model]:
-        return [(record, model) for record in records if (model := again[record.number].detector) is not None]
+    def trained(some: list[TrialRecord]) -> list[Model]:
+        return [(record, model) for record in some if (model := again[record.number].detector) is not None]
 
     kept = members[:1]
     start = RunStart.read(folder)

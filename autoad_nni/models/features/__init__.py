@@ -9,6 +9,7 @@ from pathlib import Path
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.features.base import FeatureExtractor
 from autoad_nni.models.features.maps import FeatureMaps
+from autoad_nni.models.weights import check_is_file
 from autoad_nni.registry import FEATURES
 
 __all__ = ["Extraction", "FeatureExtractor", "FeatureMaps", "load_extractor"]
@@ -46,8 +47,8 @@ def load_extractor(name: str, *, download: bool = False, weights: Path | None = 
         >>> load_extractor("pixels") is load_extractor("pixels")
         True
     """
-    if weights is not None and not weights.is_file():  # also for an extractor that has no weights
-        raise AutoADError(f"[[weights={weights}]] is no file. Expected weights of {name}. Check the path.")
+    if weights is not None:
+        check_is_file(weights, name)  # also for an extractor that has no weights
     changed = weights.stat().st_mtime_ns if weights else 0
     return _load(name, download, weights, changed)
 

@@ -64,11 +64,14 @@ def _reduced(images: Tensor, scale: int) -> Tensor:
 
 def _details(images: Tensor) -> Tensor:
     """Contrast and smoothness around each pixel."""
-    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
-    mean = F.avg_pool2d(padded, 3, 1)
     # Not the mean of squares less the square of the mean, which rounding can make negative.
-    variance = F.avg_pool2d(F.pad((images - mean) ** 2, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    variance = _around((images - _around(images)) ** 2)
     return torch.cat([(variance + _LEAST**2).log() / 2, _SMOOTH**2 / (variance + _SMOOTH**2)], 1)
+
+
+def _around(maps: Tensor) -> Tensor:
+    """Means of 3 x 3 pixels; at the border, the image goes on with its edge pixels."""
+    return F.avg_pool2d(F.pad(maps, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
 def _windows(maps: Tensor, stride: int) -> Tensor:
