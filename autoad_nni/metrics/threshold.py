@@ -1,0 +1,168 @@
+"""Thresholds between good and defective images, from scores of images that a model was not trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+
+from autoad_nni.errors import AutoADError
+
+__all__ = ["DEFAULT_RATE", "Calibration", "Confusion", "Threshold"]
+
+DEFAULT_RATE: Final = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """How many labelled images are on which side of a threshold."""
+
+    found_defects: int
+    missed_defects: int
+    false_alarms: int
+    passed: int
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; 0 if no defect is found."""
+        return 2 * self.found_defects / (2 * self.found_defects + self.missed_defects + self.false_alarms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """A threshold; an image that scores more is called defective.
+
+    Attributes:
+        value: In the unit of the scores.
+        rule: ``false_alarm_rate`` or ``f1``.
+        rate: The false-alarm rate that it guarantees; None for ``f1``, which guarantees none.
+        confusion: Of the images that it comes from. Theirs, not a figure to expect of others.
+    """
+
+    value: float
+    rule: str
+    rate: float | None
+    confusion: Confusion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    r"""Scores of images that a model was not trained on, from which thresholds come.
+
+    With ``n`` scores of normal images, the threshold for a false-alarm rate :math:`\alpha` is the
+    :math:`\lceil (n + 1)(1 - \alpha) \rceil`-th lowest. If the next normal image is drawn as these were, and nothing
+    was chosen by their scores, it exceeds the threshold with a probability of at most :math:`\alpha`, over draws of
+    them and of it, for any model and any ``n`` (split conformal prediction). For one model, the rate scatters around
+    that: little for large ``n``.
+
+    Args:
+        normal: Scores of normal images, in any order.
+        defects: Scores of images with a defect; may be empty.
+        rate: The rate that the user asked for; None: 1 %, or the least possible if that is more.
+
+    Reference:
+        Vovk, Gammerman, Shafer: "Algorithmic Learning in a Random World", 2005; Lei et al.: "Distribution-Free
+        Predictive Inference for Regression", 2018.
+
+    Example:
+        >>> calibration = Calibration(normal=range(1, 20), defects=[18.5, 30.0])
+        >>> calibration.at(0.1).value  # the 18th of 19
+        18.0
+        >>> calibration.least_rate, calibration.default().value  # 1 % takes 99 images
+        (0.05, 19.0)
+        >>> calibration.at(0.01)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        autoad_nni.errors.AutoADError: false_alarm_rate is 0.01, which takes scores of 99 normal images; there are 19. ...
+        >>> calibration.best_f1().value, calibration.best_f1().confusion.f1
+        (18.25, 0.8)
+    """
+
+    normal: Sequence[float]
+    defects: Sequence[float] = ()
+    rate: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "normal", tuple(sorted(map(float, self.normal))))
+        object.__setattr__(self, "defects", tuple(sorted(map(float, self.defects))))
+        if not self.normal or not all(map(math.isfinite, (*self.normal, *self.defects))):
+            raise AutoADError("the scores are empty or not finite. Expected finite scores of normal images.")
+        if self.rate is not None:
+            self.at(self.rate)
+
+    @property
+    def least_rate(self) -> float:
+        """The lowest false-alarm rate that so many normal images can guarantee."""
+        return 1 / (len(self.normal) + 1)
+
+    def at(self, rate: float) -> Threshold:
+        """Return the threshold that guarantees a false-alarm rate.
+
+        Args:
+            rate: Between 0 and 1, not below `least_rate`.
+
+        Raises:
+            AutoADError: It is below, or out of range.
+        """
+        if not 0 < rate < 1:
+            raise AutoADError(
+                f"[[false_alarm_rate]] is {rate:g}. Expected more than 0 and less than 1. Give "
+                "[[false_alarm_rate=0.01]]."
+            )
+        n = len(self.normal)
+        # In decimal as it was written: (n + 1) * 0.9 is a little above a whole number for some n.
+        part = Fraction(str(rate))
+        rank = math.ceil((n + 1) * (1 - part))
+        if rank > n:
+            raise AutoADError(
+                f"[[false_alarm_rate]] is {rate:g}, which takes scores of {math.ceil(1 / part) - 1} normal images; "
+                f"there are {n}. Expected {_rounded_up(self.least_rate):g} or more. Give "
+                f"[[false_alarm_rate={_rounded_up(self.least_rate):g}]], or more good images."
+            )
+        value = self.normal[rank - 1]
+        return Threshold(value=value, rule="false_alarm_rate", rate=rate, confusion=self.confusion(value))
+
+    def default(self) -> Threshold:
+        """Return the threshold for the rate that was asked for; for 1 %, or the least possible, if none was."""
+        return self.at(self.rate or max(DEFAULT_RATE, _rounded_up(self.least_rate)))
+
+    def best_f1(self) -> Threshold | None:
+        """Return the threshold with the highest F1 over these images; of equals the highest; None without defects.
+
+        It is half-way between two scores, so that a score's last digit decides nothing.
+        """
+        if not self.defects:
+            return None
+        scores = np.unique([*self.normal, *self.defects])
+        between = [scores[0] - 1.0, *((scores[1:] + scores[:-1]) / 2)]
+        value = float(max(between, key=lambda each: (self.confusion(each).f1, each)))
+        return Threshold(value=value, rule="f1", rate=None, confusion=self.confusion(value))
+
+    def confusion(self, value: float) -> Confusion:
+        """Return how many of these images are on which side of a threshold."""
+        found = len(self.defects) - int(np.searchsorted(self.defects, value, "right"))
+        alarms = len(self.normal) - int(np.searchsorted(self.normal, value, "right"))
+        return Confusion(
+            found_defects=found,
+            missed_defects=len(self.defects) - found,
+            false_alarms=alarms,
+            passed=len(self.normal) - alarms,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as plain JSON."""
+        return {"normal": list(self.normal), "defects": list(self.defects), "rate": self.rate}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Calibration:
+        """Read what `to_json` wrote; KeyError, TypeError, ValueError or AutoADError if it is of another form."""
+        return cls(normal=content["normal"], defects=content["defects"], rate=content["rate"])
+
+
+def _rounded_up(rate: float) -> float:
+    """A rate with three digits that is not below; 1/21 is 0.0477, as 0.048 is easier to write."""
+    digits = 2 - math.floor(math.log10(rate))
+    return math.ceil(round(rate * 10**digits, 6)) / 10**digits
