@@ -45,6 +45,11 @@ class Model:
         """Scores of images that it was not trained on, for thresholds; None where the search has not ended."""
         return self.record.calibration
 
+    @property
+    def scorers(self) -> list[Scorer]:
+        """The models that predict together, in the order of the record's members."""
+        return self.scorer.scorers if isinstance(self.scorer, Ensemble) else [self.scorer]
+
     def predict(self, images: Tensor | np.ndarray[Any, Any]) -> Prediction:
         """Score images.
 

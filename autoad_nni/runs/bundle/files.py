@@ -55,7 +55,7 @@ def write_threshold(folder: Path, calibration: Calibration) -> None:
 
 
 def write_detector(folder: Path, record: ModelRecord) -> None:
-    """Write ``detector.json``, the last file of a bundle: it has the SHA-256 of those that are there.
+    """Write ``detector.json``, the last file of a bundle: it has the SHA-256 of those that a program reads.
 
     Raises:
         StorageError: If the disk refuses.
@@ -80,7 +80,7 @@ def write_detector(folder: Path, record: ModelRecord) -> None:
             "weights": None if record.settings.weights is None else str(record.settings.weights.absolute()),
         },
         "extractors": _extractors(record),
-        "sha256": {path.name: sha256_of(path) for path in sorted(folder.iterdir())},
+        "sha256": {name: sha256_of(folder / name) for name in (MODEL, THRESHOLD)},
     }
     write_json(folder / DETECTOR, {**content, "digest": _digest(content)})
 
