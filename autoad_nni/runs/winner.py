@@ -19,6 +19,7 @@ from autoad_nni.models.scoring import Prediction, Scorer
 from autoad_nni.models.surroundings import keeping_random_states, torch_threads
 from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.records import KnownResult, Result
+from autoad_nni.runs.scores import ImageScores, WinnerScores
 from autoad_nni.storing import replace_file, storing
 from autoad_nni.trial.evaluate import figures_of, metric_of
 from autoad_nni.trial.interval import interval_of
@@ -160,6 +161,11 @@ def finish(folder: Path, winner: Winner, known: Model | None, task: Task, reques
     title = f"trial {numbers}" if len(records) == 1 else f"mean of trials {numbers}"
     if test.prediction is not None:
         save_pictures(folder, winner.scorer, task, request, title, validation=winner.validation, test=test.prediction)
+    WinnerScores(
+        members=tuple(record.number for record in records),
+        validation=ImageScores.of(task.validation, winner.validation),
+        test=None if test.prediction is None else ImageScores.of(task.test, test.prediction),
+    ).write(folder)
     return Result(
         validation=validation,
         interval=interval,
