@@ -20,7 +20,7 @@ def export(
         float | None, typer.Option(metavar="RATE", help="Of the threshold, 0.01 say; default: that of the search.")
     ] = None,
     retrain: Annotated[
-        bool, typer.Option("--retrain", help="Train the models again first, on four fifths of all good images.")
+        bool, typer.Option("--retrain", help="First train the models again, on test's good images too.")
     ] = False,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights of the feature extractor; default: as in the search.")

@@ -96,9 +96,7 @@ def fit_and_validate(
         calibrate(detector, held_out, batch_size=fitted.batch, max_seconds=seconds_left())
     whole, maps = predict_parts(scorer, held_out, max_seconds=seconds_left())
     detector.reader.fit(maps)
-    prediction = choose_reading(
-        scorer, validation, settings.reward, reading=reading, max_seconds=seconds_left()
-    )
+    prediction = choose_reading(scorer, validation, settings.reward, reading=reading, max_seconds=seconds_left())
     figures = figures_of(prediction, validation)
     detector.compare(*scorer.read(whole, maps, scorer.reading, size_of(held_out)))
     return Validated(fitted.report(figures, on_epoch), prediction.score)

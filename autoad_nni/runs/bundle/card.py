@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from autoad_nni.data import LabelledImages
 from autoad_nni.data.plan import HeldOut, plan_task
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics.threshold import Calibration, Threshold
+from autoad_nni.models.scoring import Prediction
 from autoad_nni.runs.bundle.record import ModelRecord
 from autoad_nni.runs.records import BestRecord
+from autoad_nni.runs.scores import ImageScores, WinnerScores
+from autoad_nni.trial.evaluate import IMAGE_METRICS
+from autoad_nni.trial.interval import interval_of
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.version import __version__
 
 __all__ = ["Retraining", "write_card"]
-
-_FIGURES_ONLY = "Test scores are not kept by the search, so that the test figures have no interval."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,13 @@ class Retraining:
 
 
 def write_card(
-    best: BestRecord, record: ModelRecord, history: Sequence[TrialRecord], *, retraining: Retraining | None, command: str
+    best: BestRecord,
+    record: ModelRecord,
+    history: Sequence[TrialRecord],
+    scores: WinnerScores | None,
+    *,
+    retraining: Retraining | None,
+    command: str,
 ) -> str:
     """Return the card, in Markdown.
 
@@ -40,6 +49,7 @@ def write_card(
         best: The record of the search.
         record: What the model is made of.
         history: The trials of the search.
+        scores: What the winner scored; None if the search did not keep it.
         retraining: If the model was trained again.
         command: The one that writes the bundle.
     """
@@ -49,9 +59,9 @@ def write_card(
         ["## Images", "", *_images(best, retraining)],
         ["## Search", "", *_search(best, history)],
         ["## Models", "", *_models(best)],
-        ["## Figures", "", *_figures(best, retraining)],
+        ["## Figures", "", *_figures(best, scores, retraining)],
         ["## Threshold", "", *_thresholds(record.calibration, retraining)],
-        ["## Limits", "", *_limits(best, record, retraining)],
+        ["## Limits", "", *_limits(best, record)],
         ["## Make it again", "", *_commands(best, history, command)],
     ]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
@@ -94,10 +104,8 @@ def _counts(best: BestRecord) -> str:
         plan = plan_task(best.request.task)
     except AutoADError:
         plan = None
-    if plan is None or best.n_validation != (_n_defects(plan.validation), len(plan.validation.normal) + _n_defects(
-        plan.validation
-    )):
-        defects, n = best.n_validation or (0, 0)
+    defects, n = best.n_validation or (0, 0)
+    if plan is None or (_n_defects(plan.validation), len(plan.validation.normal)) != (defects, n - defects):
         return (
             f"Validation: {n - defects} good, {defects} anomalous. The numbers of training and test images are not "
             "known: the images are not there any more, or have changed."
@@ -147,39 +155,58 @@ def _models(best: BestRecord) -> Iterator[str]:
     yield "All choices of each are in detector.json."
 
 
-def _figures(best: BestRecord, retraining: Retraining | None) -> Iterator[str]:
-    known = best.known
+def _figures(best: BestRecord, scores: WinnerScores | None, retraining: Retraining | None) -> Iterator[str]:
     if retraining is not None:
         yield "These are the figures of the models as the search trained them, not of those in this bundle: no image is"
         yield "left that the new ones could be tested on."
         yield ""
-    yield "| | validation | test |" + ("" if known is None else f" {known.trial.known}, validation | test |")
-    yield "|---|---|---|" + ("" if known is None else "---|---|")
-    for name, value in (best.validation or {}).items():
-        row = f"| {name} | {value:.4f}{_interval(best, name)} | {_figure(best.test, name)} |"
-        if known is not None:
-            row += f" {_figure(known.trial.validation, name)} | {_figure(known.test, name)} |"
-        yield row
+    yield from _table(best, scores)
     yield ""
     if best.n_validation is not None:
         defects, n = best.n_validation
-        yield f"Validation rests on {defects} anomalous of {n} images. The model was chosen by its {_reward(best)} there,"
-        yield "so that figure and its 95 % interval (bootstrap over images) are rather too high. What to expect of new"
-        yield f"images is the test figure. {_FIGURES_ONLY}"
+        yield f"Validation rests on {defects} anomalous of {n} images, by whose {_reward(best)} the model was chosen: its"
+        yield "figures there are rather too high, and what to expect of new images are those of test."
+    yield "In brackets: 95 %, had other images been drawn (bootstrap over images). A figure without has none: all draws"
+    yield "agree, its images' scores were not kept, or it is a figure of maps on test."
     if best.test is None:
         yield f"There are no test figures: {best.test_detail}."
-    if known is not None:
-        yield f"{known.trial.known} is the best known method that the search tried."
+    if best.known is not None:
+        yield f"{best.known.trial.known} is the best known method that the search tried."
 
 
-def _figure(figures: object, name: str) -> str:
-    return f"{figures[name]:.4f}" if isinstance(figures, dict) and name in figures else "-"
+def _table(best: BestRecord, scores: WinnerScores | None) -> Iterator[str]:
+    """Every metric of the winner, with intervals, and of the best known method."""
+    known = best.known
+    if scores is not None and scores.members != tuple(member.number for member in best.members):
+        scores = None  # of another winner
+    on_validation = {} if scores is None else _intervals(scores.validation)
+    if best.interval is not None:
+        on_validation[_reward(best)] = best.interval
+    on_test = {} if scores is None or scores.test is None else _intervals(scores.test)
+    yield "| | validation | test |" + ("" if known is None else f" {known.trial.known}, validation | test |")
+    yield "|---|---|---|" + ("" if known is None else "---|---|")
+    for name in best.validation or {}:
+        row = f"| {name} | {_figure(best.validation, name, on_validation)} | {_figure(best.test, name, on_test)} |"
+        if known is not None:
+            row += f" {_figure(known.trial.validation, name)} | {_figure(known.test, name)} |"
+        yield row
 
 
-def _interval(best: BestRecord, name: str) -> str:
-    if name != _reward(best) or best.interval is None:
-        return ""
-    return " ({:.3f} to {:.3f})".format(*best.interval)
+def _figure(
+    figures: Mapping[str, float] | None, name: str, intervals: Mapping[str, tuple[float, float]] | None = None
+) -> str:
+    if figures is None or name not in figures:
+        return "-"
+    found = (intervals or {}).get(name)
+    return f"{figures[name]:.4f}" + ("" if found is None else " ({:.3f} to {:.3f})".format(*found))
+
+
+def _intervals(scores: ImageScores) -> dict[str, tuple[float, float]]:
+    """The intervals of metrics of images; maps are not kept."""
+    values = torch.from_numpy(scores.scores)
+    images = LabelledImages(torch.empty(0), torch.from_numpy(scores.labels))
+    found = {name: interval_of(name, Prediction(values, values), images) for name in IMAGE_METRICS}
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def _thresholds(calibration: Calibration, retraining: Retraining | None) -> Iterator[str]:
@@ -190,11 +217,11 @@ def _thresholds(calibration: Calibration, retraining: Retraining | None) -> Iter
     yield f"- **{of_rate.value:.6g}**, for a false-alarm rate of at most {of_rate.rate:.3g}. {_on_these(of_rate)}"
     yield from (f"- {each.value:.6g}, with the highest F1, {each.confusion.f1:.3f}. {_on_these(each)}" for each in f1)
     yield ""
-    origin = "validation" if retraining is None else "those kept out when it was trained again"
-    yield f"Both come from scores of {len(calibration.normal)} good images, {origin}, which the model was not trained on."
-    yield "The rate holds on average over draws of these images, if the next good image is drawn as they were; it holds"
-    yield "for no image of another camera, light or product. With a few images the rate of this one model scatters around"
-    yield f"it; {calibration.least_rate:.3g} is the least that they can guarantee."
+    origin = "those of validation" if retraining is None else "those kept out when it was trained again"
+    yield f"The good images, {len(calibration.normal)}, are {origin}; the model was not trained on them."
+    yield "The rate holds on average over draws of these images, if the next good image is drawn as they were, not for"
+    yield "one of another camera, light or product. With a few images the rate of this one model scatters around it;"
+    yield f"{calibration.least_rate:.3g} is the least that they can guarantee."
     if retraining is None:
         yield "The models were also chosen by these images, so that the rate can be a little higher."
     else:
@@ -209,12 +236,11 @@ def _on_these(threshold: Threshold) -> str:
     return f"On the images that it comes from: {found}{counts.false_alarms} of {good} good ones called defective."
 
 
-def _limits(best: BestRecord, record: ModelRecord, retraining: Retraining | None) -> Iterator[str]:
+def _limits(best: BestRecord, record: ModelRecord) -> Iterator[str]:
     channels, height, width = record.image_shape
     yield f"- It knows only good images of {_name_of(best.request)}. An image of anything else can get any score."
-    yield f"- What cannot be seen in {width} x {height} pixels it cannot find, nor colour if it sees grey." if (
-        channels == 1
-    ) else f"- What cannot be seen in {width} x {height} pixels it cannot find."
+    colour = ", nor a defect of colour alone" if channels == 1 else ""
+    yield f"- It cannot find what cannot be seen in {width} x {height} pixels{colour}."
     defects = (best.n_validation or (0, 0))[0]
     yield f"- It was chosen with {defects} anomalous images. Kinds of defects that are not among them may be missed."
     yield "- A score says that an image is unusual, not why, nor whether that matters."

@@ -14,6 +14,7 @@ from autoad_nni.runs.bundle.record import ModelRecord
 from autoad_nni.runs.bundle.retraining import retrain
 from autoad_nni.runs.model import load
 from autoad_nni.runs.records import BestRecord, read_history
+from autoad_nni.runs.scores import WinnerScores
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.winner import write_members
 from autoad_nni.storing import check_new_folder, new_folder, replace_file, storing
@@ -69,7 +70,12 @@ def export(
             member.number: scorer.detector for member, scorer in zip(record.members, model.scorers, strict=True)
         }
     card = write_card(
-        best, record, read_history(folder), retraining=trained, command=_command(false_alarm_rate, retraining)
+        best,
+        record,
+        read_history(folder),
+        WinnerScores.read(folder),
+        retraining=trained,
+        command=_command(false_alarm_rate, retraining),
     )
     _write(final, record, detectors, card)
     return record

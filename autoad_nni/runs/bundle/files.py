@@ -23,7 +23,16 @@ from autoad_nni.trial.plugins import WEIGHTS
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni.version import __version__
 
-__all__ = ["DETECTOR", "MODEL", "THRESHOLD", "is_bundle", "read_bundle", "sha256_of", "write_detector", "write_threshold"]
+__all__ = [
+    "DETECTOR",
+    "MODEL",
+    "THRESHOLD",
+    "is_bundle",
+    "read_bundle",
+    "sha256_of",
+    "write_detector",
+    "write_threshold",
+]
 
 DETECTOR: Final = "detector.json"
 THRESHOLD: Final = "threshold.json"
@@ -39,7 +48,7 @@ def is_bundle(folder: Path) -> bool:
 
 
 def write_threshold(folder: Path, calibration: Calibration) -> None:
-    """Write ``threshold.json``: the threshold for the false-alarm rate, that of the best F1, and the scores behind both.
+    """Write ``threshold.json``: the thresholds for the false-alarm rate and the best F1, and the scores behind them.
 
     Raises:
         StorageError: If the disk refuses.
@@ -201,4 +210,3 @@ def _extractors(record: ModelRecord) -> list[dict[str, str]]:
         {"name": name, "weights": weights.rpartition(" ")[0], "sha256": weights.rpartition(" ")[2], "where": where}
         for name, weights in found.items()
     ]
-

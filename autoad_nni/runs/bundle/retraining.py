@@ -13,19 +13,18 @@ from autoad_nni.data import LabelledImages, Task, load_task
 from autoad_nni.data.plan import plan_task
 from autoad_nni.data.split import cut, generator
 from autoad_nni.errors import AutoADError
-from autoad_nni.metrics.threshold import DEFAULT_RATE, least_rate, rank_of
+from autoad_nni.metrics.threshold import rank_of
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.readings import Reading
 from autoad_nni.runs.bundle.record import ModelRecord
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.winner import calibration_of, choose_winner
+from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import run_trial
+from autoad_nni.trial.settings import TrialSettings
 
 __all__ = ["Retrained", "retrain"]
-
-# Of all normal images; the others are trained on.
-_CALIBRATION = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +44,18 @@ class Retrained:
     n_calibration: int
 
 
-def retrain(
-    best: BestRecord, *, images: str | None, rate: float | None, report: Callable[[str], None]
-) -> Retrained:
+def retrain(best: BestRecord, *, images: str | None, rate: float | None, report: Callable[[str], None]) -> Retrained:
     """Train the winner of a search again with the good images of training, validation and test.
 
-    A fifth of them all is kept out, groups as a whole: thresholds come from these, which neither the weights nor the
-    statistics of readings have seen. Samples and readings stay, and so does the number of steps, about.
+    As many of them as validation has are kept out, groups as a whole, drawn anew from all: thresholds come from these,
+    which neither the weights nor the statistics of readings have seen. Samples and readings stay, and so does the
+    number of steps, about.
 
     Args:
         best: The record of the search.
         images: Digest of the images that it saw; None if it is not known.
         rate: False-alarm rate of the threshold; None for 1 %, or the least possible.
-        report: Told what is going on.
+        report: Is given a line before each training.
 
     Raises:
         AutoADError: The images have changed, are too few for the rate, or a model cannot be trained any more.
@@ -69,51 +67,55 @@ def retrain(
             "them back, or search anew."
         )
     again = _with_all_normal(task, best.request)
-    n_calibration = int((again.validation.labels == 0).sum())
-    rank_of(n_calibration, max(DEFAULT_RATE, least_rate(n_calibration)) if rate is None else rate)
-    settings = replace(
-        best.request.settings,
-        training=best.request.settings.training.with_images(len(task.train), len(again.train)),
-        max_seconds=None,  # it was to keep the search short
-    )
+    n_calibration = len(again.validation.normal)
+    if rate is not None:
+        rank_of(n_calibration, rate)  # before minutes of work
+    request = _for_images(best.request, len(task.train), len(again.train))
     trained = []
     for member in best.members:
         report(f"training trial {member.number} again on {len(again.train)} images")
-        result = run_trial(
-            member.sample,
-            again,
-            settings,
-            number=member.number,
-            reading=Reading.parse(member.reading) if member.reading else None,
-        )
-        if result.detector is None:
-            raise AutoADError(
-                f"trial {member.number}, trained again, is {result.record.verdict.value}: {result.record.detail} "
-                "Expected a model. Export without [[retrain=True]]."
-            )
-        trained.append((result.record, result.detector))
-    winner = choose_winner(trained, None, again, replace(best.request, settings=settings))
+        trained.append(_train(member, again, request.settings))
+    winner = choose_winner(trained, None, again, request)
     if len(winner.members) < len(trained):
         raise AutoADError("the models, trained again, cancel out. Expected a score. Export without [[retrain=True]].")
-    record = ModelRecord.of(best)
+    calibration = replace(calibration_of(winner.validation, again), rate=rate)
     return Retrained(
-        record=replace(record, calibration=replace(calibration_of(winner.validation, again), rate=rate)),
-        detectors={member.number: detector for member, detector in trained},
+        record=replace(ModelRecord.of(best), calibration=calibration),
+        detectors={record.number: detector for record, detector in trained},
         n_train=len(again.train),
         n_calibration=n_calibration,
     )
 
 
+def _for_images(request: TrialRequest, before: int, now: int) -> TrialRequest:
+    """The options for another number of training images; without the limit on time, which kept the search short."""
+    settings = request.settings
+    training = settings.training.with_images(before, now)
+    return replace(request, settings=replace(settings, training=training, max_seconds=None))
+
+
+def _train(member: TrialRecord, task: Task, settings: TrialSettings) -> tuple[TrialRecord, Detector]:
+    reading = Reading.parse(member.reading) if member.reading else None
+    result = run_trial(member.sample, task, settings, number=member.number, reading=reading)
+    if result.detector is None:
+        raise AutoADError(
+            f"trial {member.number}, trained again, is {result.record.verdict.value}: {result.record.detail} Expected "
+            "a model. Export without [[retrain=True]]."
+        )
+    return result.record, result.detector
+
+
 def _with_all_normal(task: Task, request: TrialRequest) -> Task:
-    """A task with four fifths of all normal images to train on, and the others, with validation's defects, to score."""
+    """All normal images to train on, but as many as validation has, which are to be scored with its defects."""
     plan = plan_task(request.task)
     normal = torch.cat([task.train, task.validation.normal, task.test.normal])
     indices = np.concatenate([plan.train, plan.validation.normal, plan.test.normal])
+    share = len(task.validation.normal) / len(normal)
     groups = plan.normal.catalogue(plan.image_shape).groups
     train, kept_out = cut(
         np.arange(len(normal)),
         None if groups is None else groups[indices],
-        (1 - _CALIBRATION, _CALIBRATION),
+        (1 - share, share),
         generator(request.task.seed, "retrain"),
     )
     if not len(kept_out):
