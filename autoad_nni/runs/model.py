@@ -38,8 +38,7 @@ class Model:
 
     @property
     def calibration(self) -> Calibration | None:
-        """Scores of images that it was not trained on, from which thresholds come; None for a search that has no end.
-        """
+        """Scores of images that it was not trained on, from which thresholds come; None before the search has ended."""
         return self.record.calibration
 
     def predict(self, images: Tensor | np.ndarray[Any, Any]) -> Prediction:
