@@ -22,6 +22,7 @@ def export(
     retrain: Annotated[
         bool, typer.Option("--retrain", help="First train the models again, on test's good images too.")
     ] = False,
+    format: Annotated[str | None, typer.Option(metavar="onnx", help="Also write model.onnx, for onnxruntime.")] = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights of the feature extractor; default: as in the search.")
     ] = None,
@@ -33,18 +34,19 @@ def export(
     from autoad_nni.runs.bundle.export import export as write
 
     with sigterm_as_ctrl_c():
-        record = write(
+        model = write(
             run_folder(source),
             output,
             false_alarm_rate=false_alarm_rate,
             retraining=retrain,
+            format=format,
             weights=weights,
             report=lambda line: typer.echo(line, err=True),
         )
-    assert record.calibration is not None
-    threshold = record.calibration.default()
+    assert model.calibration is not None
+    threshold, n = model.calibration.default(), len(model.scorers)
     typer.echo(
-        f"written to {output}: {len(record.members)} model{'' if len(record.members) == 1 else 's'}, threshold "
+        f"written to {output}: {n} model{'' if n == 1 else 's'}, threshold "
         f"{threshold.value:.6g} for a false-alarm rate of at most {threshold.rate:.3g}"
     )
     typer.echo(f"what it is and what it cannot do: {output}/card.md")

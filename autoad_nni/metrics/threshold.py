@@ -80,7 +80,7 @@ class Calibration:
         (0.05, 19.0)
         >>> calibration.at(0.01)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        autoad_nni.errors.AutoADError: false_alarm_rate is 0.01, which takes scores of 99 normal images; there are 19. ...
+        autoad_nni.errors.AutoADError: false_alarm_rate is 0.01, which takes scores of 99 normal images; ...
         >>> calibration.best_f1().value, calibration.best_f1().confusion.f1
         (18.25, 0.8)
     """
@@ -166,8 +166,8 @@ def least_rate(n_normal: int) -> float:
         >>> least_rate(19), least_rate(20), least_rate(99)
         (0.05, 0.0477, 0.01)
     """
-    digits = 2 + len(str(n_normal))
-    return math.ceil(Fraction(10**digits, n_normal + 1)) / 10**digits
+    unit: int = 10 ** (2 + len(str(n_normal)))
+    return math.ceil(Fraction(unit, n_normal + 1)) / unit
 
 
 def rank_of(n_normal: int, rate: float) -> int:

@@ -42,7 +42,7 @@ class Model:
 
     @property
     def calibration(self) -> Calibration | None:
-        """Scores of images that it was not trained on, for thresholds; None where the search has not ended."""
+        """Scores of images that it was not trained on, from which thresholds come; None before the search has ended."""
         return self.record.calibration
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.metrics.threshold import Calibration, Threshold
 from autoad_nni.models.scoring import Prediction
 from autoad_nni.runs.bundle.record import ModelRecord
+from autoad_nni.runs.bundle.retraining import Retrained
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.scores import ImageScores, WinnerScores
 from autoad_nni.trial.evaluate import IMAGE_METRICS
@@ -23,15 +23,7 @@ from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.version import __version__
 
-__all__ = ["Retraining", "write_card"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Retraining:
-    """How many normal images a model was trained on again, and how many were kept out for its threshold."""
-
-    n_train: int
-    n_calibration: int
+__all__ = ["write_card"]
 
 
 def write_card(
@@ -40,7 +32,7 @@ def write_card(
     history: Sequence[TrialRecord],
     scores: WinnerScores | None,
     *,
-    retraining: Retraining | None,
+    retrained: Retrained | None,
     command: str,
 ) -> str:
     """Return the card, in Markdown.
@@ -50,17 +42,17 @@ def write_card(
         record: What the model is made of.
         history: The trials of the search.
         scores: What the winner scored; None if the search did not keep it.
-        retraining: If the model was trained again.
+        retrained: If the model was trained again.
         command: The one that writes the bundle.
     """
     assert record.calibration is not None
     parts = [
         [f"# Anomaly detector for {_name_of(best.request)}", "", _what_it_is(best, record)],
-        ["## Images", "", *_images(best, retraining)],
+        ["## Images", "", *_images(best, retrained)],
         ["## Search", "", *_search(best, history)],
         ["## Models", "", *_models(best)],
-        ["## Figures", "", *_figures(best, scores, retraining)],
-        ["## Threshold", "", *_thresholds(record.calibration, retraining)],
+        ["## Figures", "", *_figures(best, scores, retrained)],
+        ["## Threshold", "", *_thresholds(record.calibration, retrained)],
         ["## Limits", "", *_limits(best, record)],
         ["## Make it again", "", *_commands(best, history, command)],
     ]
@@ -83,7 +75,7 @@ def _what_it_is(best: BestRecord, record: ModelRecord) -> str:
     )
 
 
-def _images(best: BestRecord, retraining: Retraining | None) -> Iterator[str]:
+def _images(best: BestRecord, retrained: Retrained | None) -> Iterator[str]:
     task = best.request.task
     if task.abnormal:
         yield f"- Normal: {_name_of(best.request)}. Anomalous: {', '.join(task.abnormal)}."
@@ -91,10 +83,10 @@ def _images(best: BestRecord, retraining: Retraining | None) -> Iterator[str]:
         yield f"- {_name_of(best.request)}, good images and its own defects."
     yield f"- {_counts(best)}"
     yield "- Trials were trained on good training images, chosen on validation; test was read once, at the end."
-    if retraining is not None:
+    if retrained is not None:
         yield (
-            f"- Trained again on {retraining.n_train} of all good images, test's among them; "
-            f"{retraining.n_calibration} others were kept out, for the threshold."
+            f"- Trained again on {retrained.n_train} of all good images, test's among them; "
+            f"{retrained.n_calibration} others were kept out, for the threshold."
         )
 
 
@@ -155,8 +147,8 @@ def _models(best: BestRecord) -> Iterator[str]:
     yield "All choices of each are in detector.json."
 
 
-def _figures(best: BestRecord, scores: WinnerScores | None, retraining: Retraining | None) -> Iterator[str]:
-    if retraining is not None:
+def _figures(best: BestRecord, scores: WinnerScores | None, retrained: Retrained | None) -> Iterator[str]:
+    if retrained is not None:
         yield "These are the figures of the models as the search trained them, not of those in this bundle: no image is"
         yield "left that the new ones could be tested on."
         yield ""
@@ -164,8 +156,8 @@ def _figures(best: BestRecord, scores: WinnerScores | None, retraining: Retraini
     yield ""
     if best.n_validation is not None:
         defects, n = best.n_validation
-        yield f"Validation rests on {defects} anomalous of {n} images, by whose {_reward(best)} the model was chosen: its"
-        yield "figures there are rather too high, and what to expect of new images are those of test."
+        yield f"Validation rests on {defects} anomalous of {n} images. The model was chosen by {_reward(best)} on them, so"
+        yield "these figures are rather too high; what to expect of new images are those of test."
     yield "In brackets: 95 %, had other images been drawn (bootstrap over images). A figure without has none: all draws"
     yield "agree, its images' scores were not kept, or it is a figure of maps on test."
     if best.test is None:
@@ -209,7 +201,7 @@ def _intervals(scores: ImageScores) -> dict[str, tuple[float, float]]:
     return {name: interval for name, interval in found.items() if interval is not None}
 
 
-def _thresholds(calibration: Calibration, retraining: Retraining | None) -> Iterator[str]:
+def _thresholds(calibration: Calibration, retrained: Retrained | None) -> Iterator[str]:
     """What the thresholds are, where they come from and what they guarantee."""
     of_rate, *f1 = calibration.thresholds()
     yield "An image is called defective if its score is greater than the threshold."
@@ -217,12 +209,12 @@ def _thresholds(calibration: Calibration, retraining: Retraining | None) -> Iter
     yield f"- **{of_rate.value:.6g}**, for a false-alarm rate of at most {of_rate.rate:.3g}. {_on_these(of_rate)}"
     yield from (f"- {each.value:.6g}, with the highest F1, {each.confusion.f1:.3f}. {_on_these(each)}" for each in f1)
     yield ""
-    origin = "those of validation" if retraining is None else "those kept out when it was trained again"
+    origin = "those of validation" if retrained is None else "those kept out when it was trained again"
     yield f"The good images, {len(calibration.normal)}, are {origin}; the model was not trained on them."
     yield "The rate holds on average over draws of these images, if the next good image is drawn as they were, not for"
     yield "one of another camera, light or product. With a few images the rate of this one model scatters around it;"
     yield f"{calibration.least_rate:.3g} is the least that they can guarantee."
-    if retraining is None:
+    if retrained is None:
         yield "The models were also chosen by these images, so that the rate can be a little higher."
     else:
         yield "Some of them were validation images in the search, by which samples and readings were chosen."

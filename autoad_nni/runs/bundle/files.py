@@ -26,6 +26,7 @@ from autoad_nni.version import __version__
 __all__ = [
     "DETECTOR",
     "MODEL",
+    "ONNX",
     "THRESHOLD",
     "is_bundle",
     "read_bundle",
@@ -37,6 +38,7 @@ __all__ = [
 DETECTOR: Final = "detector.json"
 THRESHOLD: Final = "threshold.json"
 MODEL: Final = "model.safetensors"
+ONNX: Final = "model.onnx"
 
 _FORMAT: Final = 1
 _T = TypeVar("_T")
@@ -89,7 +91,7 @@ def write_detector(folder: Path, record: ModelRecord) -> None:
             "weights": None if record.settings.weights is None else str(record.settings.weights.absolute()),
         },
         "extractors": _extractors(record),
-        "sha256": {name: sha256_of(folder / name) for name in (MODEL, THRESHOLD)},
+        "sha256": {name: sha256_of(folder / name) for name in (MODEL, ONNX, THRESHOLD) if (folder / name).exists()},
     }
     write_json(folder / DETECTOR, {**content, "digest": _digest(content)})
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from autoad_nni.metrics.threshold import rank_of
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.readings import Reading
 from autoad_nni.runs.bundle.record import ModelRecord
+from autoad_nni.runs.model import Model
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.winner import calibration_of, choose_winner
 from autoad_nni.trial.record import TrialRecord
@@ -27,19 +29,16 @@ from autoad_nni.trial.settings import TrialSettings
 __all__ = ["Retrained", "retrain"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Retrained:
-    """Models that were trained again.
+class Retrained(NamedTuple):
+    """A model that was trained again.
 
     Attributes:
-        record: What the model is made of, with its new calibration.
-        detectors: The models by number of their trial.
+        model: With its new calibration.
         n_train: Normal images that were trained on, or that the statistics of readings come from.
         n_calibration: Normal images that the threshold for a false-alarm rate comes from.
     """
 
-    record: ModelRecord
-    detectors: dict[int, Detector]
+    model: Model
     n_train: int
     n_calibration: int
 
@@ -79,12 +78,8 @@ def retrain(best: BestRecord, *, images: str | None, rate: float | None, report:
     if len(winner.members) < len(trained):
         raise AutoADError("the models, trained again, cancel out. Expected a score. Export without [[retrain=True]].")
     calibration = replace(calibration_of(winner.validation, again), rate=rate)
-    return Retrained(
-        record=replace(ModelRecord.of(best), calibration=calibration),
-        detectors={record.number: detector for record, detector in trained},
-        n_train=len(again.train),
-        n_calibration=n_calibration,
-    )
+    record = replace(ModelRecord.of(best), calibration=calibration)
+    return Retrained(Model(winner.scorer, record), len(again.train), n_calibration)
 
 
 def _for_images(request: TrialRequest, before: int, now: int) -> TrialRequest:
