@@ -16,7 +16,7 @@ from autoad_nni.trial.record import TrialRecord
 __all__ = ["choices", "costs"]
 
 _FEW_TRIALS = 20
-_N_OPEN = 3
+_N_OPEN = 4
 _ABSENT = "–"
 
 
