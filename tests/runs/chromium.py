@@ -70,8 +70,8 @@ class Chromium:
         is_phone = width <= 500
         for method in ("Page.enable", "Runtime.enable", "Network.enable", "Log.enable"):
             self._call(method)
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=2 if is_phone else 1,
-                   mobile=is_phone)  # fmt: skip
+        shape = {"width": width, "height": 800, "deviceScaleFactor": 2 if is_phone else 1, "mobile": is_phone}
+        self._call("Emulation.setDeviceMetricsOverride", **shape)
         self._call("Emulation.setEmulatedMedia", features=[scheme])
         self._events.clear()
         self._call("Page.navigate", url=file.as_uri())

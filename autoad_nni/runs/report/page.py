@@ -80,8 +80,8 @@ def _header(data: ReportData, name: str) -> Markup:
     parts = ["Report of a search", *([] if request is None else [", ".join(request.data_sets)])]
     parts += [f"{key} {about[key]}" for key in ("experiment", "strategy", "seed") if about.get(key) not in (None, "")]
     parts.append(f"{len(data.records)} trials")
-    parts.append(time.strftime("%Y-%m-%d %H:%M"))
-    return element("header", element("h1", name), paragraph(" · ".join(parts), kind="note"))
+    written = element("span", time.strftime("%Y-%m-%d %H:%M"), class_="date")
+    return element("header", element("h1", name), paragraph(" · ".join(parts), " · ", written, kind="note"))
 
 
 def _sections(data: ReportData) -> list[Markup]:

@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import accumulate
 
 from autoad_nni.runs.report.figure import figure
-from autoad_nni.runs.report.markup import Markup, element, joined, paragraph, table
+from autoad_nni.runs.report.markup import NONE, Markup, element, joined, paragraph, table
 from autoad_nni.runs.report.results import sample_text
 from autoad_nni.runs.report.run_data import ReportData, metric_name
 from autoad_nni.runs.report.scale import Scale, short
@@ -69,7 +69,7 @@ def best_so_far(data: ReportData) -> Markup:
     chart.steps(list(enumerate(reached, 1)), "one")
     rows = [
         [str(i), str(record.number), f"{record.reward:.3f}", f"{best:.3f}",
-         f"{expected.mean[i - 1]:.3f}" if i <= len(expected.mean) else "–"]
+         f"{expected.mean[i - 1]:.3f}" if i <= len(expected.mean) else NONE]
         for i, (record, best) in enumerate(zip(records, reached, strict=True), 1)
     ]  # fmt: skip
     heads = ["Trials ended", "trial", "its reward", "best so far", f"{other}, mean"]
@@ -118,7 +118,7 @@ def ten_best(data: ReportData) -> Markup:
             f"{record.number}",
             f"{record.reward:.4f}",
             record.known,
-            "–" if record.macs is None else short(record.macs),
+            NONE if record.macs is None else short(record.macs),
             f"{record.seconds:.1f}",
             sample_text(record.sample, None if record is best else best.sample) or "the same",
         ]

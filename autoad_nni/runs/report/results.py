@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autoad_nni.runs.records import BestRecord
-from autoad_nni.runs.report.markup import Markup, element, joined, paragraph, table
+from autoad_nni.runs.report.markup import NONE, Markup, element, joined, paragraph, table
 from autoad_nni.runs.report.run_data import ReportData, metric_name
 from autoad_nni.runs.report.scale import Scale
 from autoad_nni.runs.report.svg import range_bar
@@ -69,7 +69,7 @@ def _tiles(data: ReportData, best: BestRecord) -> list[Markup]:
     below = "no interval: all draws of these images agree" if best.interval is None else _interval(best.interval)
     tiles = [_tile(f"{name}, validation", f"{best.reward:.3f}", below, _on_validation(data, best))]
     if best.test is None:
-        tiles.append(_tile(f"{name}, test", "–", best.test_detail or "none", ""))
+        tiles.append(_tile(f"{name}, test", NONE, best.test_detail or "none", ""))
     else:
         rest = "" if scores is None or scores.test is None else _counted(data, scores.test)
         tiles.append(_tile(f"{name}, test", f"{best.test[reward]:.3f}", "scored once, for the winner", rest))
@@ -154,7 +154,7 @@ def _models(data: ReportData, best: BestRecord) -> Markup:
             element("b", "Winner"),
             f"{best.reward:.3f}",
             range_bar(scale, best.reward, low, high, kind="one"),
-            "–" if best.interval is None else f"{low:.3f} to {high:.3f}",
+            NONE if best.interval is None else f"{low:.3f} to {high:.3f}",
             _figure(best.test, reward),
             numbers,
         ]
@@ -168,12 +168,12 @@ def _models(data: ReportData, best: BestRecord) -> Markup:
     if known:
         return joined(shown, paragraph("Test images are scored for the winner and the best known method only.",
                                        kind="note"))  # fmt: skip
-    return joined(shown, paragraph("No known method was tried: known: true in the experiment file tries them first.",
+    return joined(shown, paragraph("No known method was tried; with known: true a search begins with them.",
                                    kind="note"))  # fmt: skip
 
 
 def _figure(figures: Mapping[str, float] | None, name: str) -> str:
-    return "–" if figures is None or name not in figures else f"{figures[name]:.3f}"
+    return NONE if figures is None or name not in figures else f"{figures[name]:.3f}"
 
 
 def _all_figures(best: BestRecord) -> Markup:

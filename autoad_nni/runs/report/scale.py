@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 __all__ = ["Scale", "short"]
 
+_FEWEST = 3
 _PREFIXES = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
@@ -73,6 +74,8 @@ class Scale:
             return self._log_ticks(most)
         step = _round_step((self.high - self.low) / most)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        if last - first < _FEWEST - 1:
+            return self.ticks(2 * most)
         values = [round(i * step, 12) for i in range(first, last + 1)]
         # As many digits as the step has, so that no two ticks read the same.
         n_digits = max(0, -math.floor(math.log10(step) + 1e-9))

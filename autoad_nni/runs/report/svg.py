@@ -8,6 +8,7 @@ tooltips, writes colours into each file, so that none follows a dark page, and k
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 from autoad_nni.runs.report.markup import Markup, element
@@ -52,7 +53,7 @@ class Chart:
     def steps(self, points: Sequence[Point], kind: str) -> None:
         """Draw a line that keeps its height until the next point."""
         corners = [points[0]] if points else []
-        for (_, before), point in zip(points, points[1:], strict=False):
+        for (_, before), point in pairwise(points):
             corners += [(point[0], before), point]
         self.line(corners, kind)
 
