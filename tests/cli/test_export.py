@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -388,3 +389,29 @@ def test_images_that_have_changed_are_not_trained_on_again(tmp_path: Path) -> No
     assert command("export", tmp_path / "run", "--output", tmp_path / "card").code == 0, "but exported they are"
     assert "The numbers of training and test images are not known" in (tmp_path / "card" / "card.md").read_text()
     assert not (tmp_path / "changed").exists() and not (tmp_path / "gone").exists()
+
+
+def test_the_same_decisions_in_onnx(run: Path, tmp_path: Path) -> None:
+    import onnxruntime
+
+    ended = command("export", run, "--output", tmp_path / "bundle", "--format", "onnx", "--false-alarm-rate", "0.1")
+    assert (ended.code, ended.err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "bundle").iterdir()) == sorted([*FILES, "model.onnx"])
+    onnx = (tmp_path / "bundle" / "model.onnx").read_bytes()
+    assert read(tmp_path / "bundle" / "detector.json")["sha256"]["model.onnx"] == sha256(onnx).hexdigest()
+    model = ad.load(tmp_path / "bundle")
+    assert model.calibration is not None
+    images = (load_task(BestRecord.read(run).request.task).test.images * 255).round().to(torch.uint8)
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    score, defective = session.run(["score", "defective"], {"images": images.numpy()})
+    expected, threshold = model.predict(images).score.double().numpy(), model.calibration.default().value
+    assert np.allclose(score, expected, rtol=1e-4, atol=1e-5)
+    clear = abs(expected - threshold) > 1e-4 * (1 + abs(threshold))
+    assert clear.mean() > 0.9 and (defective == (expected > threshold))[clear].all()
+    assert 0 < defective.sum() < len(images), "or the test says little"
+
+
+def test_what_cannot_be_written_as_onnx_is_refused_first(one: Path, tmp_path: Path) -> None:
+    ended = command("export", one, "--output", tmp_path / "bundle", "--format", "pickle")
+    assert_refused(ended, "--format is 'pickle'. Expected onnx. Give --format onnx")
+    assert list(tmp_path.iterdir()) == []

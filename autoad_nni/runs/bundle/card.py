@@ -156,7 +156,7 @@ def _figures(best: BestRecord, scores: WinnerScores | None, retrained: Retrained
     yield ""
     if best.n_validation is not None:
         defects, n = best.n_validation
-        yield f"Validation rests on {defects} anomalous of {n} images. The model was chosen by {_reward(best)} on them, so"
+        yield f"Validation rests on {defects} anomalous of {n} images. The model was chosen by {_reward(best)} on them:"
         yield "these figures are rather too high; what to expect of new images are those of test."
     yield "In brackets: 95 %, had other images been drawn (bootstrap over images). A figure without has none: all draws"
     yield "agree, its images' scores were not kept, or it is a figure of maps on test."

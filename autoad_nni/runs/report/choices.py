@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from autoad_nni.runs.report.figure import figure
-from autoad_nni.runs.report.markup import Markup, element, paragraph, table
+from autoad_nni.runs.report.markup import NONE, Markup, element, paragraph, table
 from autoad_nni.runs.report.run_data import ReportData, metric_name
 from autoad_nni.runs.report.scale import Scale, short
 from autoad_nni.runs.report.statistics import Importance, figures_by_value, importances, pareto_front
@@ -16,8 +16,7 @@ from autoad_nni.trial.record import TrialRecord
 __all__ = ["choices", "costs"]
 
 _FEW_TRIALS = 20
-_N_OPEN = 3
-_ABSENT = "–"
+_N_OPEN = 4
 
 
 def choices(data: ReportData) -> Markup:
@@ -25,7 +24,7 @@ def choices(data: ReportData) -> Markup:
     labels = list(dict.fromkeys(label for record in data.records for label in record.sample))
     if not labels or len(data.ok) < 2:
         return Markup()
-    values = {label: [str(record.sample.get(label, _ABSENT)) for record in data.records] for label in labels}
+    values = {label: [str(record.sample.get(label, NONE)) for record in data.records] for label in labels}
     rewards = [record.reward if record.ok else None for record in data.records]
     ok = [i for i, reward in enumerate(rewards) if reward is not None]
     found, by_chance = importances(
@@ -91,9 +90,9 @@ def _by_value(
     for each in figures_by_value(values, rewards):
         n = f"{each.n_ok}" if each.n_ok == each.n_tried else f"{each.n_ok} of {each.n_tried}"
         if not each.n_ok:
-            rows.append([each.value, n, _ABSENT, _ABSENT, ""])
+            rows.append([each.value, n, NONE, NONE, ""])
             continue
-        deviation = _ABSENT if math.isnan(each.deviation) else f"{each.deviation:.3f}"
+        deviation = NONE if math.isnan(each.deviation) else f"{each.deviation:.3f}"
         bar = range_bar(scale, each.mean, each.low, each.high, kind="one")
         rows.append([each.value, n, f"{each.mean:.3f}", deviation, bar])
     heads = ["Value", "trials", "mean", "sd", ""]

@@ -9,7 +9,9 @@ __all__ = ["figure"]
 _MOST_ROWS = 60
 
 
-def figure(title: str, sentence: str, chart: Markup, heads: list[str], rows: list[list[str]]) -> Markup:
+def figure(
+    title: str, sentence: str, chart: Markup, heads: list[str], rows: list[list[str]], *, note: str = ""
+) -> Markup:
     """Return a chart and its text equivalents.
 
     Args:
@@ -18,6 +20,7 @@ def figure(title: str, sentence: str, chart: Markup, heads: list[str], rows: lis
         chart: The chart.
         heads: Of the table's columns.
         rows: Of the table; of very many every so manieth is shown, and the last.
+        note: How to read the chart; stands below it.
     """
     step = -(-len(rows) // _MOST_ROWS)
     shown = rows if step <= 1 else [*rows[:-1:step], rows[-1]]
@@ -26,5 +29,9 @@ def figure(title: str, sentence: str, chart: Markup, heads: list[str], rows: lis
         "figure",
         element("figcaption", element("h3", title), paragraph(sentence)),
         chart,
-        element("details", element("summary", "Figures"), table(heads, shown, caption=title), *left_out),
+        element(
+            "div",
+            *([paragraph(note, kind="note")] if note else []),
+            element("details", element("summary", "Figures"), table(heads, shown, caption=title), *left_out),
+        ),
     )

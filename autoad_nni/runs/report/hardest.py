@@ -24,7 +24,7 @@ __all__ = ["MOST_BYTES", "hardest", "tiles_in"]
 MOST_BYTES: Final = 4_000_000
 """Of all pictures of a page, as they are written in it."""
 
-_MOST_OF_A_KIND = 8
+_MOST_MISTAKES, _LEAST_SHOWN = 8, 4
 _SIDE = 320
 _TITLES = (("image", "reconstruction", "map", "map over image"), ("image", "map", "map over image"))
 
@@ -40,8 +40,12 @@ def hardest(data: ReportData) -> Markup:
     missed, alarms, found, right = group_images(test.scores, test.labels, threshold)
     pictures = _Pictures(data.folder / "pictures", data.best.image_shape[1:], test)
     parts = [
-        *_kind(f"{words.defects.capitalize()} with the lowest scores", missed, found, test, pictures, "missed"),
-        *_kind(f"{words.good.capitalize()} with the highest scores", alarms, right, test, pictures, "false alarm"),
+        *_kind(
+            f"{words.defects.capitalize()} with the lowest scores", missed, found, test, pictures, "missed", "found"
+        ),
+        *_kind(
+            f"{words.good.capitalize()} with the highest scores", alarms, right, test, pictures, "false alarm", "passed"
+        ),
     ]
     about = "Each image is shown with its map over it: the lighter, the more anomalous."
     if not (data.folder / "pictures").exists():
@@ -52,16 +56,20 @@ def hardest(data: ReportData) -> Markup:
 
 
 def _kind(
-    title: str, wrong: Group, right: Group, test: ImageScores, pictures: _Pictures, mistake: str
+    title: str, wrong: Group, right: Group, test: ImageScores, pictures: _Pictures, mistake: str, otherwise: str
 ) -> list[Markup]:
     """The images of one kind that are hardest, or nothing if there are none of it."""
     if not wrong.n_of_kind:
         return []
-    n_wrong, shown = len(wrong.images), [*wrong.images, *right.images][:_MOST_OF_A_KIND]
+    n_wrong, shown = len(wrong.images), list(wrong.images[:_MOST_MISTAKES])
+    shown += right.images[: max(0, _LEAST_SHOWN - n_wrong)]
     counted = f"{n_wrong or 'None'} of {wrong.n_of_kind} {'is' if n_wrong == 1 else 'are'} {_plural(mistake, n_wrong)}"
     if n_wrong > len(shown):
         counted += f"; the worst {len(shown)} are shown"
-    cards = [_card(i, test, pictures, mistake if i in wrong.images else "") for i in shown]
+    cards = [
+        _card(i, test, pictures, element("b", mistake, class_="mistake") if i in wrong.images else otherwise)
+        for i in shown
+    ]
     return [element("h3", title), paragraph(f"{counted}."), element("ol", *cards, class_="cards")]
 
 
@@ -69,13 +77,12 @@ def _plural(mistake: str, n: int) -> str:
     return mistake if mistake == "missed" else f"{'a ' if n == 1 else ''}{mistake}{'' if n == 1 else 's'}"
 
 
-def _card(i: int, test: ImageScores, pictures: _Pictures, mistake: str) -> Markup:
+def _card(i: int, test: ImageScores, pictures: _Pictures, said: str) -> Markup:
     name, score = test.names[i], short(float(test.scores[i]))
     images = [
         element("img", src=source, alt=f"{title} of {name}", width=width, height=height)
         for title, (source, width, height) in pictures.of(i).items()
     ]
-    said = element("b", mistake, class_="mistake") if mistake else "right"
     text = element("p", element("span", name, class_="name"), f" score {score}, ", said)
     return element("li", element("div", *images, class_="tiles-of"), text, class_="card")
 

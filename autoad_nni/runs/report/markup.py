@@ -1,11 +1,14 @@
-"""HTML and SVG from nested calls; text is escaped unless it is markup already, so that no name in a run can run code."""
+"""HTML and SVG from nested calls; text that is not markup already is escaped, so that no name in a run runs code."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import Final
 
-__all__ = ["Markup", "element", "joined", "paragraph", "table"]
+__all__ = ["NONE", "Markup", "element", "joined", "paragraph", "table"]
+
+NONE: Final = "-"
+"""A cell for a figure that there is not."""
 
 _VOID: Final = frozenset({"img", "link", "meta"})
 
@@ -94,5 +97,5 @@ def table(heads: list[str], rows: list[list[str]], *, caption: str, kind: str | 
 def _kind(column: int, rows: list[list[str]]) -> str | None:
     """The class of a column: figures, if all of its cells are."""
     cells = [row[column] for row in rows]
-    is_number = column > 0 and bool(cells) and all(cell[:1].isdigit() or cell in ("", "–") for cell in cells)
+    is_number = column > 0 and bool(cells) and all(cell[:1].isdigit() or cell in ("", NONE) for cell in cells)
     return "number" if is_number else None

@@ -27,9 +27,7 @@ __all__ = ["REPORT", "report_page", "write_report"]
 REPORT: Final = "report.html"
 
 
-def write_report(
-    folder: Path, output: Path | None = None, *, records: Sequence[TrialRecord] | None = None
-) -> Path:
+def write_report(folder: Path, output: Path | None = None, *, records: Sequence[TrialRecord] | None = None) -> Path:
     """Write the report of a search, at any time: also of one that goes on, or was stopped.
 
     Nothing but its folder is read, no images and no models.
@@ -79,11 +77,11 @@ def report_page(data: ReportData) -> str:
 
 def _header(data: ReportData, name: str) -> Markup:
     about, request = data.about, data.request
-    parts = [] if request is None else [", ".join(request.data_sets)]
+    parts = ["Report of a search", *([] if request is None else [", ".join(request.data_sets)])]
     parts += [f"{key} {about[key]}" for key in ("experiment", "strategy", "seed") if about.get(key) not in (None, "")]
     parts.append(f"{len(data.records)} trials")
-    parts.append(time.strftime("%Y-%m-%d %H:%M"))
-    return element("header", element("h1", name), paragraph(" · ".join(parts), kind="note"))
+    written = element("span", time.strftime("%Y-%m-%d %H:%M"), class_="date")
+    return element("header", element("h1", name), paragraph(" · ".join(parts), " · ", written, kind="note"))
 
 
 def _sections(data: ReportData) -> list[Markup]:

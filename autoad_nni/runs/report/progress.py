@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import accumulate
 
 from autoad_nni.runs.report.figure import figure
-from autoad_nni.runs.report.markup import Markup, element, paragraph, table
+from autoad_nni.runs.report.markup import NONE, Markup, element, joined, paragraph, table
 from autoad_nni.runs.report.results import sample_text
 from autoad_nni.runs.report.run_data import ReportData, metric_name
 from autoad_nni.runs.report.scale import Scale, short
@@ -21,18 +21,18 @@ _N_BEST = 10
 # Of more, every order has its best long before the end, and n x n figures are computed.
 _MOST_SHUFFLED = 3000
 _FIGURES = {
-    "best": "best reward so far",
     "reward": "mean reward of the batch",
+    "entropy": "entropy of the policy, in nats: 0 if it always draws one sample",
     "baseline": "baseline: what rewards are compared with",
+    "best": "best reward so far",
     "failed": "failed trials in the batch",
     "intrinsic": "intrinsic reward: scaled information gain",
-    "entropy": "entropy of the policy, in nats: 0 if it always draws one sample",
     "kl_prior": "divergence from the prior",
     "kl_sharpening": "cost of sharpening",
     "imitated": "samples that are imitated",
-    "buffer_min": "lowest reward among them",
-    "buffer_mean": "mean reward among them",
-    "buffer_max": "highest reward among them",
+    "buffer_min": "lowest reward among the imitated samples",
+    "buffer_mean": "mean reward among the imitated samples",
+    "buffer_max": "highest reward among the imitated samples",
 }
 
 
@@ -53,14 +53,11 @@ def best_so_far(data: ReportData) -> Markup:
     title = "Best so far"
     other = "random search, expected" if is_random else "the same trials in random order"
     sentence = (
-        f"The best {name}, {reached[-1]:.3f}, was reached with trial {first} of {len(records)}; {other}: {half:.3f} "
-        f"after {first}."
+        f"The best {name}, {reached[-1]:.3f}, was reached after {first} of {len(records)} trials; {other}: {half:.3f} "
+        "after as many."
     )
     numbers = range(1, len(expected.mean) + 1)
-    shown = [reward for reward in (*reached, *expected.low) if reward > 0] or [0.0, 1.0]
-    alone = [record.reward for record in records if record.ok]
-    low = max(min(shown), min(alone, default=0.0), 2 * min(shown) - max(shown))
-    y = Scale.around([low, *shown], name)
+    y = Scale.around([*_usual(data), reached[-1]], name)
     chart = Chart(Scale(0, len(records) + 0.5, "trials ended"), y, title=title, summary=sentence)
     lows, means, highs = (list(zip(numbers, values, strict=True)) for values in
                           (expected.low, expected.mean, expected.high))  # fmt: skip
@@ -68,18 +65,30 @@ def best_so_far(data: ReportData) -> Markup:
     chart.line(means, "other")
     for known, kind in ((False, "trial"), (True, "two")):
         each = [(i, record) for i, record in enumerate(records, 1) if record.ok and bool(record.known) == known]
-        inside = [(i, record) for i, record in each if record.reward >= y.low]
-        chart.dots(
-            [(i, record.reward) for i, record in inside], kind, [_dot_title(record) for _, record in inside]
-        )
+        chart.dots([(i, record.reward) for i, record in each], kind, [_dot_title(record) for _, record in each])
     chart.steps(list(enumerate(reached, 1)), "one")
     rows = [
         [str(i), str(record.number), f"{record.reward:.3f}", f"{best:.3f}",
-         f"{expected.mean[i - 1]:.3f}" if i <= len(expected.mean) else "–"]
+         f"{expected.mean[i - 1]:.3f}" if i <= len(expected.mean) else NONE]
         for i, (record, best) in enumerate(zip(records, reached, strict=True), 1)
     ]  # fmt: skip
     heads = ["Trials ended", "trial", "its reward", "best so far", f"{other}, mean"]
-    return figure(title, f"{sentence} {_about_order(is_random)}", chart.draw(), heads, rows)
+    n_below = sum(record.ok and record.reward < y.low for record in records)
+    below = f" Dots on the lower edge: {n_below} with less than {y.low:.3f}." if n_below else ""
+    return figure(
+        title,
+        sentence,
+        chart.draw(),
+        heads,
+        rows,
+        note=joined(element("b", "Blue:", class_="one"), _about_order(is_random), below),
+    )
+
+
+def _usual(data: ReportData) -> list[float]:
+    """The rewards of the first good trial and of all but the worst quarter: a few low ones would flatten the curve."""
+    first = [record.reward for record in data.records if record.ok][:1]
+    return [*first, *(record.reward for record in data.ok[: max(1, 3 * len(data.ok) // 4)])]
 
 
 def _dot_title(record: TrialRecord) -> str:
@@ -89,11 +98,11 @@ def _dot_title(record: TrialRecord) -> str:
 def _about_order(is_random: bool) -> str:
     if is_random:
         return (
-            "Blue: this search; grey: the best of so many random samples, mean and the middle 90 % of all orders, "
+            " this search; grey: the best of so many random samples, mean and the middle 90 % of all orders, "
             "without bias, as all samples of this strategy are independent. Orange: known methods, left out of it."
         )
     return (
-        "Blue: this search; grey: these very trials in a random order, mean and the middle 90 % of all orders. That is "
+        " this search; grey: these very trials in a random order, mean and the middle 90 % of all orders. That is "
         "not random search: trials that were only found by learning count from the start. Above the grey area the good "
         "ones came early, below it late. Orange: known methods, with which a search begins."
     )
@@ -109,7 +118,7 @@ def ten_best(data: ReportData) -> Markup:
             f"{record.number}",
             f"{record.reward:.4f}",
             record.known,
-            "–" if record.macs is None else short(record.macs),
+            NONE if record.macs is None else short(record.macs),
             f"{record.seconds:.1f}",
             sample_text(record.sample, None if record is best else best.sample) or "the same",
         ]
@@ -153,7 +162,8 @@ def strategy_curves(data: ReportData) -> Markup:
     """Return a small chart of each figure that the strategy gives of its iterations."""
     if len(data.iterations) < 2:
         return Markup()
-    names = dict.fromkeys(name for line in data.iterations for name in line if name not in ("iteration", "trials"))
+    given = {name for line in data.iterations for name in line} - {"iteration", "trials", "buffer"}
+    names = [*(name for name in _FIGURES if name in given), *sorted(given - set(_FIGURES))]
     charts = [chart for name in names if (chart := _curve(data, name))]
     if not charts:
         return Markup()
@@ -176,7 +186,7 @@ def _curve(data: ReportData, name: str) -> Markup:
         return Markup()  # nothing to be seen
     x, y = Scale.around((at for at, _ in points), "iteration"), Scale.around(value for _, value in points)
     sentence = f"From {short(points[0][1])} to {short(points[-1][1])}."
-    chart = Chart(x, y, title=name, summary=sentence, height=150)
+    chart = Chart(x, y, title=name, summary=sentence, width=270, height=140)
     chart.line(points, "one")
     chart.dots(points[-1:], "one")
     rows = [[f"{at:g}", short(value)] for at, value in points]

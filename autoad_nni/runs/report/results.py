@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autoad_nni.runs.records import BestRecord
-from autoad_nni.runs.report.markup import Markup, element, joined, paragraph, table
+from autoad_nni.runs.report.markup import NONE, Markup, element, joined, paragraph, table
 from autoad_nni.runs.report.run_data import ReportData, metric_name
 from autoad_nni.runs.report.scale import Scale
 from autoad_nni.runs.report.svg import range_bar
@@ -31,6 +31,7 @@ def results(data: ReportData) -> Markup:
             "of several, and the test images have not been scored."
         )
         parts.append(paragraph(text, kind="warning"))
+    parts.append(_members(best))
     parts += [element("h3", "Known methods beside it"), _models(data, best)]
     if best.validation is not None:
         parts += [element("h3", "All figures"), _all_figures(best)]
@@ -68,7 +69,7 @@ def _tiles(data: ReportData, best: BestRecord) -> list[Markup]:
     below = "no interval: all draws of these images agree" if best.interval is None else _interval(best.interval)
     tiles = [_tile(f"{name}, validation", f"{best.reward:.3f}", below, _on_validation(data, best))]
     if best.test is None:
-        tiles.append(_tile(f"{name}, test", "–", best.test_detail or "none", ""))
+        tiles.append(_tile(f"{name}, test", NONE, best.test_detail or "none", ""))
     else:
         rest = "" if scores is None or scores.test is None else _counted(data, scores.test)
         tiles.append(_tile(f"{name}, test", f"{best.test[reward]:.3f}", "scored once, for the winner", rest))
@@ -103,8 +104,8 @@ def _on_validation(data: ReportData, best: BestRecord) -> str:
 def _about_figures(data: ReportData, best: BestRecord) -> str:
     """What to believe of the figures."""
     text = (
-        f"The models were chosen on the validation images, out of {len(data.records)}: that figure is too high, and "
-        "the interval does not know it. Quote the test figure."
+        f"The models were chosen on the validation images, out of {len(data.records)}: that figure is too high"
+        f"{'' if best.interval is None else ', which the interval does not know'}. Quote the test figure."
     )
     known, reward = best.known, best.request.settings.reward
     if known is None or known.test is None or best.test is None:
@@ -114,7 +115,26 @@ def _about_figures(data: ReportData, best: BestRecord) -> str:
         return f"{text} No other model was better than the best known method."
     if gain > 0:
         return f"{text} On test the winner is ahead of the best known method by {gain:.3f}."
-    return f"{text} On test the winner is not ahead of the best known method ({gain:+.3f}): the search gained nothing."
+    return f"{text} On test the winner is not ahead of the best known method: these images show no gain."
+
+
+def _members(best: BestRecord) -> Markup:
+    """The models of the winner, to be opened."""
+    rows: list[list[str]] = [
+        [
+            str(member.number),
+            f"{member.reward:.3f}",
+            member.known,
+            sample_text(member.sample, None if i == 0 else best.members[0].sample) or "the same",
+            member.reading,
+        ]
+        for i, member in enumerate(best.members)
+    ]
+    heads = ["Trial", "reward", "known as", "sample", "read as"]
+    n = len(rows)
+    title = "What it is made of" if n == 1 else f"The {n} models it is made of"
+    parts = [] if n == 1 else [paragraph("The first with its whole sample, the others with what differs.", kind="note")]
+    return element("details", element("summary", title), *parts, table(heads, rows, caption=title, kind="members"))
 
 
 def _models(data: ReportData, best: BestRecord) -> Markup:
@@ -127,33 +147,33 @@ def _models(data: ReportData, best: BestRecord) -> Markup:
     scale = Scale.around(values)
     low, high = best.interval or (best.reward, best.reward)
     test = {} if best.known is None else {best.known.trial.number: best.known.test}
-    heads = ["Model", "Trial", f"{metric_name(reward)}, validation", "", "95 % interval", "test"]
+    heads = ["Model", f"{metric_name(reward)}, validation", "", "95 % interval", "test", "trial"]
     numbers = ", ".join(str(member.number) for member in best.members)
     rows: list[list[str]] = [
         [
             element("b", "Winner"),
-            numbers,
             f"{best.reward:.3f}",
             range_bar(scale, best.reward, low, high, kind="one"),
-            "–" if best.interval is None else f"{low:.3f} to {high:.3f}",
+            NONE if best.interval is None else f"{low:.3f} to {high:.3f}",
             _figure(best.test, reward),
+            numbers,
         ]
     ]
     for record in sorted(others, key=lambda each: (-each.reward, each.number)):
         bar = range_bar(scale, record.reward, record.reward, record.reward, kind="two" if record.known else "one")
-        name = record.known or "best sample of the strategy"
-        row = [name, str(record.number), f"{record.reward:.3f}", bar, "", _figure(test.get(record.number), reward)]
+        name = record.known or "best new sample"
+        row = [name, f"{record.reward:.3f}", bar, "", _figure(test.get(record.number), reward), str(record.number)]
         rows.append(row)
     shown = table(heads, rows, caption="The winner and the known methods of this search")
     if known:
         return joined(shown, paragraph("Test images are scored for the winner and the best known method only.",
                                        kind="note"))  # fmt: skip
-    return joined(shown, paragraph("No known method was tried: known: true in the experiment file tries them first.",
+    return joined(shown, paragraph("No known method was tried; with known: true a search begins with them.",
                                    kind="note"))  # fmt: skip
 
 
 def _figure(figures: Mapping[str, float] | None, name: str) -> str:
-    return "–" if figures is None or name not in figures else f"{figures[name]:.3f}"
+    return NONE if figures is None or name not in figures else f"{figures[name]:.3f}"
 
 
 def _all_figures(best: BestRecord) -> Markup:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 __all__ = ["Scale", "short"]
 
+_FEWEST = 3
 _PREFIXES = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
@@ -61,18 +62,40 @@ class Scale:
 
         Example:
             >>> Scale(0, 1).ticks()
-            [(0.0, '0'), (0.2, '0.2'), (0.4, '0.4'), (0.6, '0.6'), (0.8, '0.8'), (1.0, '1')]
+            [(0.0, '0'), (0.2, '0.2'), (0.4, '0.4'), (0.6, '0.6'), (0.8, '0.8'), (1.0, '1.0')]
+            >>> Scale(0.9984, 1.0001).ticks(4)
+            [(0.9985, '0.9985'), (0.999, '0.9990'), (0.9995, '0.9995'), (1.0, '1.0000')]
+            >>> Scale(0.7, 60, log=True).ticks()
+            [(1.0, '1'), (2.0, '2'), (5.0, '5'), (10.0, '10'), (20.0, '20'), (50.0, '50')]
             >>> Scale(500, 2e6, log=True).ticks()
             [(1000.0, '1 k'), (10000.0, '10 k'), (100000.0, '100 k'), (1000000.0, '1 M')]
         """
-        if self.log and self.high / self.low >= 100:
-            first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
-            step = -(-(last - first + 1) // most)
-            return [(10.0**power, short(10.0**power)) for power in range(first, last + 1, step)]
+        if self.log:
+            return self._log_ticks(most)
         step = _round_step((self.high - self.low) / most)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        if last - first < _FEWEST - 1:
+            return self.ticks(2 * most)
         values = [round(i * step, 12) for i in range(first, last + 1)]
-        return [(value, short(abs(value) if self.is_signless else value)) for value in values]
+        # As many digits as the step has, so that no two ticks read the same.
+        n_digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        return [(value, self._text(value, n_digits)) for value in values]
+
+    def _text(self, value: float, n_digits: int) -> str:
+        shown = abs(value) if self.is_signless else value
+        if not n_digits or abs(shown) >= 1000:
+            return short(shown)
+        return f"{shown:.{n_digits}f}" if shown else "0"
+
+    def _log_ticks(self, most: int) -> list[tuple[float, str]]:
+        """Powers of ten; where there are few of them, also 2 and 5 times them."""
+        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        for factors in ((1, 2, 5), (1, 3), (1,)):
+            values = [value for power in powers for factor in factors if self.low <= (value := factor * 10.0**power)]
+            values = [value for value in values if value <= self.high]
+            if len(values) <= most + 1:
+                break
+        return [(value, short(value)) for value in values[:: -(-len(values) // (most + 1))]]
 
 
 def _round_step(least: float) -> float:

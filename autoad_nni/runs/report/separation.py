@@ -22,8 +22,10 @@ __all__ = ["separation"]
 Points = list[tuple[float, float]]
 
 _N_BINS = 24
-# Scores that span so much would leave one bar on a linear axis.
-_SPAN = 20
+# Above the highest bar: for the names of the kinds.
+_ROOM = 1.4
+# Times the way from the lowest score to the threshold: around it the two kinds are told apart.
+_BEYOND = 4
 
 
 def separation(data: ReportData) -> Markup:
@@ -32,7 +34,7 @@ def separation(data: ReportData) -> Markup:
         return Markup()
     sets = _sets(data.scores.validation, data.scores.test)
     threshold = data.calibration.default()
-    scale = _score_scale([images.scores for images in sets.values()])
+    scale = _score_scale([images.scores for images in sets.values()], threshold.value)
     charts = [_roc(data, sets), _pr(data, sets)]
     charts += [_histogram(data, name, images, scale, threshold) for name, images in sets.items()]
     return element(
@@ -75,11 +77,11 @@ def _pr(data: ReportData, sets: dict[str, ImageScores]) -> Markup:
         lambda labels, scores: [(0.0, (points := pr_points(labels, scores))[0][1]), *points],
         aupr_out,
         title="Precision and recall",
-        axes=(f"recall: share of {words.defects} found", f"precision: {words.defects} among found"),
+        axes=("recall", "precision"),
         area="AUPR-Out",
         chance=[],
-        corner=f"The closer to the upper right corner, the better; precision depends on how many {words.defects} "
-        "there are.",
+        corner=f"Recall: share of {words.defects} found. Precision: share of {words.defects} among the images called "
+        "defective; it depends on how many there are.",
     )
 
 
@@ -105,35 +107,34 @@ def _curves(
         chart.text(0.06 if not chance else 0.55, 0.2 - 0.09 * i, f"{name} {areas[name]:.3f}", kind)
         rows += [[name, f"{x:.3f}", f"{y:.3f}"] for x, y in points]
     heads = ["Images", axes[0].partition(":")[0], axes[1].partition(":")[0]]
-    return figure(title, f"{sentence} {corner}", chart.draw(), heads, rows)
+    return figure(title, sentence, chart.draw(), heads, rows, note=corner)
 
 
 def _steps_down(points: Points) -> Points:
     """The corners of the steps whose area is AUPR-Out: each precision holds for the recall that it adds."""
     corners = [points[0]]
-    for (left, _), (right, precision) in zip(points, points[1:], strict=False):
-        corners += [(left, precision), (right, precision)]
+    for right, precision in points[1:]:
+        left = corners[-1][0]
+        if right > left:  # with a lower threshold that finds none more, precision only falls
+            corners += [(left, precision), (right, precision)]
     return corners
 
 
-def _score_scale(scores: list[npt.NDArray[np.float64]]) -> Scale:
-    held = np.concatenate(scores)
-    is_wide = held.min() > 0 and held.max() > _SPAN * np.median(held)
-    return Scale.around(held.tolist(), "score, logarithmic" if is_wide else "score", log=bool(is_wide))
-
-
-def _edges(scale: Scale) -> npt.NDArray[np.float64]:
-    if scale.log:
-        return np.geomspace(scale.low, scale.high, _N_BINS + 1)
-    return np.linspace(scale.low, scale.high, _N_BINS + 1)
+def _score_scale(scores: list[npt.NDArray[np.float64]], threshold: float) -> Scale:
+    """One axis for all sets; a few scores far above the threshold would leave one bar for all others."""
+    held = np.concatenate([*scores, [threshold]])
+    low, high = float(held.min()), float(held.max())
+    if threshold > low:
+        high = min(high, threshold + _BEYOND * (threshold - low))
+    return Scale.around([low, high], "score")
 
 
 def _histogram(data: ReportData, name: str, images: ImageScores, scale: Scale, threshold: Threshold) -> Markup:
     """Two kinds of images in one chart, good ones upwards and defects downwards, each as shares of its kind."""
-    words, edges = data.words, _edges(scale)
-    counts = [np.histogram(images.of_class(label), edges)[0] for label in (0, 1)]
+    words, edges = data.words, np.linspace(scale.low, scale.high, _N_BINS + 1)
+    counts = [np.histogram(np.minimum(images.of_class(label), scale.high), edges)[0] for label in (0, 1)]
     good, defects = (of_class / of_class.sum() for of_class in counts)
-    most = max(good.max(), defects.max()) * 1.15
+    most = max(good.max(), defects.max()) * _ROOM
     alarms, missed = _mistakes(images, threshold.value)
     title = f"Scores of the {name} images"
     sentence = (
@@ -144,15 +145,17 @@ def _histogram(data: ReportData, name: str, images: ImageScores, scale: Scale, t
     chart.bars(edges.tolist(), good.tolist(), "good")
     chart.bars(edges.tolist(), (-defects).tolist(), "defect")
     chart.line([(scale.low, 0.0), (scale.high, 0.0)], "zero")
-    chart.vertical(threshold.value, "threshold")
-    chart.text(scale.high, most * 0.62, f"{counts[0].sum()} {words.good}", "good", anchor="end")
-    chart.text(scale.high, -most * 0.85, f"{counts[1].sum()} {words.defects}", "defect", anchor="end")
+    chart.vertical(threshold.value, "threshold", "threshold")
+    chart.text(scale.high, most * 0.82, f"{counts[0].sum()} {words.good}", "good", anchor="end")
+    chart.text(scale.high, -most * 0.92, f"{counts[1].sum()} {words.defects}", "defect", anchor="end")
     rows = [
         [f"{short(low)} to {short(high)}", str(of_good), str(of_defects)]
         for low, high, of_good, of_defects in zip(edges, edges[1:], *counts, strict=False)
         if of_good or of_defects
     ]
-    return figure(title, sentence, chart.draw(), ["Score", words.good, words.defects], rows)
+    n_beyond = int((images.scores > scale.high).sum())
+    note = f"The last bar holds {n_beyond} higher score{'' if n_beyond == 1 else 's'}, too." if n_beyond else ""
+    return figure(title, sentence, chart.draw(), ["Score", words.good, words.defects], rows, note=note)
 
 
 def _mistakes(images: ImageScores, threshold: float) -> tuple[int, int]:
@@ -174,7 +177,7 @@ def _thresholds(data: ReportData, sets: dict[str, ImageScores], calibration: Cal
             row += [f"{alarms} of {len(images.labels) - n_defects}", f"{missed} of {n_defects}"]
         rows.append(row)
     heads = ["Rule", "Threshold"]
-    heads += [f"{what}, {name}" for name in sets for what in ("false alarms", f"missed {words.defects}")]
+    heads += [f"{what}, {name}" for name in sets for what in ("false alarms", "missed")]
     n = len(calibration.normal)
     note = (
         f"An image is called defective if its score is above the threshold. The first one is set on the {n} "

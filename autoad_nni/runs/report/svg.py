@@ -8,6 +8,7 @@ tooltips, writes colours into each file, so that none follows a dark page, and k
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 from autoad_nni.runs.report.markup import Markup, element
@@ -18,8 +19,8 @@ __all__ = ["Chart", "range_bar"]
 Point = tuple[float, float]
 
 # That of a telephone: a chart is never drawn smaller, so its text is always large enough to read.
-_WIDTH: Final = 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 40
+_WIDTH: Final = 380
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 40
 _NEAR = 0.6
 
 
@@ -31,15 +32,15 @@ class Chart:
         y: The vertical axis.
         title: What is shown.
         summary: The same in a sentence with figures.
-        height: Of the whole, in units of which the width has 340.
+        height: Of the whole, in units of which the width has 380, or as many as `width` says.
     """
 
-    def __init__(self, x: Scale, y: Scale, *, title: str, summary: str, height: int = 230) -> None:
-        self._x, self._y, self._title, self._summary, self._height = x, y, title, summary, height
+    def __init__(self, x: Scale, y: Scale, *, title: str, summary: str, width: int = _WIDTH, height: int = 240) -> None:
+        self._x, self._y, self._title, self._summary, self._width, self._height = x, y, title, summary, width, height
         self._parts: list[Markup] = []
 
     def _left(self, x: float) -> float:
-        return _LEFT + min(max(self._x.place(x), 0.0), 1.0) * (_WIDTH - _LEFT - _RIGHT)
+        return _LEFT + min(max(self._x.place(x), 0.0), 1.0) * (self._width - _LEFT - _RIGHT)
 
     def _top(self, y: float) -> float:
         return self._height - _BOTTOM - min(max(self._y.place(y), 0.0), 1.0) * (self._height - _TOP - _BOTTOM)
@@ -52,7 +53,7 @@ class Chart:
     def steps(self, points: Sequence[Point], kind: str) -> None:
         """Draw a line that keeps its height until the next point."""
         corners = [points[0]] if points else []
-        for (_, before), point in zip(points, points[1:], strict=False):
+        for (_, before), point in pairwise(points):
             corners += [(point[0], before), point]
         self.line(corners, kind)
 
@@ -76,21 +77,21 @@ class Chart:
             at = {"cx": _short(self._left(x)), "cy": _short(self._top(y))}
             self._parts.append(element("circle", *title, **at, r=3, class_=f"dot {kind}"))
 
-    def vertical(self, x: float, text: str, kind: str = "rule") -> None:
+    def vertical(self, x: float, text: str, kind: str) -> None:
         """Draw a line from the bottom to the top, with a text beside its upper end."""
         at = self._left(x)
         self.line([(x, self._y.low), (x, self._y.high)], kind)
-        is_right = at > _WIDTH / 2
+        is_right = at > self._width / 2
         self._text(at + (-4 if is_right else 4), _TOP + 8, text, "end" if is_right else "start", kind)
 
-    def text(self, x: float, y: float, text: str, kind: str, *, anchor: str = "start", dx: int = 0, dy: int = 0) -> None:
+    def text(
+        self, x: float, y: float, text: str, kind: str, *, anchor: str = "start", dx: int = 0, dy: int = 0
+    ) -> None:
         """Write a text beside a point."""
         self._text(self._left(x) + dx, self._top(y) + dy, text, anchor, kind)
 
     def _text(self, x: float, y: float, text: str, anchor: str, kind: str) -> None:
-        self._parts.append(
-            element("text", text, x=_short(x), y=_short(y), text_anchor=anchor, class_=f"label {kind}")
-        )
+        self._parts.append(element("text", text, x=_short(x), y=_short(y), text_anchor=anchor, class_=f"label {kind}"))
 
     def _path(self, points: Iterable[Point]) -> str:
         """Points as a path, without those that lie in the place of the one before."""
@@ -113,7 +114,7 @@ class Chart:
             element("desc", self._summary),
             *self._axes(),
             *self._parts,
-            viewBox=f"0 0 {_WIDTH} {self._height}",
+            viewBox=f"0 0 {self._width} {self._height}",
             role="img",
             aria_label=f"{self._title}. {self._summary}",
             class_="chart",
@@ -123,14 +124,14 @@ class Chart:
         bottom, parts = self._height - _BOTTOM, []
         for value, text in self._y.ticks(4):
             y = self._top(value)
-            parts.append(element("path", d=f"M{_LEFT} {_short(y)}H{_WIDTH - _RIGHT}", class_="grid"))
+            parts.append(element("path", d=f"M{_LEFT} {_short(y)}H{self._width - _RIGHT}", class_="grid"))
             parts.append(element("text", text, x=_LEFT - 6, y=_short(y + 4), text_anchor="end", class_="tick"))
-        parts.append(element("path", d=f"M{_LEFT} {bottom}H{_WIDTH - _RIGHT}", class_="axis"))
+        parts.append(element("path", d=f"M{_LEFT} {bottom}H{self._width - _RIGHT}", class_="axis"))
         for value, text in self._x.ticks(5):
             x = self._left(value)
             parts.append(element("path", d=f"M{_short(x)} {bottom}v4", class_="axis"))
             parts.append(element("text", text, x=_short(x), y=bottom + 16, text_anchor="middle", class_="tick"))
-        middle = (_LEFT + _WIDTH - _RIGHT) / 2
+        middle = (_LEFT + self._width - _RIGHT) / 2
         parts.append(element("text", self._x.label, x=middle, y=self._height - 5, text_anchor="middle", class_="tick"))
         if self._y.label:
             y = (bottom + _TOP) / 2
