@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoad_nni.cli.sources import folder_of
+from autoad_nni.cli.sources import run_folder
 from autoad_nni.cli.stopping import sigterm_as_ctrl_c
 from autoad_nni.cli.usage import printable
 
@@ -43,7 +43,7 @@ def predict(
     output = output.expanduser()
     check_new_folder(output, images)
     files = find_images(images)
-    folder = folder_of(source)
+    folder = run_folder(source)
     model = load(folder)
     chosen = choose_threshold(model.calibration, false_alarm_rate=false_alarm_rate, threshold=threshold, f1=f1)
     with sigterm_as_ctrl_c():

@@ -1,30 +1,30 @@
-"""Which search is meant: a folder, or an experiment of NNI."""
+"""Where a trained model lies: a folder, or what NNI calls an experiment."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from autoad_nni.errors import AutoADError
 
-__all__ = ["folder_of"]
+__all__ = ["run_folder"]
 
 
-def folder_of(source: str) -> Path:
-    """Return the folder of a search or a bundle, or that of the NNI experiment with this id.
+def run_folder(source: str) -> Path:
+    """Return the folder that a user names: its path, or the id of an NNI experiment.
 
     Raises:
-        AutoADError: It is neither a path nor the id of an experiment that NNI knows.
+        AutoADError: It is neither.
     """
-    path = os.path.expanduser(source)
-    if os.path.lexists(path):
-        return Path(path)
-    from autoad_nni.engines.nnictl.experiments import find_experiment_folder
+    folder = Path(source).expanduser()
+    if folder.exists():
+        return folder
+    if source.isalnum():  # no other id is; asking NNI takes seconds
+        from autoad_nni.engines.nnictl.experiments import find_experiment_folder
 
-    folder = find_experiment_folder(source)
-    if folder is None:
-        raise AutoADError(
-            f"there is no folder {source!r}, and NNI knows no experiment of that id. Expected the folder of a search, "
-            "or an id that 'nnictl experiment list --all' shows. Correct it."
-        )
-    return folder
+        found = find_experiment_folder(source)
+        if found is not None:
+            return found
+    raise AutoADError(
+        f"there is no folder {source}, nor does NNI know an experiment of that id. Expected a folder of a search, or "
+        "the id of an experiment. Correct it; 'nnictl experiment list --all' shows all ids."
+    )

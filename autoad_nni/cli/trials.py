@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from autoad_nni.cli.sources import folder_of
+from autoad_nni.cli.sources import run_folder
 from autoad_nni.cli.usage import printable
 
 __all__ = ["trials"]
@@ -28,7 +28,7 @@ def trials(
     from autoad_nni.runs.run import Run
     from autoad_nni.runs.trial_table import as_csv, as_lines
 
-    search = Run(folder_of(run))
+    search = Run(run_folder(run))
     rows = search.rows
     if csv == "-":
         typer.echo(as_csv(rows), nl=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,10 @@ from autoad_nni.data import ImageShape
 from autoad_nni.data.decode import read_image, unreadable
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics.threshold import Calibration, Threshold
-from autoad_nni.runs.model import Model
 from autoad_nni.verdicts import RejectedTrial
+
+if TYPE_CHECKING:
+    from autoad_nni.runs.model import Model
 
 __all__ = ["ChosenThreshold", "FilePrediction", "choose_threshold", "predict_files"]
 

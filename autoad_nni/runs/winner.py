@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -227,7 +227,23 @@ def _write_joined(states: Mapping[int, State], path: Path) -> None:
     _write({f"{number}/{name}": value for number, state in states.items() for name, value in state.items()}, path)
 
 
-def build_trained(record: TrialRecord, *, channels: int, settings: TrialSettings) -> Detector:
+class Built(Protocol):
+    """What is needed to build the model of a trial: its record, or a part of that."""
+
+    @property
+    def number(self) -> int:
+        """Of the trial."""
+
+    @property
+    def sample(self) -> Mapping[str, Any]:
+        """Value by label."""
+
+    @property
+    def plugins(self) -> Mapping[str, str]:
+        """Which plugins it takes, and which weights of an extractor."""
+
+
+def build_trained(record: Built, *, channels: int, settings: TrialSettings) -> Detector:
     """Build the model of a trial, ready to be given its weights; imports no NNI.
 
     Args:
@@ -246,13 +262,11 @@ def build_trained(record: TrialRecord, *, channels: int, settings: TrialSettings
     return detector
 
 
-def load_members(
-    members: Sequence[TrialRecord], path: Path, *, channels: int, settings: TrialSettings
-) -> list[Detector]:
+def load_members(members: Sequence[Built], path: Path, *, channels: int, settings: TrialSettings) -> list[Detector]:
     """Build the models of a winner and give them their weights; imports no NNI.
 
     Args:
-        members: The records of their trials.
+        members: Their trials.
         path: What `join_weights` wrote.
         channels: Channels of the images.
         settings: Those of the trials.
