@@ -29,6 +29,9 @@ def predict(
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="The threshold itself: a score.")] = None,
     f1: Annotated[bool, typer.Option("--f1", help="Threshold with the highest F1 on the validation images.")] = False,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights of the feature extractor; default: as in the search.")
+    ] = None,
 ) -> None:
     """Says of each image whether it is good or defective.
 
@@ -44,10 +47,14 @@ def predict(
     check_new_folder(output, images)
     files = find_images(images)
     folder = run_folder(source)
-    model = load(folder)
+    model = load(folder, weights=weights)
     chosen = choose_threshold(model.calibration, false_alarm_rate=false_alarm_rate, threshold=threshold, f1=f1)
-    with sigterm_as_ctrl_c():
-        written = _predict(model, files, chosen, output, source=folder, maps=maps)
+    try:
+        with sigterm_as_ctrl_c():
+            written = _predict(model, files, chosen, output, source=folder, maps=maps)
+    except KeyboardInterrupt:
+        typer.echo("stopped. Nothing is kept.", err=True)
+        raise typer.Exit(130) from None
     typer.echo(printable(f"{_summary(written, chosen)}, written to {written.table}"))
     if written.counts["unreadable"]:
         raise typer.Exit(1)

@@ -29,7 +29,8 @@ def trials(
     from autoad_nni.runs.trial_table import as_csv, as_lines
 
     search = Run(run_folder(run))
-    rows = search.rows
+    # A trial's detail may quote the name of a file, or an error.
+    rows = [{name: printable(v) if isinstance(v, str) else v for name, v in row.items()} for row in search.rows]
     if csv == "-":
         typer.echo(as_csv(rows), nl=False)
     elif csv is not None:
@@ -39,7 +40,7 @@ def trials(
     elif rows:
         metrics = {name for record in search.records for name in record.validation}
         for line in as_lines(rows, shutil.get_terminal_size((120, 24)).columns, metrics=metrics):
-            typer.echo(printable(line))
+            typer.echo(line)
     else:
         typer.echo("no trial has ended")
 
