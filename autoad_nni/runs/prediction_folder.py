@@ -38,9 +38,11 @@ def check_new_folder(output: Path, given: Sequence[str]) -> None:
     Raises:
         AutoADError: It is not new and empty, or lies in a folder that is given.
     """
-    if output.exists() and not output.is_dir():
+    if os.path.lexists(output) and not os.path.isdir(output):
         raise AutoADError(f"[[output]] {output} is a file. Expected a folder. Give another [[output]].")
-    if output.exists() and any(output.iterdir()):
+    with storing(output, _ADVICE):
+        is_in_use = os.path.isdir(output) and any(output.iterdir())
+    if is_in_use:
         raise AutoADError(f"[[output]] {output} holds files. Expected a new or empty folder. Give another [[output]].")
     for each in given:
         if os.path.isdir(each) and output.resolve().is_relative_to(Path(each).resolve()):
@@ -86,7 +88,7 @@ class PredictionFolder:
         self._unreadable: list[dict[str, str]] = []
 
     def __enter__(self) -> PredictionFolder:
-        self._made = not self.table.parent.exists()
+        self._made = not os.path.lexists(self.table.parent)
         with storing(self.table, _ADVICE):
             self.table.parent.mkdir(parents=True, exist_ok=True)
             # A name may hold bytes that are no text: its escapes are readable, the file stays UTF-8.

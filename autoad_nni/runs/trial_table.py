@@ -48,7 +48,7 @@ def as_lines(rows: Sequence[Row], width: int, *, metrics: Collection[str] = ()) 
     Example:
         >>> rows = [{"number": 0, "reward": 0.5, "verdict": "ok", "distance": "l1", "layers": 2},
         ...     {"number": 1, "reward": 0.75, "verdict": "ok", "distance": "l2", "layers": 2}]
-        >>> print(*as_lines(rows, 36), sep="\\n")
+        >>> print(*as_lines(rows, 36), sep="\n")
         number  reward  verdict  distance
              1  0.7500  ok       l2
              0  0.5000  ok       l1

@@ -228,6 +228,7 @@ def test_folders_that_nothing_is_written_to(run: Path, images: Path, tmp_path: P
         (tmp_path / "full", "holds files. Expected a new or empty folder. Give another --output."),
         (images / "out", f"lies among the images of {images}, where its pictures would be taken for images."),
         (tmp_path / "file" / "out", "Not a directory"),
+        (tmp_path / ("x" * 300), "File name too long"),
     ):
         assert_refused(command("predict", run, images, "--output", output), part)
     assert command("predict", run, images, "--output", tmp_path / "empty").code == 0

@@ -32,12 +32,7 @@ class Retraining:
 
 
 def write_card(
-    best: BestRecord,
-    record: ModelRecord,
-    history: Sequence[TrialRecord],
-    *,
-    retraining: Retraining | None,
-    command: str,
+    best: BestRecord, record: ModelRecord, history: Sequence[TrialRecord], *, retraining: Retraining | None, command: str
 ) -> str:
     """Return the card, in Markdown.
 
@@ -99,10 +94,9 @@ def _counts(best: BestRecord) -> str:
         plan = plan_task(best.request.task)
     except AutoADError:
         plan = None
-    if plan is None or best.n_validation != (
-        _n_defects(plan.validation),
-        len(plan.validation.normal) + _n_defects(plan.validation),
-    ):
+    if plan is None or best.n_validation != (_n_defects(plan.validation), len(plan.validation.normal) + _n_defects(
+        plan.validation
+    )):
         defects, n = best.n_validation or (0, 0)
         return (
             f"Validation: {n - defects} good, {defects} anomalous. The numbers of training and test images are not "
@@ -218,11 +212,9 @@ def _on_these(threshold: Threshold) -> str:
 def _limits(best: BestRecord, record: ModelRecord, retraining: Retraining | None) -> Iterator[str]:
     channels, height, width = record.image_shape
     yield f"- It knows only good images of {_name_of(best.request)}. An image of anything else can get any score."
-    yield (
-        f"- What cannot be seen in {width} x {height} pixels it cannot find, nor colour if it sees grey."
-        if (channels == 1)
-        else f"- What cannot be seen in {width} x {height} pixels it cannot find."
-    )
+    yield f"- What cannot be seen in {width} x {height} pixels it cannot find, nor colour if it sees grey." if (
+        channels == 1
+    ) else f"- What cannot be seen in {width} x {height} pixels it cannot find."
     defects = (best.n_validation or (0, 0))[0]
     yield f"- It was chosen with {defects} anomalous images. Kinds of defects that are not among them may be missed."
     yield "- A score says that an image is unusual, not why, nor whether that matters."

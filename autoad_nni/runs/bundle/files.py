@@ -23,16 +23,7 @@ from autoad_nni.trial.plugins import WEIGHTS
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni.version import __version__
 
-__all__ = [
-    "DETECTOR",
-    "MODEL",
-    "THRESHOLD",
-    "is_bundle",
-    "read_bundle",
-    "sha256_of",
-    "write_detector",
-    "write_threshold",
-]
+__all__ = ["DETECTOR", "MODEL", "THRESHOLD", "is_bundle", "read_bundle", "sha256_of", "write_detector", "write_threshold"]
 
 DETECTOR: Final = "detector.json"
 THRESHOLD: Final = "threshold.json"
@@ -210,3 +201,4 @@ def _extractors(record: ModelRecord) -> list[dict[str, str]]:
         {"name": name, "weights": weights.rpartition(" ")[0], "sha256": weights.rpartition(" ")[2], "where": where}
         for name, weights in found.items()
     ]
+

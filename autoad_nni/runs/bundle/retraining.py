@@ -45,7 +45,9 @@ class Retrained:
     n_calibration: int
 
 
-def retrain(best: BestRecord, *, images: str | None, rate: float | None, report: Callable[[str], None]) -> Retrained:
+def retrain(
+    best: BestRecord, *, images: str | None, rate: float | None, report: Callable[[str], None]
+) -> Retrained:
     """Train the winner of a search again with the good images of training, validation and test.
 
     A fifth of them all is kept out, groups as a whole: thresholds come from these, which neither the weights nor the
