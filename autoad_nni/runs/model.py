@@ -11,6 +11,7 @@ from torch import Tensor
 
 from autoad_nni.data import ImageShape, to_image_shape
 from autoad_nni.errors import AutoADError
+from autoad_nni.metrics.threshold import Calibration
 from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.scoring import Prediction, Scorer, predict
 from autoad_nni.runs.records import WEIGHTS, BestRecord
@@ -34,6 +35,11 @@ class Model:
         self.scorer = scorer
         self.image_shape = image_shape
         self.record = record
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Scores of images that it was not trained on, from which thresholds come; None before the search has ended."""
+        return self.record.calibration
 
     def predict(self, images: Tensor | np.ndarray[Any, Any]) -> Prediction:
         """Score images.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
+from autoad_nni.metrics.threshold import Calibration
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.ensemble import Ensemble, mean_of
@@ -31,6 +32,7 @@ __all__ = [
     "Winner",
     "best_known",
     "build_trained",
+    "calibration_of",
     "choose_winner",
     "distinct",
     "finish",
@@ -165,6 +167,16 @@ def finish(folder: Path, winner: Winner, known: Model | None, task: Task, reques
         test=test.figures,
         test_detail=test.detail,
         known=of_known,
+        calibration=calibration_of(winner.validation, task),
+    )
+
+
+def calibration_of(validation: Prediction, task: Task) -> Calibration:
+    """Return the scores of validation's images, from which thresholds come."""
+    scores, is_defect = validation.score.tolist(), task.validation.labels.tolist()
+    return Calibration(
+        normal=[score for score, defect in zip(scores, is_defect, strict=True) if not defect],
+        defects=[score for score, defect in zip(scores, is_defect, strict=True) if defect],
     )
 
 
