@@ -27,7 +27,7 @@ API_CHECKS = (
     estimator_checks.check_get_params_invariance,
     estimator_checks.check_set_params,
     estimator_checks.check_mixin_order,
-    estimator_checks.check_do_not_raise_errors_in_init_or_set_param,
+    estimator_checks.check_do_not_raise_errors_in_init_or_set_params,
 )
 
 
