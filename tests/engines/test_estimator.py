@@ -68,7 +68,7 @@ def test_signs_and_translation_agree(fitted: AnomalyDetector, images: Any) -> No
 
 
 def test_defects_score_higher(fitted: AnomalyDetector, images: Any) -> None:
-    X, y = images
+    _, y = images
     assert np.median(fitted.decision_scores_[y == 1]) > np.median(fitted.decision_scores_[y == 0])
 
 
