@@ -21,7 +21,7 @@ import yaml
 from cli.run_command import Ended, command
 from nni.tools.nnictl.config_utils import Experiments
 
-from autoad_nni.engines.nnictl.nnictl_process import loopback_environment
+from autoad_nni.engines.nnictl.guard import guarded_environment
 from autoad_nni.engines.nnictl.ports import reserved_port
 
 SPACE = {
@@ -64,7 +64,7 @@ class Experiment:
     """One experiment from its creation to the end of its last process."""
 
     def __init__(self, home: Path, file: Path, *, python_path: Path | None = None) -> None:
-        self.environment = {**loopback_environment(), "HOME": str(home), "OMP_NUM_THREADS": "1"}
+        self.environment = {**guarded_environment(), "HOME": str(home), "OMP_NUM_THREADS": "1"}
         if python_path is not None:
             self.environment["PYTHONPATH"] = str(python_path)
         self.home = home
@@ -101,7 +101,7 @@ class Experiment:
             printed.open("w") as file,
             subprocess.Popen(
                 [sys.executable, "-m", "autoad_nni", "launch", *words],
-                # Launch itself holds the manager to loopback.
+                # Launch itself guards the manager.
                 env={**os.environ, "HOME": str(self.home), "OMP_NUM_THREADS": "1"},
                 stdout=file, stderr=subprocess.PIPE, text=True,
             ) as process,
