@@ -21,6 +21,7 @@ from nni.runtime.msg_dispatcher_base import MsgDispatcherBase
 from nni.runtime.tuner_command_channel import CommandType
 
 from autoad_nni.engines.nnictl.manager import limit_trials, replace_lost_trials, trial_error
+from autoad_nni.engines.nnictl.plain_json import receive_command
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.searches.experiment_file import advisor_arguments
@@ -64,7 +65,7 @@ class _OneConnection(WsChannelClient):  # type: ignore[misc]
             self._once(lambda connection: connection.send(command))
 
     def _receive_command(self) -> Any:
-        return self._once(lambda connection: connection.receive())
+        return self._once(receive_command)
 
     def _once(self, talk: Callable[[Any], Any]) -> Any:
         try:
