@@ -177,7 +177,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         # NNI's button shows trials only; in the experiment's folder, `tensorboard --logdir` finds it beside theirs.
         self._scalars = ScalarWriter(checkpoints.parent / "tensorboard" / "search")
         self._search.on_iteration = self._scalars.add_iteration
-        self._engine = QueueEngine(self._send_trial)
+        self._engine = QueueEngine(self._send_trial, holds=bool(self._search.journal.recorded))
         self._middleware = JournalMiddleware(
             self._engine, self._search.journal, on_end=self._count, reopen=self._reopen
         )
@@ -275,6 +275,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
                 lost.append(model)
         replace_lost_trials({model.trial_id for model in lost if model.trial_id is not None})
         self._engine.submit_models(*lost)
+        self._engine.release()
 
     def _deliver_final(self, trial_id: int, report: Any) -> None:
         assert self._engine is not None and self._middleware is not None
