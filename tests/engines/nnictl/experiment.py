@@ -36,6 +36,7 @@ SPACE = {
 }
 TRIAL = "autoad-nni trial --data digits --abnormal photos --limit 200 --epochs 1 --threads 1"
 TINY_TRIAL = Path(__file__).with_name("tiny_trial.py")
+ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 _LOG = "nni-experiments/[!_]*/log/nnimanager.log"  # not that of the link to the latest one
 ENDED = ("DONE", "ERROR", "STOPPED")
 
@@ -48,7 +49,7 @@ def write_experiment(folder: Path, *, name: str = "experiment.yml", **changes: A
         "trialConcurrency": 2,
         "trainingService": {"platform": "local"},
         "tuner": {
-            "className": "autoad_nni.bridge.StrategyAdvisor",
+            "className": ADVISOR,
             "codeDirectory": ".",
             "classArgs": {"strategy": "autoad", "seed": 3},
         },
@@ -58,6 +59,18 @@ def write_experiment(folder: Path, *, name: str = "experiment.yml", **changes: A
     path = folder / name
     path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
     return path
+
+
+def tiny(folder: Path, *, strategy: str, **changes: Any) -> Path:
+    """An experiment whose trials cost next to nothing."""
+    classes = {"strategy": strategy, "seed": 1}
+    tuner = {"className": ADVISOR, "codeDirectory": ".", "classArgs": classes}
+    return write_experiment(folder, **{"trialCommand": f"{sys.executable} {TINY_TRIAL}", "tuner": tuner, **changes})
+
+
+def slow(seconds: float) -> str:
+    """The command of a trial that does nothing for a while."""
+    return f"sleep {seconds} && {sys.executable} {TINY_TRIAL}"
 
 
 class Experiment:

@@ -25,6 +25,16 @@ const { WebSocketServer } = require('ws');
 new WebSocketServer({ server }).on('connection', (socket) => socket.send('secret'));
 server.listen(0, () => console.log(server.address().port));
 """
+# Prints what reaches it.
+ECHO = """
+const server = require('http').createServer((request, answer) => {
+  console.log(request.url);
+  request.on('data', (body) => console.log(String(body)));
+  answer.end('secret');
+});
+new (require('ws').WebSocketServer)({ server });
+server.listen(0, () => console.log(server.address().port));
+"""
 UPGRADE = {
     "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
@@ -146,15 +156,11 @@ elif ending == "reset":
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 connection.close()
 """
-LISTING = """
-const server = require('http').createServer((request, answer) => { console.log(request.url); answer.end('secret'); });
-server.listen(0, () => console.log(server.address().port));
-"""
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="needs root, to be another user")
 def test_other_users_of_this_machine_are_refused() -> None:
-    with served(LISTING, options=node_options()) as (port, process):
+    with served(ECHO, options=node_options()) as (port, process):
         for ending in ("wait", "close", "reset"):
             if ending != "wait":
                 process.send_signal(signal.SIGSTOP)  # it looks when the other one is gone
