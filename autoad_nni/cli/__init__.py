@@ -10,7 +10,7 @@ import warnings
 
 import typer
 
-from autoad_nni.cli import data, launch, plugins, refine, search, space, trial
+from autoad_nni.cli import data, init, launch, plugins, refine, search, space, trial
 from autoad_nni.cli.usage import UsageFault, one_line
 from autoad_nni.errors import AutoADError
 from autoad_nni.version import __version__
@@ -41,6 +41,7 @@ def _make_app(arguments: list[str]) -> typer.Typer:
     )
     app.callback()(_root)
     app.command("search")(search.search)
+    app.command("init")(init.init)
     app.command("trial", help=trial.HELP)(trial.make_trial_command() if "trial" in arguments[:1] else _unused)
     app.command("launch")(launch.launch)
     app.command("space")(space.space)
