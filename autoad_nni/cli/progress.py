@@ -57,7 +57,7 @@ class SearchProgress:
         self._best = best
         self._pace.count(ended, total, recorded)
         if self._bar is not None:
-            self._bar.update(self._task, description=self._trials(), best=self._best_reward())
+            self._bar.update(self._task, completed=ended, description=self._trials(), best=self._best_reward())
         elif not recorded:
             typer.echo(f"{self._trials()}  {self._best_reward()}  {self._pace.clock()}")
 

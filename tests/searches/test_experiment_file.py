@@ -233,7 +233,8 @@ def test_class_args_of_the_wrong_type(read: Reader, tmp_path: Path, key: str, va
 def test_no_search_space(read: Reader, tmp_path: Path, space: Any, shown: str) -> None:
     message = fault(lambda: read(searchSpace=space), tmp_path / "x.yml")
     assert message == (
-        f"searchSpace is {shown}. Expected a mapping of labels to choices. 'autoad-nni space' writes one."
+        f"searchSpace is {shown}. Expected a mapping of labels to choices, or {{space: NAME}}. "
+        "'autoad-nni space' writes one."
     )
 
 
