@@ -73,9 +73,9 @@ def _how_it_goes_on(run: InProcessSearch, output: Path) -> str:
     if run.max_trials is not None and run.n_recorded >= run.max_trials:
         return f"{ended}, --trials is {run.max_trials}: none is run"
     if run.seconds_left() <= 0:
-        return f"{ended}, of {run.max_seconds / 60:g}: none is run" if run.max_seconds else ended
+        return f"{ended}, of {run.max_seconds / 60:.3g}: none is run" if run.max_seconds else ended
     limits = [] if run.max_trials is None else [f"{run.max_trials}"]
-    limits += [] if run.max_seconds is None else [f"{run.max_seconds / 60:g} minutes"]
+    limits += [] if run.max_seconds is None else [f"{run.max_seconds / 60:.3g} minutes"]
     return f"{ended}, going on to {' or '.join(limits)}"
 
 

@@ -190,7 +190,7 @@ class _Reasons:
     def _limits(self) -> str:
         trials, seconds = self._experiment.max_trials, self._experiment.max_seconds
         whole = [] if trials is None else [f"{trials} trials"]
-        whole += [] if seconds is None else [f"{seconds / 60:g} minutes, then the end (winner, test, pictures)"]
+        whole += [] if seconds is None else [f"{seconds / 60:.3g} minutes, then the end (winner, test, pictures)"]
         each = self._request.settings.max_seconds
         why = "" if seconds is None else f"so that {_SHARE} fit"
         one = "" if each is None else f"; a trial {each:g} seconds{self._why('max_seconds', why)}"

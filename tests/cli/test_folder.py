@@ -16,6 +16,7 @@ from skimage import data
 from small_experiment import TRIAL, content, history, write
 
 import autoad_nni as ad
+from autoad_nni.engines.in_process import InProcessSearch
 from autoad_nni.engines.search import open_experiment
 from autoad_nni.searches.experiment_file import read_experiment
 from autoad_nni.searches.nni_config import check_nni_config, file_for_nni
@@ -109,20 +110,29 @@ def test_minutes_end_a_search(folder: Path, tmp_path: Path) -> None:
     assert time.monotonic() - began < 200
 
 
-def test_a_trial_that_the_end_stops_is_not_recorded(tmp_path: Path) -> None:
-    """All would take longer than the whole search, and are stopped early; the one that the end stops stays open."""
+def test_a_trial_that_the_end_stops_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "x.yml", maxTrialNumber=3, maxExperimentDuration="100s")
+    with monkeypatch.context() as clock:
+        # So little that no trial ends in it, as soon as one has ended.
+        clock.setattr(InProcessSearch, "seconds_left", lambda run: 1e-9 if run.folder.best is not None else 50.0)
+        ended = command("search", file, "--output", tmp_path / "run")
+    assert ended.code == 0 and len(history(tmp_path / "run")) == 1
+    events = [json.loads(line) for line in (tmp_path / "run" / "state" / "journal.jsonl").read_text().splitlines()]
+    assert (events[-1]["event"], events[-1]["id"]) == ("submit", 1)
+    again = command("search", file, "--output", tmp_path / "run", "--resume")
+    assert again.code == 0 and "1 trial ended before, in 0.0 minutes, going on to 3 or 1.67 minutes" in again.out
+    assert command("search", file, "--output", tmp_path / "whole").code == 0
+    assert history(tmp_path / "run") == history(tmp_path / "whole"), "it ran first"
+
+
+def test_a_trial_that_is_longer_than_the_search_is_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = TRIAL.replace("--epochs 1", "--epochs 30000")
-    file = write(tmp_path / "x.yml", maxTrialNumber=1000, maxExperimentDuration="3s", trialCommand=long)
+    file = write(tmp_path / "x.yml", maxTrialNumber=2, maxExperimentDuration="1s", trialCommand=long)
+    monkeypatch.setattr(InProcessSearch, "seconds_left", lambda run: 0.2)
     ended = command("search", file, "--output", tmp_path / "run")
     assert ended.code == 1 and "Add --resume with a larger --minutes" in ended.err
-    trials = history(tmp_path / "run")
-    assert len(trials) < 1000 and all(trial["verdict"] == "over_time" for trial in trials)
-    events = [json.loads(line) for line in (tmp_path / "run" / "state" / "journal.jsonl").read_text().splitlines()]
-    assert (events[-1]["event"], events[-1]["id"]) == ("submit", len(trials))
-    again = command("search", file, "--output", tmp_path / "run", "--resume", "--minutes", 0.1)
-    assert again.code == 1 and f"{len(trials)} trials ended before" in again.out
-    more = history(tmp_path / "run")
-    assert more[: len(trials)] == trials and more[len(trials)]["sample"] == events[-1]["sample"]
+    assert [trial["verdict"] for trial in history(tmp_path / "run")] == ["over_time", "over_time"]
+    assert "; the limit is 0." in history(tmp_path / "run")[0]["detail"]
 
 
 def test_whichever_limit_comes_first(tmp_path: Path) -> None:
