@@ -56,7 +56,7 @@ def search(
             source, trials=trials, minutes=minutes, seed=seed, began=output if resume else None
         )
         run = open_search(experiment, output=output, trials=trials, minutes=minutes, seed=seed, resume=resume)
-        if experiment.reasons:
+        if experiment.reasons and not run.n_recorded:
             typer.echo("\n".join([f"searching {source}", *experiment.reasons]))
         if resume:
             typer.echo(_how_it_goes_on(run, output))

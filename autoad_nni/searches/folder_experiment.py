@@ -106,7 +106,7 @@ def _chosen(space: str, facts: FolderFacts | None, minutes: float | None) -> dic
         if facts.has_masks:
             chosen["reward"] = "aupro"
     if minutes is not None:
-        chosen["max_seconds"] = round(minutes * 60 / _SHARE, 1)
+        chosen["max_seconds"] = max(0.1, round(minutes * 60 / _SHARE, 1))
         most = max(_LEAST_IMAGES, round(minutes * _IMAGES_PER_MINUTE))
         if facts is not None and facts.n_good > most:
             chosen["limit"] = most
@@ -171,12 +171,19 @@ class _Reasons:
         theirs = "" if self._facts is None else f" (yours: {self._facts.size()})"
         if side is None:
             return f"as the first image, at most 224{theirs}"
-        reason = f"as yours are, at most {_MOST_SIDE}" if self._request.space == _SPACE else ""
-        if self._facts is not None and any(width != height for width, height in self._facts.sizes):
-            reason += "; yours are stretched to a square"
-        return f"{side} x {side}{theirs}{self._why('image_size', reason)}"
+        return f"{side} x {side}{theirs}{self._why('image_size', self._why_size(side))}"
+
+    def _why_size(self, side: int) -> str:
+        if self._facts is None or self._request.space in _BY_SPACE.keys() - {_SPACE}:
+            return ""
+        longest = max(side for size in self._facts.sizes for side in size)
+        reasons = {_MOST_SIDE: f"at most {_MOST_SIDE}", _LEAST_SIDE: f"at least {_LEAST_SIDE}", longest: "as yours are"}
+        stretched = any(width != height for width, height in self._facts.sizes)
+        return reasons.get(side, "") + ("; yours are stretched to a square" if stretched else "")
 
     def _why_reward(self) -> str:
+        if self._facts is None:
+            return ""
         if self._request.settings.reward == "aupro":
             return "there are masks, so that maps are compared with where the defects are"
         return "there are no masks, so that images are compared, good with defective ones"

@@ -86,8 +86,9 @@ def few_images(plan: Plan) -> list[str]:
     validation, test = (sum(map(len, part.abnormal)) for part in (plan.validation, plan.test))
     if validation + test < _FEW_DEFECTS:
         low, high = chance_range(test, len(plan.test.normal))
+        kind = "images with a defect" if plan.abnormal[0] is plan.normal else "anomalous images"
         warnings.append(
-            f"warning: {validation + test} images with a defect are few: {validation} to choose the model, {test} to "
+            f"warning: {validation + test} {kind} are few: {validation} to choose the model, {test} to "
             f"test it. By chance alone, a model whose AUROC is 0.90 can show {low:.2f} to {high:.2f} on test. "
             f"{_FEW_DEFECTS} or more would tell."
         )

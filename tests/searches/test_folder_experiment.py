@@ -52,7 +52,7 @@ def test_the_plain_layout_without_masks(tmp_path: Path) -> None:
     said = reasons(experiment)
     layout = "layout good/ beside folders of defects"
     assert said["images"] == f"60 good, 40 with a defect (34 dent, 6 scratch), no masks; {layout}"
-    assert said["size"].startswith("100 x 100 (yours: 100 x 100, grey): ")
+    assert said["size"] == "100 x 100 (yours: 100 x 100, grey): as yours are"
     assert said["reward"].startswith("auroc: there are no masks")
     assert said["limits"] == "30 trials; a trial 120 seconds"
     assert "warning" not in said and len(said) == 6
@@ -98,12 +98,13 @@ def test_sizes_and_colour_are_named(tmp_path: Path, mode: str, colour: str) -> N
     experiment = folder_experiment(folder)
     assert request_of(experiment).task.image_size == 224
     sizes = f"224 x 224 (yours: of 2 sizes from 400 x 50 to 300 x 300, {colour})"
-    assert reasons(experiment)["size"] == f"{sizes}: as yours are, at most 224; yours are stretched to a square"
+    assert reasons(experiment)["size"] == f"{sizes}: at most 224; yours are stretched to a square"
 
 
 def test_tiny_images_are_enlarged(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "tiny", side=20, good=12, defect=4)
     assert request_of(folder_experiment(folder)).task.image_size == 64
+    assert reasons(folder_experiment(folder))["size"] == "64 x 64 (yours: 20 x 20, grey): at least 64"
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,15 @@ def test_without_the_network_its_space_is_searched_too(tmp_path: Path, monkeypat
 def test_images_from_elsewhere_as_anomalies(tmp_path: Path) -> None:
     experiment = folder_experiment(write_images(tmp_path / "x", good=60), abnormal="photos")
     assert reasons(experiment)["images"].startswith("60 good, none with a defect, no masks")
+    assert reasons(experiment)["warning"].startswith("2 anomalous images are few")
+
+
+def test_another_data_set_in_the_folder(tmp_path: Path) -> None:
+    write_mini_mvtec(tmp_path)
+    experiment = folder_experiment(tmp_path, data="mvtec", category="bottle")
+    said = reasons(experiment)
+    assert (said["images"], said["reward"]) == ("of another data set", "auroc")
+    assert request_of(experiment).task.data == "mvtec"
 
 
 @pytest.mark.parametrize(
