@@ -117,7 +117,7 @@ def chance_range(n_defective: int, n_good: int, auroc: float = 0.9) -> tuple[flo
     Example:
         >>> low, high = chance_range(5, 12)
         >>> round(low, 3), high
-        (0.706, 1.0)
+        (0.705, 1.0)
     """
     q1, q2, square = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc), auroc**2
     variance = auroc * (1 - auroc) + (n_defective - 1) * (q1 - square) + (n_good - 1) * (q2 - square)

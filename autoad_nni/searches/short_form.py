@@ -11,7 +11,7 @@ from nni.mutable import Categorical
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import SEARCH_SPACES
 from autoad_nni.searches.experiment_file import ADVISOR
-from autoad_nni.searches.spaces import to_search_space
+from autoad_nni.searches.spaces import LAYERS, declare_whole, to_search_space
 from autoad_nni.searches.trial_command import trial_arguments
 from autoad_nni.trial.request import OPTIONS
 
@@ -22,8 +22,8 @@ def expand(short: Mapping[str, Any]) -> dict[str, Any]:
     """Write the long form of a search space.
 
     Args:
-        short: ``space``, a registered name; ``layers`` for a space that has layers (default: the space's own); and by
-            label, values to search instead of the space's own, or one value to fix the choice.
+        short: ``space``, a registered name; ``layers`` for a space that has layers, default 3; and by label,
+            values to search instead of the space's own, or one value to fix the choice.
 
     Returns:
         ``{label: {"_type": "choice", "_value": [...]}}``.
@@ -39,15 +39,11 @@ def expand(short: Mapping[str, Any]) -> dict[str, Any]:
     """
     changes = dict(short)
     name = changes.pop("space")
-    factory = SEARCH_SPACES.load(name)
-    if "layers" in changes and getattr(factory, "has_layers", True):
-        layers = changes.pop("layers")
-        if type(layers) is not int or layers < 1:
-            raise AutoADError(f"searchSpace has layers: {layers!r}. Expected a whole number of 1 or more. Correct it.")
-        declared = factory(layers)
-    else:
-        declared = factory()
-    return _changed(name, declared, changes)
+    has_layers = getattr(SEARCH_SPACES.load(name), "has_layers", True)
+    layers = changes.pop("layers", LAYERS) if has_layers else LAYERS  # there it may be a label
+    if type(layers) is not int or layers < 1:
+        raise AutoADError(f"searchSpace has layers: {layers!r}. Expected a whole number of 1 or more. Correct it.")
+    return _changed(name, declare_whole(name, layers), changes)
 
 
 def _changed(name: str, declared: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
