@@ -254,7 +254,7 @@ def test_a_search_space_file_is_relative_to_the_experiment_file(
         (None, "there is no searchSpaceFile"),
         (b"{", " is not YAML: while parsing"),
         (b"\xff\xfe\x00\x01", " is not YAML: "),
-        (b"[1]", "searchSpace is [1]. Expected a mapping of labels to choices."),
+        (b"[1]", "searchSpace is [1]. Expected a mapping of labels to choices,"),
         (b"", "searchSpace is null."),
     ],
 )
