@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autoad_nni.errors import AutoADError
+
 if TYPE_CHECKING:
     from autoad_nni.trial.record import TrialRecord
 
@@ -34,15 +36,19 @@ def report(
 
 
 def _find(run: str) -> tuple[Path, Sequence[TrialRecord] | None]:
-    """The folder of a search; and its trials where only NNI's database has them, until `launch` ends it."""
-    from autoad_nni.runs.records import HISTORY
-
+    """The folder of a search; and for an NNI experiment its trials: until `launch` ends it, only NNI has them."""
     folder = Path(run).expanduser()
-    if not folder.exists() and folder.name == run:
+    if not folder.exists():
         from autoad_nni.engines.nnictl.experiments import find_experiment_folder
 
-        folder = find_experiment_folder(run) or folder
-    if (folder / HISTORY).exists() or not (folder / "db" / "nni.sqlite").exists():
+        found = find_experiment_folder(run)
+        if found is None:
+            raise AutoADError(
+                f"{run} is neither a folder nor an NNI experiment. Expected the output folder of 'autoad-nni search', "
+                "or the id of an experiment. Correct it; 'nnictl experiment list --all' shows the ids."
+            )
+        folder = found
+    if not (folder / "db" / "nni.sqlite").exists():
         return folder, None
     from autoad_nni.engines.nnictl.database import finished_trials
 

@@ -242,7 +242,9 @@ def test_the_screen_shows_progress_the_best_model_and_where_it_is(finished: Path
     assert f"auroc {best['test']['auroc']:.4f}" in out
     for label, value in best["trial"]["sample"].items():
         assert f"  {label}: {value}" in out
-    assert out.endswith(f"written to {finished}/best.json\n"), "no pictures of digits among photographs"
+    assert out.endswith(f"written to {finished}/best.json\nreport: {finished}/report.html\n"), (
+        "no pictures of digits among photographs"
+    )
 
 
 def test_a_search_that_is_there_is_not_touched_without_resume(run: Path, file: Path) -> None:

@@ -39,7 +39,8 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     the same seed.
 
     Args:
-        folder: Of the experiment; gets ``history.jsonl``, ``best.json``, ``best.safetensors``, the pictures and the report.
+        folder: Of the experiment; gets ``history.jsonl``, ``best.json``, ``best.safetensors``, ``scores.json``, the
+            pictures and the report.
 
     Returns:
         A summary of the trials; the winner, None if no trial ended well; and the records of the second trainings.

@@ -129,10 +129,13 @@ def _cost(data: ReportData, name: str, cost: Callable[[TrialRecord], float | Non
     y = Scale.around((record.reward for record in data.ok), metric_name(data.reward))
     best, cheapest = front[-1], front[0]
     title = f"{metric_name(data.reward)} against {name}"
-    sentence = (
-        f"The best, trial {best[1].number} with {best[1].reward:.3f}, takes {short(best[0])} {name}; the cheapest on "
-        f"the front, trial {cheapest[1].number}, has {cheapest[1].reward:.3f} with {short(cheapest[0])}."
-    )
+    sentence = f"The best on the front, trial {best[1].number} with {best[1].reward:.3f}, takes {short(best[0])} {name}"
+    if best is cheapest:
+        sentence += "; none is cheaper."
+    else:
+        sentence += (
+            f"; the cheapest, trial {cheapest[1].number}, has {cheapest[1].reward:.3f} with {short(cheapest[0])}."
+        )
     chart = Chart(x, y, title=title, summary=sentence)
     chart.steps([(price, record.reward) for price, record in front], "front")
     for is_front, kind in ((False, "trial"), (True, "one")):

@@ -48,6 +48,8 @@ def hardest(data: ReportData) -> Markup:
         ),
     ]
     about = "Each image is shown with its map over it: the lighter, the more anomalous."
+    if "pixel_auroc" in (data.best.validation or {}):
+        about += " Green: contour of the defect's mask."
     if not (data.folder / "pictures").exists():
         about = "Pictures are drawn for sets with defects of their own only; this search has none."
     if pictures.is_full:

@@ -99,7 +99,7 @@ def _about_order(is_random: bool) -> str:
     if is_random:
         return (
             " this search; grey: the best of so many random samples, mean and the middle 90 % of all orders, "
-            "without bias, as all samples of this strategy are independent. Orange: known methods, left out of it."
+            "without bias, as this strategy draws all its samples alike. Orange: known methods, left out of it."
         )
     return (
         " this search; grey: these very trials in a random order, mean and the middle 90 % of all orders. That is "

@@ -70,22 +70,21 @@ class Scale:
             >>> Scale(500, 2e6, log=True).ticks()
             [(1000.0, '1 k'), (10000.0, '10 k'), (100000.0, '100 k'), (1000000.0, '1 M')]
         """
-        if self.log:
+        if self.log and self.high / self.low >= 10:
             return self._log_ticks(most)
         step = _round_step((self.high - self.low) / most)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         if last - first < _FEWEST - 1:
             return self.ticks(2 * most)
         values = [round(i * step, 12) for i in range(first, last + 1)]
-        # As many digits as the step has, so that no two ticks read the same.
-        n_digits = max(0, -math.floor(math.log10(step) + 1e-9))
-        return [(value, self._text(value, n_digits)) for value in values]
+        return [(value, self._text(value, step)) for value in values]
 
-    def _text(self, value: float, n_digits: int) -> str:
+    def _text(self, value: float, step: float) -> str:
+        """A value with as many digits as the step has, so that no two ticks read the same."""
         shown = abs(value) if self.is_signless else value
-        if not n_digits or abs(shown) >= 1000:
-            return short(shown)
-        return f"{shown:.{n_digits}f}" if shown else "0"
+        size, prefix = next((each for each in _PREFIXES if abs(shown) >= each[0]), (1.0, ""))
+        n_digits = max(0, -math.floor(math.log10(step / size) + 1e-9))
+        return f"{shown / size:.{n_digits}f}{prefix}" if shown else "0"
 
     def _log_ticks(self, most: int) -> list[tuple[float, str]]:
         """Powers of ten; where there are few of them, also 2 and 5 times them."""

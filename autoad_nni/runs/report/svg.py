@@ -20,7 +20,7 @@ Point = tuple[float, float]
 
 # That of a telephone: a chart is never drawn smaller, so its text is always large enough to read.
 _WIDTH: Final = 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 10, 40
 _NEAR = 0.6
 
 
@@ -135,7 +135,7 @@ class Chart:
         parts.append(element("text", self._x.label, x=middle, y=self._height - 5, text_anchor="middle", class_="tick"))
         if self._y.label:
             y = (bottom + _TOP) / 2
-            turned = f"translate(11 {y:g}) rotate(-90)"
+            turned = f"translate(10 {y:g}) rotate(-90)"
             parts.append(element("text", self._y.label, transform=turned, text_anchor="middle", class_="tick"))
         return parts
 
