@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from autoad_nni.runs.bundle.record import ModelRecord
 from autoad_nni.runs.records import WEIGHTS, BestRecord
 from autoad_nni.runs.winner import load_members
 from autoad_nni.trial.run import make_scorer
+
+if TYPE_CHECKING:
+    from autoad_nni.runs.prediction import FilePrediction
 
 __all__ = ["Model", "load"]
 
@@ -71,6 +75,18 @@ class Model:
             return Prediction(torch.empty(0), torch.empty(0, *self.image_shape[1:]))
         prediction = predict(self.scorer, to_image_shape(given, self.image_shape))
         return Prediction(prediction.score, prediction.anomaly_map[:, 0])
+
+    def predict_files(
+        self,
+        files: Sequence[Path | str],
+        *,
+        threshold: float | None = None,
+        on_unreadable: Callable[[Path, str], None] | None = None,
+    ) -> Iterator[FilePrediction]:
+        """Predict for image files; see :func:`autoad_nni.runs.prediction.predict_files`."""
+        from autoad_nni.runs.prediction import predict_files
+
+        return predict_files(self, files, threshold=threshold, on_unreadable=on_unreadable)
 
 
 def load(source: Path | str, *, weights: Path | str | None = None) -> Model:
