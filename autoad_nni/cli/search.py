@@ -30,6 +30,9 @@ def search(
         int | None, typer.Option(min=0, max=2**32 - 1, help="Of the strategy; default: the file's, or 0.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --output.")] = False,
+    false_alarm_rate: Annotated[
+        float | None, typer.Option(help="Of the winner's threshold; default: the file's, or 0.01.")
+    ] = None,
 ) -> None:
     """Searches the best model in this process: no server, no web UI.
 
@@ -44,7 +47,14 @@ def search(
     from autoad_nni.engines.search import open_experiment, open_search
 
     with quiet_nni(), sigterm_as_ctrl_c():
-        run = open_search(open_experiment(source), output=output, trials=trials, seed=seed, resume=resume)
+        run = open_search(
+            open_experiment(source),
+            output=output,
+            trials=trials,
+            seed=seed,
+            resume=resume,
+            false_alarm_rate=false_alarm_rate,
+        )
         if source.is_dir():
             typer.echo(f"searching {source} with: {' '.join(run.request.to_words())}")
         if resume:
@@ -90,7 +100,9 @@ def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -
 
 
 def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for this model") -> None:
-    """Print the winner: reward, test metrics and when they were read, members, sample, and its files in the folder."""
+    """Print the winner: reward, test metrics and when they were read, thresholds, members, sample, and its files."""
+    from autoad_nni.runs.summary import threshold_lines
+
     reward = best.request.settings.reward
     members = ", ".join(f"{each.number} ({each.known})" if each.known else str(each.number) for each in best.members)
     winner = f"mean of trials {members}" if len(best.members) > 1 else f"trial {members}"
@@ -104,6 +116,8 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
         test = "" if best.known.test is None else f", {best.known.test[reward]:.4f} on test"
         known = best.known.trial
         typer.echo(f"best known method: {known.known}, {reward} {known.reward:.4f} on validation{test}")
+    if best.calibration is not None:
+        typer.echo("\n".join(threshold_lines(best.calibration)))
     typer.echo(f"trial {best.trial.number}:")
     for label, value in best.sample.items():
         typer.echo(f"  {label}: {value}")
