@@ -2,12 +2,12 @@
 
     python benchmarks/false_alarms.py [--splits 50] [--trials 8]
 
-For each of many splits of a set, a search is done as the product does it, with cheap known methods and random samples of
-the space of features: every trial trains on four fifths of the training images and has its reading chosen on validation,
-and the best few make the winner. Thresholds come from the images that were held out of training, as the product's do;
-for comparison, from the good validation images, by which everything was chosen. Counted is which part of the good
-images left exceeds them: its mean over the splits, beside the one that exchangeable images would have (the claim is an
-upper bound), and its scatter, beside that of a beta distribution and of so many images left.
+For each of many splits of a set, a search is done as the product does it, with cheap known methods and random samples
+of the space of features: every trial trains on four fifths of the training images and has its reading chosen on
+validation, and the best few make the winner. Thresholds come from the images that were held out of training, as the
+product's do; for comparison, from the good validation images, by which everything was chosen. Counted is which part of
+the good images left exceeds them: its mean over the splits, beside the one that exchangeable images would have (the
+claim is an upper bound), and its scatter, beside that of a beta distribution and of so many images left.
 """
 
 from __future__ import annotations
@@ -147,9 +147,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=8)
     arguments = parser.parse_args()
     request = TrialRequest.from_options(data="folder", space="features", threads=1)
-    print(
-        "| set | scores of | n | claim | realised | if exchangeable | scatter | expected |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| set | scores of | n | claim | realised | if exchangeable | scatter | expected |\n" + 8 * "|---" + "|")
     for case in CASES:
         pool = Pool(case.options)
         fitting.extract = pool.extract

@@ -124,9 +124,8 @@ def threshold_lines(calibration: Calibration) -> list[str]:
 
     Example:
         >>> print("\n".join(threshold_lines(Calibration(normal=range(1, 20), defects=[18.5, 30.0]))))
-        threshold 19: at most 5 % false alarms, the least that 19 good images allow; it finds 1 of 2 defects
-        threshold 18.25: the highest F1, 0.800, on the images it was chosen on: 2 of 2 defects found, 1 of 19 good \
-        images a false alarm
+        threshold 19: at most 5 % false alarms, the least that 19 good images allow; finds 1 of 2 defects
+        threshold 18.25: highest F1, 0.800 on the images it was chosen on: finds 2 of 2 defects, 1 false alarm of 19
     """
     default, best = calibration.default(), calibration.best_f1()
     n_defects, n_good = len(calibration.defects), len(calibration.normal)
@@ -135,10 +134,10 @@ def threshold_lines(calibration: Calibration) -> list[str]:
         return [line]
     found, chosen = default.confusion.found_defects, best.confusion
     return [
-        f"{line}; it finds {found} of {n_defects} defects",
-        f"threshold {best.value:.4g}: the highest F1, {chosen.f1:.3f}, on the images it was chosen on: "
-        f"{chosen.found_defects} of {n_defects} defects found, {chosen.false_alarms} of {n_good} good images a false "
-        "alarm",
+        f"{line}; finds {found} of {n_defects} defects",
+        f"threshold {best.value:.4g}: highest F1, {chosen.f1:.3f} on the images it was chosen on: finds "
+        f"{chosen.found_defects} of {n_defects} defects, {chosen.false_alarms} false "
+        f"alarm{'' if chosen.false_alarms == 1 else 's'} of {n_good}",
     ]
 
 

@@ -246,7 +246,7 @@ def test_scores_for_thresholds_are_those_that_predict_gives(tmp_path: Path) -> N
     together, held_out = Ensemble(scorers), images.train[4::5]
     expected = predict(together, held_out).score
     found = held_out_scores(together, images, settings)
-    assert torch.allclose(found, expected, rtol=0.1, atol=0.1) and not torch.equal(found, expected)
+    assert torch.corrcoef(torch.stack([found, expected]))[0, 1] > 0.95 and found.mean() > expected.mean()
     for scorer in scorers:
         scorer.detector.reader.reading = WHOLE
     assert torch.allclose(held_out_scores(together, images, settings), predict(together, held_out).score, atol=1e-5)
