@@ -18,6 +18,7 @@ from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.one_trial import run_sample
 from autoad_nni.runs.records import BestRecord
+from autoad_nni.runs.report.page import write_report
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.winner import Model, build_trained, choose_winner, finish, load_members
 from autoad_nni.searches.experiment_file import Experiment
@@ -91,7 +92,7 @@ class InProcessSearch:
         self._threads = torch.get_num_threads()
 
     def run(self, listener: Listener) -> BestRecord | None:
-        """Run the search to its end, then read the test set once, for the best model.
+        """Run the search to its end, then read the test set once, for the best model, and write the report.
 
         Args:
             listener: Called after every trial, replayed ones included.
@@ -107,7 +108,9 @@ class InProcessSearch:
         )
         try:
             self._search.run(self._middleware, self._evaluate)
-            return self._finish()
+            best = self._finish()
+            write_report(self.folder.path)
+            return best
         finally:
             self.folder.close()
 

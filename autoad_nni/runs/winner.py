@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from autoad_nni.models.scoring import Prediction, Scorer
 from autoad_nni.models.surroundings import keeping_random_states, torch_threads
 from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.records import KnownResult, Result
+from autoad_nni.runs.scores import ImageScores, WinnerScores
 from autoad_nni.storing import replace_file, storing
 from autoad_nni.trial.evaluate import figures_of, metric_of
 from autoad_nni.trial.fitting import hold_out, score_held_out
@@ -165,6 +166,11 @@ def finish(folder: Path, winner: Winner, known: Model | None, task: Task, reques
     calibration = calibration_of(winner, task, request)
     if test.prediction is not None:
         save_pictures(folder, winner.scorer, task, request, title, calibration=calibration, test=test.prediction)
+    WinnerScores(
+        members=tuple(record.number for record in records),
+        validation=ImageScores.of(task.validation, winner.validation),
+        test=None if test.prediction is None else ImageScores.of(task.test, test.prediction),
+    ).write(folder)
     return Result(
         validation=validation,
         interval=interval,
@@ -252,7 +258,23 @@ def _write_joined(states: Mapping[int, State], path: Path) -> None:
     _write({f"{number}/{name}": value for number, state in states.items() for name, value in state.items()}, path)
 
 
-def build_trained(record: TrialRecord, *, channels: int, settings: TrialSettings) -> Detector:
+class Built(Protocol):
+    """What is needed to build the model of a trial: its record, or a part of that."""
+
+    @property
+    def number(self) -> int:
+        """Of the trial."""
+
+    @property
+    def sample(self) -> Mapping[str, Any]:
+        """Value by label."""
+
+    @property
+    def plugins(self) -> Mapping[str, str]:
+        """Which plugins it takes, and which weights of an extractor."""
+
+
+def build_trained(record: Built, *, channels: int, settings: TrialSettings) -> Detector:
     """Build the model of a trial, ready to be given its weights; imports no NNI.
 
     Args:
@@ -271,13 +293,11 @@ def build_trained(record: TrialRecord, *, channels: int, settings: TrialSettings
     return detector
 
 
-def load_members(
-    members: Sequence[TrialRecord], path: Path, *, channels: int, settings: TrialSettings
-) -> list[Detector]:
+def load_members(members: Sequence[Built], path: Path, *, channels: int, settings: TrialSettings) -> list[Detector]:
     """Build the models of a winner and give them their weights; imports no NNI.
 
     Args:
-        members: The records of their trials.
+        members: Their trials.
         path: What `join_weights` wrote.
         channels: Channels of the images.
         settings: Those of the trials.
