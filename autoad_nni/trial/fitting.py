@@ -222,8 +222,8 @@ def score_held_out(scorer: Scorer, images: Tensor) -> Tensor:
     """Return the scores of the training images that a model was not trained on, ``(n,)``, as if they were new to it.
 
     They are not new to the reader, whose statistics come from them. At one place these rest on one number of each
-    image: measured by itself, an image scores too little. Of 9, the highest was exceeded by 44 % of new images instead
-    of 10 %. So where places count, a twentieth of them at a time is measured by the others.
+    image: measured by itself, an image scores too little. Of 9 solar cells, the highest was exceeded by 44 % of new
+    ones instead of 10 %. So where places count, a twentieth of them at a time is measured by the others.
 
     Args:
         scorer: Trained by `fit_and_validate`.
