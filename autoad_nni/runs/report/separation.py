@@ -166,7 +166,7 @@ def _mistakes(images: ImageScores, threshold: float) -> tuple[int, int]:
 def _thresholds(data: ReportData, sets: dict[str, ImageScores], calibration: Calibration, default: Threshold) -> Markup:
     words, best_f1 = data.words, calibration.best_f1()
     rows = []
-    for rule, threshold in (("false alarms", default), ("highest F1 on validation", best_f1)):
+    for rule, threshold in (("false alarms", default), ("highest F1", best_f1)):
         if threshold is None:
             continue
         name = f"{rule}, at most {100 * threshold.rate:.3g} %" if threshold.rate else rule
@@ -180,9 +180,9 @@ def _thresholds(data: ReportData, sets: dict[str, ImageScores], calibration: Cal
     heads += [f"{what}, {name}" for name in sets for what in ("false alarms", "missed")]
     n = len(calibration.normal)
     note = (
-        f"An image is called defective if its score is above the threshold. The first one is set on the {n} "
-        f"{words.good} of validation, for a rate of false alarms among such images"
-        f"{_of_few(n, default)}. As the winner was chosen on these images, expect somewhat more."
+        f"An image is called defective if its score is above the threshold. The first one is set on {n} "
+        f"{words.good} that were held out of training, for a rate of false alarms among such images"
+        f"{_of_few(n, default)}. The second one is chosen on these and the {words.defects} of validation."
     )
     return element("div", table(heads, rows, caption="Thresholds"), paragraph(note, kind="note"))
 
