@@ -13,7 +13,7 @@ def resized(images: Tensor, height: int, width: int) -> Tensor:
 
     Antialiased bilinear resizing is a product with one matrix for the rows and one for the columns. ONNX has an
     operator for it, but in onnxruntime its pixels differ from torch's by up to 2e-5 (to 224 x 168 pixels); those of the
-    matrices, whose weights are computed as torch computes them, by 2e-7. Logarithms of a contrast enlarge that.
+    matrices, whose weights are computed as torch computes them, by less than 1e-6. Logarithms of a contrast enlarge it.
 
     Args:
         images: uint8.
