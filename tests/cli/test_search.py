@@ -207,7 +207,8 @@ def test_tensorboard_shows_the_search_and_each_trial(finished: Path) -> None:
     assert search["best"] == [(i, pytest.approx(max(rewards[:i]))) for i in range(1, TRIALS + 1)]
     for trial, reward in enumerate(rewards):
         scalars = scalars_of(finished / "tensorboard" / f"trial-{trial:04d}")
-        assert set(scalars) == {"loss/train", "validation/auroc", "validation/aupr_in", "validation/aupr_out"}
+        assert set(scalars) == {"loss/train", "reward", "validation/auroc", "validation/aupr_in", "validation/aupr_out"}
+        assert scalars["reward"] == [(0, pytest.approx(reward))]
         assert scalars["validation/auroc"] == [(1, pytest.approx(reward))]
 
 

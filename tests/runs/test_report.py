@@ -203,7 +203,9 @@ def test_tiles_are_cut_out_of_pictures(tmp_path: Path, shape: tuple[int, int, in
 
 def test_a_search_that_goes_on_has_no_test_figures(copy: Path) -> None:
     best = BestRecord.read(copy)
-    replace(best, validation=None, interval=None, n_validation=None, test=None, known=None).write(copy)
+    replace(best, validation=None, interval=None, n_validation=None, test=None, known=None, calibration=None).write(
+        copy
+    )
     with (copy / "history.jsonl").open("ab") as file:
         file.write(b'{"number": 12, "sam')  # being written
     text = text_of(page_of(copy))
