@@ -148,7 +148,8 @@ def test_the_winner_scores_the_same_in_a_new_process(finished: Path) -> None:
 
 def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
-        "history.jsonl", "best.json", "best.safetensors", "started.json", "state", "tensorboard"
+        "history.jsonl", "best.json", "best.safetensors", "scores.json", "report.html", "started.json", "state",
+        "tensorboard",
     }  # fmt: skip
     weights = [f"trial-{record.number:04d}.safetensors" for record in distinct(read_history(finished))[:5]]
     assert {path.name for path in (finished / "state").iterdir()} == {*weights, *STATE}

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoad_nni.metrics.image import aupr_out, auroc
-from autoad_nni.metrics.threshold import Calibration, Threshold
+from autoad_nni.metrics.threshold import DEFAULT_RATE, Calibration, Threshold
 from autoad_nni.runs.report.figure import figure
 from autoad_nni.runs.report.markup import Markup, element, paragraph, table
 from autoad_nni.runs.report.run_data import ReportData
@@ -182,12 +182,13 @@ def _thresholds(data: ReportData, sets: dict[str, ImageScores], calibration: Cal
     note = (
         f"An image is called defective if its score is above the threshold. The first one is set on {n} "
         f"{words.good} that were held out of training, for a rate of false alarms among such images"
-        f"{_of_few(n, default)}. The second one is chosen on these and the {words.defects} of validation."
+        f"{_of_few(calibration, default)}. The second one is chosen on these and the {words.defects} of validation."
     )
     return element("div", table(heads, rows, caption="Thresholds"), paragraph(note, kind="note"))
 
 
-def _of_few(n: int, threshold: Threshold) -> str:
-    if threshold.rate is None or threshold.rate <= 0.01:
+def _of_few(calibration: Calibration, threshold: Threshold) -> str:
+    if calibration.rate is not None or threshold.rate is None or threshold.rate <= DEFAULT_RATE:
         return ""
+    n = len(calibration.normal)
     return f"; {100 * threshold.rate:.3g} % is the least that {n} images can promise, 1 % takes 99"
