@@ -19,6 +19,8 @@ from small_experiment import SPACE, TRIAL, history, space, tuner, write
 import autoad_nni as ad
 from autoad_nni import __version__
 from autoad_nni.data import load_task
+from autoad_nni.engines.in_process import InProcessSearch
+from autoad_nni.engines.search import open_search
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.runs.folder import RunFolder
@@ -206,7 +208,8 @@ def test_tensorboard_shows_the_search_and_each_trial(finished: Path) -> None:
     assert search["best"] == [(i, pytest.approx(max(rewards[:i]))) for i in range(1, TRIALS + 1)]
     for trial, reward in enumerate(rewards):
         scalars = scalars_of(finished / "tensorboard" / f"trial-{trial:04d}")
-        assert set(scalars) == {"loss/train", "validation/auroc", "validation/aupr_in", "validation/aupr_out"}
+        assert set(scalars) == {"loss/train", "reward", "validation/auroc", "validation/aupr_in", "validation/aupr_out"}
+        assert scalars["reward"] == [(0, pytest.approx(reward))]
         assert scalars["validation/auroc"] == [(1, pytest.approx(reward))]
 
 
@@ -242,7 +245,9 @@ def test_the_screen_shows_progress_the_best_model_and_where_it_is(finished: Path
     assert f"auroc {best['test']['auroc']:.4f}" in out
     for label, value in best["trial"]["sample"].items():
         assert f"  {label}: {value}" in out
-    assert out.endswith(f"written to {finished}/best.json\n"), "no pictures of digits among photographs"
+    assert out.endswith(f"written to {finished}/best.json\nreport: {finished}/report.html\n"), (
+        "no pictures of digits among photographs"
+    )
 
 
 def test_a_search_that_is_there_is_not_touched_without_resume(run: Path, file: Path) -> None:
@@ -507,13 +512,22 @@ def test_a_winner_that_fails_on_the_test_images_keeps_its_place(
     assert by_hand.code == 0 and json.loads(by_hand.out)["test_detail"] == verdict
 
 
-def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path) -> None:
-    file = write(tmp_path / "x.yml", maxTrialNumber=None, maxExperimentDuration="0.001s")
-    assert command("search", file, "--output", tmp_path / "run").code == 0
-    ended = history(tmp_path / "run")
-    assert 1 <= len(ended) <= 3
-    assert command("search", file, "--output", tmp_path / "run", "--resume").code == 0
-    assert history(tmp_path / "run") == ended, "the time of earlier sessions counts"
+def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, run = write(tmp_path / "x.yml", maxTrialNumber=None, maxExperimentDuration="100s"), tmp_path / "run"
+    with monkeypatch.context() as clock:
+        clock.setattr(InProcessSearch, "seconds_left", lambda it: 50.0 - 25 * it.folder.summary.verdicts.total())
+        assert command("search", file, "--output", run).code == 0
+    ended = history(run)
+    assert len(ended) == 2
+    write(file, maxTrialNumber=None, maxExperimentDuration="0.001s")
+    again = command("search", file, "--output", run, "--resume")
+    assert again.code == 0 and "2 trials ended before, in 0.0 minutes, of 1.67e-05: none is run" in again.out
+    assert history(run) == ended
+    search = open_search(read_experiment(file), output=run, minutes=1, resume=True)
+    with closing(search.folder):
+        spent = sum(record.seconds for record in read_history(run))
+        assert search.seconds_before == spent > 0, "the time of earlier sessions counts"
+        assert search.seconds_left() < 60 - spent
 
 
 @pytest.mark.parametrize("strategy", ["random", "grid_search", "regularized_evolution"])

@@ -194,7 +194,11 @@ def test_the_result_of_two_models_and_a_known_method(tmp_path: Path) -> None:
     assert result.known.trial.known == "white" and result.known.test["auroc"] == pytest.approx(4 / 15)
     assert result.interval is not None and result.interval[0] < result.validation["auroc"] < result.interval[1]
     assert result.n_validation == (3, 8)
-    assert list(tmp_path.iterdir()) == [], "no pictures of photographs among digits"
+    assert result.calibration is not None and result.calibration.rate is None
+    scores = winner.validation.score.tolist()
+    assert result.calibration.normal == tuple(sorted(scores[:5])), "good images of validation"
+    assert result.calibration.defects == tuple(sorted(scores[5:]))
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"], "no pictures of photographs among digits"
 
 
 def test_a_known_method_that_is_the_winner_itself_is_not_tested_again(tmp_path: Path) -> None:

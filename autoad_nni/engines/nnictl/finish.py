@@ -10,6 +10,7 @@ from autoad_nni.data import Task, load_task
 from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
 from autoad_nni.runs.one_trial import run_sample
 from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord, Result, remove_best
+from autoad_nni.runs.report.page import write_report
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
@@ -38,7 +39,8 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     the same seed.
 
     Args:
-        folder: Of the experiment; gets ``history.jsonl``, ``best.json``, ``best.safetensors`` and the pictures.
+        folder: Of the experiment; gets ``history.jsonl``, ``best.json``, ``best.safetensors``, ``scores.json``, the
+            pictures and the report.
 
     Returns:
         A summary of the trials; the winner, None if no trial ended well; and the records of the second trainings.
@@ -51,6 +53,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
         summary.add(record)
     members = [_with_plugins(record, request) for record in members_of(records, request.members)]
     if not members:
+        write_report(folder)
         return summary, None, []
     known = best_known(records)
     of_known = [] if known is None else [known]
@@ -78,6 +81,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
         search={**({} if start is None else start.metadata), "summary": summary.to_json()},
     )
     best.write(folder)
+    write_report(folder)
     return summary, best, [again[record.number].record for record in members]
 
 

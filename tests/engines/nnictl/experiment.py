@@ -195,9 +195,14 @@ class Experiment:
 
 def launch(home: Path, *words: object, **variables: str) -> Ended:
     """`autoad-nni launch` in this process, with NNI's folders below ``home``."""
+    return nnictl_command(home, "launch", *words, **variables)
+
+
+def nnictl_command(home: Path, *words: object, **variables: str) -> Ended:
+    """A command in this process, with NNI's folders below ``home``."""
     with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ, {"HOME": str(home), **variables}):
         patch.setattr(Experiments.__init__, "__defaults__", (home / "nni-experiments",))
-        return command("launch", *words)
+        return command(*words)
 
 
 def search_in_process(file: Path, output: Path) -> list[tuple[str, float]]:
