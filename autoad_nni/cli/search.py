@@ -73,6 +73,7 @@ def _run_with_progress(run: InProcessSearch) -> BestRecord | None:
                 total = None if run.max_trials is None else max(run.max_trials, ended)
                 progress.show(ended, best, total=total, recorded=replayed)
 
+            run.say = progress.print
             return run.run(listener)
     except KeyboardInterrupt:
         typer.echo("stopped. The same command with --resume goes on.", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from autoad_nni.trial.request import TrialRequest
 from autoad_nni.verdicts import Verdict
 
 __all__ = ["InProcessSearch"]
+
+_logger = logging.getLogger("autoad_nni")
 
 Listener = Callable[[int, float | None, bool], None]
 """Called with (trials ended so far, best reward so far, whether the last of them is replayed)."""
@@ -82,6 +85,8 @@ class InProcessSearch:
             raise
         self.n_recorded = sum(event["event"] == "end" for event in self._search.journal.recorded)
         """Trials that earlier sessions ended."""
+        self.say: Callable[[str], None] = _logger.warning
+        """Called with a line for the user."""
         self.read_test = False
         """Whether this session read the test set."""
         self._max_seconds = experiment.max_seconds
@@ -100,6 +105,7 @@ class InProcessSearch:
             The record of the best model, or None when no trial ended well.
         """
         self._listener = listener
+        self._search.say = self.say
         engine = SequentialExecutionEngine(max_duration=self._max_seconds, continue_on_failure=True)
         engine.load_state_dict({"model_count": 0, "total_duration": self._seconds_spent()})
         self._middleware = JournalMiddleware(
