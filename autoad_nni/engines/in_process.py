@@ -13,6 +13,7 @@ import torch
 from nni.nas.execution import SequentialExecutionEngine
 
 from autoad_nni.engines.beginning import check_and_load
+from autoad_nni.engines.hanging import HangWatch
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.surroundings import torch_threads
@@ -95,11 +96,12 @@ class InProcessSearch:
         self._listener: Listener = lambda ended, best, replayed: None
         self._threads = torch.get_num_threads()
 
-    def run(self, listener: Listener) -> BestRecord | None:
+    def run(self, listener: Listener, *, end_hung: bool = False) -> BestRecord | None:
         """Run the search to its end, then read the test set once, for the best model.
 
         Args:
             listener: Called after every trial, replayed ones included.
+            end_hung: End this process if a trial hangs (`HangWatch`).
 
         Returns:
             The record of the best model, or None when no trial ended well.
@@ -112,7 +114,8 @@ class InProcessSearch:
             engine, self._search.journal, max_trials=self.max_trials, on_end=self._on_end
         )
         try:
-            self._search.run(self._middleware, self._evaluate)
+            with HangWatch(self.request.settings.max_seconds if end_hung else None) as self._watch:
+                self._search.run(self._middleware, self._evaluate)
             return self._finish()
         finally:
             self.folder.close()
@@ -126,7 +129,8 @@ class InProcessSearch:
         assert model.sample is not None and model.trial_id is not None
         number = model.trial_id
         try:
-            with torch_threads(self._threads):  # the strategy around it has one
+            # The strategy around it has one thread.
+            with torch_threads(self._threads), self._watch.trial(number):
                 result = run_sample(
                     model.sample,
                     self._task,
