@@ -13,7 +13,6 @@ from lifo_engine import LifoEngine
 from nni.nas.execution import ExecutionEngine, SequentialExecutionEngine
 from small_search import STRATEGY_ARGS, VALUES, Killed, Session, events, proposed_and_ended, quality, stop_after
 
-from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
 from autoad_nni.trial.record import TrialRecord
 

@@ -106,12 +106,12 @@ def long_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def proposals() -> Iterator[list[int]]:
-    """Counts how often the strategy works out what to propose next."""
+    """The number of threads whenever the strategy works out what to propose next."""
     counted: list[int] = []
     propose = AutoADStrategy._propose
 
     def counting(strategy: AutoADStrategy) -> Any:
-        counted.append(1)
+        counted.append(torch.get_num_threads())
         return propose(strategy)
 
     with patch.object(AutoADStrategy, "_propose", counting):
@@ -142,6 +142,7 @@ def test_with_other_threads_a_search_resumed_from_its_journal_equals_an_uninterr
         session = Session(state / "journal.jsonl", trials=LONG, n_layers=3, strategy_args={})
     assert proposed_and_ended(state / "journal.jsonl") == proposed_and_ended(long_search / "state" / "journal.jsonl")
     assert session.said == [] and len(proposals) >= LONG / 5
+    assert set(proposals) == {1}, "sums of several threads come in any order"
 
 
 def flip_a_bit(path: Path) -> None:
