@@ -18,7 +18,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.runs.folder import RunFolder
-from autoad_nni.runs.one_trial import run_sample
+from autoad_nni.runs.one_trial import run_sample, train_again
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.winner import Model, build_trained, choose_winner, finish, load_members
@@ -95,6 +95,7 @@ class InProcessSearch:
         self._search.on_iteration = self._scalars.add_iteration
         self._listener: Listener = lambda ended, best, replayed: None
         self._threads = torch.get_num_threads()
+        self._missing = self.folder.without_weights
 
     def run(self, listener: Listener, *, end_hung: bool = False) -> BestRecord | None:
         """Run the search to its end, then read the test set once, for the best model.
@@ -159,12 +160,36 @@ class InProcessSearch:
         best = None if self.folder.best is None else self.folder.best.reward
         ended = self.folder.summary.verdicts.total()
         if not replayed:
+            self._replace_weights()
             self.folder.write_best()
             if record.verdict is not Verdict.CRASHED:
                 self._scalars.add(ended, {"reward": record.reward, "best": best or 0.0})
         self._listener(ended, best, replayed)
 
+    def _replace_weights(self) -> None:
+        """Train again the kept models whose weights were lost since an earlier session; once, and only if needed."""
+        missing, self._missing = self._missing, lambda: []
+        for record in missing():
+            settings = replace(self.request.settings, max_seconds=None)  # it was within the limit once
+            try:
+                with torch_threads(self._threads):
+                    again = train_again(record, self._task, replace(self.request, settings=settings))
+            except AutoADError:
+                raise
+            except Exception as error:
+                raise _not_again(record, f"{type(error).__name__}: {error}") from error
+            if again.detector is None:
+                raise _not_again(record, again.record.detail)
+            self.folder.save_weights(record.number, again.detector)
+            same = again.record.fingerprint == record.fingerprint
+            self.say(
+                f"the weights of trial {record.number} were lost or damaged: it was trained again, and scores "
+                f"{'as before' if same else 'differently; its record keeps the old figures'}."
+            )
+
     def _finish(self) -> BestRecord | None:
+        if not self.folder.has_ended:
+            self._replace_weights()
         best = self.folder.write_best()
         # The test set is read once: not again for a winner that an earlier session ended with.
         if best is None or self.folder.tested() is not None:
@@ -192,6 +217,13 @@ class InProcessSearch:
             detector = build_trained(known, channels=self._task.channels, settings=self.request.settings)
             self.folder.load_known(detector, known)
         return known, detector
+
+
+def _not_again(record: TrialRecord, reason: str) -> AutoADError:
+    return AutoADError(
+        f"the weights of trial {record.number} are lost or damaged, and it cannot be trained again: "
+        f"{' '.join(reason.split()).rstrip('.')}. Expected what trained once. Restore the file, or search anew."
+    )
 
 
 def _strategy_arguments(experiment: Experiment, seed: int | None) -> dict[str, Any]:

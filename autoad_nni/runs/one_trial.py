@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from autoad_nni.runs.records import read_history
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
 from autoad_nni.trial.plugins import PluginVersions, check_plugins
+from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import TrialResult, evaluate_on_test, make_scorer, run_trial
 
-__all__ = ["Recorded", "read_sample", "recorded_trial", "run_alone", "run_sample"]
+__all__ = ["Recorded", "read_sample", "recorded_trial", "run_alone", "run_sample", "train_again"]
 
 Sample = dict[str, Any]
 
@@ -71,6 +73,25 @@ def run_sample(
         on_epoch=on_epoch,
         shared=shared if request.weight_sharing else None,
     )
+
+
+def train_again(record: TrialRecord, task: Task, request: TrialRequest) -> TrialResult:
+    """Run the sample of a trial once more, with the same seed, from fresh weights; what it reports is dropped.
+
+    Args:
+        record: Of the trial.
+        task: The images.
+        request: The options of the trials.
+    """
+    with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
+        return run_sample(
+            dict(record.sample),
+            task,
+            replace(request, weight_sharing=False),
+            number=record.number,
+            scalars=ScalarWriter(Path(scalars)),
+            report=lambda figures: None,
+        )
 
 
 def run_alone(
