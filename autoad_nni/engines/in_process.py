@@ -16,7 +16,7 @@ from autoad_nni.engines.beginning import check_and_load
 from autoad_nni.engines.hanging import HangWatch
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.shared_weights import SharedWeights
-from autoad_nni.models.surroundings import torch_threads
+from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
 from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.one_trial import run_sample, train_again
 from autoad_nni.runs.records import BestRecord
@@ -137,7 +137,8 @@ class InProcessSearch:
                     self._task,
                     self.request,
                     number=number,
-                    scalars=ScalarWriter(self.folder.path / "tensorboard" / f"trial-{number:04d}"),
+                    # Absolute, should a plugin change the folder.
+                    scalars=ScalarWriter(self.folder.path.absolute() / "tensorboard" / f"trial-{number:04d}"),
                     report=nni.report_intermediate_result,
                     shared=SharedWeights(self.folder.shared_weights, str(number)),
                 )
@@ -194,12 +195,15 @@ class InProcessSearch:
         # The test set is read once: not again for a winner that an earlier session ended with.
         if best is None or self.folder.tested() is not None:
             return best
-        winner = choose_winner(self._candidates(), self.folder.known, self._task, self.request)
+        with keeping_surroundings():
+            winner = choose_winner(self._candidates(), self.folder.known, self._task, self.request)
         self.folder.limit(len(winner.members))
         if self.folder.tested() is not None:
             return self.folder.write_best()
         self.read_test = True
-        result = finish(self.folder.path, winner, self._known(winner.members), self._task, self.request)
+        known = self._known(winner.members)
+        with keeping_surroundings():
+            result = finish(self.folder.path.absolute(), winner, known, self._task, self.request)
         return self.folder.write_best(result)
 
     def _candidates(self) -> list[Model]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,12 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     with path.open() as reader:
         write_json(path, {"reward": 0.75})
         assert json.load(reader) == {"reward": 0.5}
+
+
+def test_a_link_in_the_place_of_a_file_to_come_leads_nowhere(tmp_path: Path) -> None:
+    path, mine = tmp_path / "best.json", tmp_path / "mine.txt"
+    mine.write_text("mine")
+    path.with_name(f".best.json.{os.getpid()}.unfinished").symlink_to(mine)
+    write_json(path, {"reward": 0.5})
+    assert mine.read_text() == "mine" and not path.is_symlink()
+    assert json.loads(path.read_text()) == {"reward": 0.5} and len(list(tmp_path.iterdir())) == 2
