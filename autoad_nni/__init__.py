@@ -22,6 +22,7 @@ from autoad_nni.version import __version__
 
 if TYPE_CHECKING:
     from autoad_nni.data import Task, TaskOptions, load_task
+    from autoad_nni.engines.estimator import AnomalyDetector
     from autoad_nni.engines.search import search
     from autoad_nni.models.distances.base import Distance
     from autoad_nni.models.hypotheses.base import Hypothesis
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from autoad_nni.trial.settings import TrialSettings
 
 __all__ = [
+    "AnomalyDetector",
     "AutoADError",
     "BestRecord",
     "Distance",
@@ -57,6 +59,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AnomalyDetector": "engines.estimator",
     "BestRecord": "runs.records",
     "Distance": "models.distances.base",
     "Hypothesis": "models.hypotheses.base",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ __all__ = [
     "StorageError",
     "append_bytes",
     "append_line",
+    "check_new_folder",
     "file_changed",
+    "new_folder",
     "read_lines",
     "reason_of",
     "remove_unfinished",
@@ -76,6 +79,60 @@ def replace_file(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def check_new_folder(path: Path, argument: str = "output") -> None:
+    """Raise AutoADError if a folder cannot be made there because something is there already; an empty one may be.
+
+    Args:
+        path: Of the folder.
+        argument: What it was given as; for the message.
+    """
+    if path.exists() and not path.is_dir():
+        raise AutoADError(f"[[{argument}]] {path} is a file. Expected a folder. Give another [[{argument}]].")
+    if path.exists() and any(path.iterdir()):
+        raise AutoADError(
+            f"[[{argument}]] {path} holds files. Expected a new or empty folder. Give another [[{argument}]]."
+        )
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that appears as a whole: after a kill or a power cut it is there with all of its files, or not.
+
+    Files are written into the folder that is yielded, which lies beside it. It becomes ``path`` when the block ends
+    well, and vanishes otherwise; a kill leaves it there, hidden.
+
+    Args:
+        path: Missing, or an empty folder.
+
+    Raises:
+        StorageError: If the disk refuses, or another process made the folder in the meantime.
+    """
+    final = Path(os.path.abspath(path))
+    temporary = final.with_name(f".{final.name[:40]}.{os.getpid()}{_UNFINISHED}")
+    with storing(path, "Make room, or give another folder."):
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed and had this number
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            for written in (*temporary.rglob("*"), temporary):
+                _to_disk(written)
+            os.replace(temporary, final)
+            _to_disk(final.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the list of a folder's files, is on disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_unfinished(folder: Path) -> None:

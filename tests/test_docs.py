@@ -165,7 +165,7 @@ def test_every_metric_verdict_and_field_is_in_the_tables() -> None:
     assert {names(row[0])[0] for row in rows(page, "Verdicts")} == {verdict.value for verdict in Verdict}
     assert [names(row[0])[0] for row in rows(page, "history.jsonl")] == [field.name for field in fields(TrialRecord)]
     best = {names(row[0])[0] for row in rows(page, "best.json")}
-    assert best == {"format", *(field.name for field in fields(BestRecord))}
+    assert best == {"format", "thresholds", *(field.name for field in fields(BestRecord))}
 
 
 def test_the_layouts_are_those_of_the_code() -> None:

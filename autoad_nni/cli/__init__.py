@@ -10,8 +10,8 @@ import warnings
 
 import typer
 
-from autoad_nni.cli import data, launch, plugins, refine, search, space, trial
-from autoad_nni.cli.usage import UsageFault, one_line
+from autoad_nni.cli import data, export, launch, plugins, predict, refine, report, search, space, trial, trials
+from autoad_nni.cli.usage import UsageFault, one_line, printable
 from autoad_nni.errors import AutoADError
 from autoad_nni.version import __version__
 
@@ -42,8 +42,12 @@ def _make_app(arguments: list[str]) -> typer.Typer:
     app.callback()(_root)
     app.command("search")(search.search)
     app.command("trial", help=trial.HELP)(trial.make_trial_command() if "trial" in arguments[:1] else _unused)
+    app.command("trials")(trials.trials)
+    app.command("predict")(predict.predict)
     app.command("launch")(launch.launch)
+    app.command("report")(report.report)
     app.command("space")(space.space)
+    app.command("export")(export.export)
     app.command("refine")(refine.refine)
     app.add_typer(plugins.app, name="plugins")
     app.add_typer(data.app, name="data")
@@ -85,5 +89,5 @@ def main(
 
 
 def _fail(program: str, message: str) -> None:
-    typer.echo(f"{program}: {message}", err=True)
+    typer.echo(printable(f"{program}: {message}"), err=True)
     sys.exit(2)

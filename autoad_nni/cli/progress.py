@@ -1,4 +1,4 @@
-"""Shows how far a search is: a bar in a terminal, otherwise a line for each trial that ended."""
+"""Shows how far a search is, a bar in a terminal or a line for each trial that ended; and how many images are done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-__all__ = ["SearchProgress"]
+__all__ = ["CountProgress", "SearchProgress"]
 
 
 class SearchProgress:
@@ -77,6 +77,52 @@ class SearchProgress:
 
     def _best_reward(self) -> str:
         return f"best {self._reward} " + ("-" if self._best is None else f"{self._best:.4f}")
+
+
+class CountProgress:
+    """Shows on stderr how many of some things are done, within a block; nothing where stderr is no terminal.
+
+    Args:
+        what: One of them.
+        total: How many there are.
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what = what
+        self._pace = _Pace(total)
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        if console.is_terminal and not console.is_dumb_terminal:
+            text = TextColumn("{task.description}")
+            self._bar = Progress(text, BarColumn(bar_width=20), _Clock(self._pace), console=console)
+            self._task = self._bar.add_task(self._count(), total=total)
+
+    def __enter__(self) -> CountProgress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int) -> None:
+        """Show a new count."""
+        self._pace.count(done, self._pace.total, False)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, description=self._count())
+
+    def print(self, line: str) -> None:
+        """Print a line on stderr, above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            typer.echo(line, err=True)
+
+    def _count(self) -> str:
+        return f"{self._what} {self._pace.ended}/{self._pace.total}"
 
 
 class _Pace:

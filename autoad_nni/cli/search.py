@@ -113,6 +113,7 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
     typer.echo(f"written to {folder}/best.json")
     if (folder / "pictures.png").exists():
         typer.echo(f"how it works on test images: {folder}/pictures.png")
+    typer.echo(f"report: {folder}/report.html")
 
 
 def _interval(best: BestRecord) -> str:

@@ -1,10 +1,10 @@
-"""Faults in the words of a command line, whichever click typer is built on."""
+"""What a command line prints: faults in its words, whichever click typer is built on; names as they are safe."""
 
 from __future__ import annotations
 
 import typer
 
-__all__ = ["UsageFault", "one_line"]
+__all__ = ["UsageFault", "one_line", "printable"]
 
 # typer carries a click of its own since 0.26 and exports only some of its exceptions; their base is the same in both.
 UsageFault: type[Exception] = typer.BadParameter.__mro__[2]
@@ -17,3 +17,13 @@ def one_line(error: Exception) -> str:
     for problem in getattr(error.__cause__, "errors", list)()[:1]:
         text = f"{text.rstrip('.')}, got {problem['input']!r}"
     return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def printable(text: str) -> str:
+    r"""Return a text for a terminal: one line, in which a name of a file steers nothing.
+
+    Example:
+        >>> print(printable("a\x1b[2J\nb.png"))
+        a\x1b[2J\nb.png
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)

@@ -29,6 +29,7 @@ __all__ = [
     "is_16_bit",
     "is_grey",
     "pixels_of",
+    "read_image",
     "read_images",
     "read_masks",
     "unreadable",
@@ -90,6 +91,22 @@ def read_images(paths: Sequence[Path], shape: ImageShape) -> Tensor:
     if n_decoded:
         cache.trim()
     return out
+
+
+def read_image(path: Path, shape: ImageShape) -> Tensor:
+    """Decode and convert a file as `read_images` does, without the cache: for images that are read once.
+
+    Shape:
+        ``shape``, float32 in [0, 1].
+
+    Raises:
+        AutoADError: It is not an image.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return _decode(content, path, shape)
 
 
 def read_masks(images: Sequence[Path], masks: Sequence[Path | None], shape: ImageShape) -> Tensor:

@@ -20,6 +20,7 @@ from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
 from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.one_trial import run_sample, train_again
 from autoad_nni.runs.records import BestRecord
+from autoad_nni.runs.report.page import write_report
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.winner import Model, build_trained, choose_winner, finish, load_members
 from autoad_nni.searches.experiment_file import Experiment
@@ -98,7 +99,7 @@ class InProcessSearch:
         self._missing = self.folder.without_weights
 
     def run(self, listener: Listener, *, end_hung: bool = False) -> BestRecord | None:
-        """Run the search to its end, then read the test set once, for the best model.
+        """Run the search to its end, then read the test set once, for the best model, and write the report.
 
         Args:
             listener: Called after every trial, replayed ones included.
@@ -117,7 +118,9 @@ class InProcessSearch:
         try:
             with HangWatch(self.request.settings.max_seconds if end_hung else None) as self._watch:
                 self._search.run(self._middleware, self._evaluate)
-            return self._finish()
+            best = self._finish()
+            write_report(self.folder.path)
+            return best
         finally:
             self.folder.close()
 

@@ -12,9 +12,11 @@ import numpy as np
 
 from autoad_nni.errors import AutoADError
 
-__all__ = ["DEFAULT_RATE", "Calibration", "Confusion", "Threshold"]
+__all__ = ["DEFAULT_RATE", "Calibration", "Confusion", "Threshold", "least_rate", "rank_of"]
 
 DEFAULT_RATE: Final = 0.01
+
+_SMALLEST: Final = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class Confusion:
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall; 0 if no defect is found."""
+        if self.found_defects == 0:
+            return 0.0
         return 2 * self.found_defects / (2 * self.found_defects + self.missed_defects + self.false_alarms)
 
 
@@ -76,7 +80,7 @@ class Calibration:
         (0.05, 19.0)
         >>> calibration.at(0.01)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        autoad_nni.errors.AutoADError: false_alarm_rate is 0.01, which takes scores of 99 normal images; there are 19. ...
+        autoad_nni.errors.AutoADError: false_alarm_rate is 0.01, which takes scores of 99 normal images; ...
         >>> calibration.best_f1().value, calibration.best_f1().confusion.f1
         (18.25, 0.8)
     """
@@ -95,8 +99,8 @@ class Calibration:
 
     @property
     def least_rate(self) -> float:
-        """The lowest false-alarm rate that so many normal images can guarantee."""
-        return 1 / (len(self.normal) + 1)
+        """The lowest false-alarm rate that so many normal images can guarantee, rounded up to three digits."""
+        return least_rate(len(self.normal))
 
     def at(self, rate: float) -> Threshold:
         """Return the threshold that guarantees a false-alarm rate.
@@ -107,27 +111,12 @@ class Calibration:
         Raises:
             AutoADError: It is below, or out of range.
         """
-        if not 0 < rate < 1:
-            raise AutoADError(
-                f"[[false_alarm_rate]] is {rate:g}. Expected more than 0 and less than 1. Give "
-                "[[false_alarm_rate=0.01]]."
-            )
-        n = len(self.normal)
-        # In decimal as it was written: (n + 1) * 0.9 is a little above a whole number for some n.
-        part = Fraction(str(rate))
-        rank = math.ceil((n + 1) * (1 - part))
-        if rank > n:
-            raise AutoADError(
-                f"[[false_alarm_rate]] is {rate:g}, which takes scores of {math.ceil(1 / part) - 1} normal images; "
-                f"there are {n}. Expected {_rounded_up(self.least_rate):g} or more. Give "
-                f"[[false_alarm_rate={_rounded_up(self.least_rate):g}]], or more good images."
-            )
-        value = self.normal[rank - 1]
+        value = self.normal[rank_of(len(self.normal), rate) - 1]
         return Threshold(value=value, rule="false_alarm_rate", rate=rate, confusion=self.confusion(value))
 
     def default(self) -> Threshold:
         """Return the threshold for the rate that was asked for; for 1 %, or the least possible, if none was."""
-        return self.at(self.rate or max(DEFAULT_RATE, _rounded_up(self.least_rate)))
+        return self.at(max(DEFAULT_RATE, self.least_rate) if self.rate is None else self.rate)
 
     def best_f1(self) -> Threshold | None:
         """Return the threshold with the highest F1 over these images; of equals the highest; None without defects.
@@ -137,9 +126,17 @@ class Calibration:
         if not self.defects:
             return None
         scores = np.unique([*self.normal, *self.defects])
-        between = [scores[0] - 1.0, *((scores[1:] + scores[:-1]) / 2)]
-        value = float(max(between, key=lambda each: (self.confusion(each).f1, each)))
+        between = np.concatenate([scores[:1] - 1.0, (scores[1:] + scores[:-1]) / 2])
+        found = len(self.defects) - np.searchsorted(self.defects, between, "right")
+        alarms = len(self.normal) - np.searchsorted(self.normal, between, "right")
+        f1 = 2 * found / (found + alarms + len(self.defects))
+        value = float(between[np.flatnonzero(f1 == f1.max())[-1]])
         return Threshold(value=value, rule="f1", rate=None, confusion=self.confusion(value))
+
+    def thresholds(self) -> list[Threshold]:
+        """Return the default threshold and, with defects, the one with the highest F1."""
+        best = self.best_f1()
+        return [self.default()] if best is None else [self.default(), best]
 
     def confusion(self, value: float) -> Confusion:
         """Return how many of these images are on which side of a threshold."""
@@ -162,7 +159,44 @@ class Calibration:
         return cls(normal=content["normal"], defects=content["defects"], rate=content["rate"])
 
 
-def _rounded_up(rate: float) -> float:
-    """A rate with three digits that is not below; 1/21 is 0.0477, as 0.048 is easier to write."""
-    digits = 2 - math.floor(math.log10(rate))
-    return math.ceil(round(rate * 10**digits, 6)) / 10**digits
+def least_rate(n_normal: int) -> float:
+    """Return the lowest false-alarm rate that so many normal images can guarantee, rounded up to three digits.
+
+    Example:
+        >>> least_rate(19), least_rate(20), least_rate(99)
+        (0.05, 0.0477, 0.01)
+    """
+    unit: int = 10 ** (2 + len(str(n_normal)))
+    return math.ceil(Fraction(unit, n_normal + 1)) / unit
+
+
+def rank_of(n_normal: int, rate: float) -> int:
+    r"""Return which score of normal images, counted from the lowest, is the threshold for a false-alarm rate.
+
+    It is :math:`\lceil (n + 1)(1 - \alpha) \rceil`.
+
+    Args:
+        n_normal: How many there are.
+        rate: The false-alarm rate.
+
+    Raises:
+        AutoADError: The rate is out of range, or takes more images.
+
+    Example:
+        >>> rank_of(199, 0.01)
+        198
+    """
+    if not _SMALLEST <= rate <= 1 - _SMALLEST:
+        raise AutoADError(
+            f"[[false_alarm_rate]] is {rate:g}. Expected more than 0 and less than 1. Give [[false_alarm_rate=0.01]]."
+        )
+    # As it was written, 1/100 or 1/3: with its binary form, (n + 1) * 0.9 is a little above a whole number for some n.
+    exact = Fraction(rate).limit_denominator(10**9)
+    rank = math.ceil((n_normal + 1) * (1 - exact))
+    if rank > n_normal:
+        least = least_rate(n_normal)
+        raise AutoADError(
+            f"[[false_alarm_rate]] is {rate:g}, which takes scores of {math.ceil(1 / exact) - 1} normal images; there "
+            f"are {n_normal}. Expected {least:g} or more. Give [[false_alarm_rate={least:g}]], or more good images."
+        )
+    return rank

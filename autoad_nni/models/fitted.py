@@ -20,3 +20,7 @@ class FittedModule(nn.Module):
             if buffer is not None and isinstance(saved, Tensor) and saved.shape != buffer.shape:
                 self._buffers[name] = torch.empty_like(saved, device=buffer.device)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._fitted()
+
+    def _fitted(self) -> None:
+        """Called when a saved state was loaded; does nothing unless a subclass overrides it."""

@@ -84,10 +84,13 @@ class Projection(FittedModule):
 
     centre: Tensor
     basis: Tensor
+    complete: bool
+    """Whether there are as many components as numbers, so that nothing is lost."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
+        self.complete = False
         self.register_buffer("centre", torch.empty(0))
         self.register_buffer("basis", torch.empty(0))
 
@@ -109,21 +112,21 @@ class Projection(FittedModule):
         self.centre = centre.to(maps.dtype)
         # In rows, as it is loaded: another order in memory gives other last digits.
         self.basis = (kept * signs).to(maps.dtype).clone(memory_format=torch.contiguous_format)
+        self._fitted()
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the components at each location."""
         components = torch.einsum("ndhw,dk->nkhw", maps - self.centre[:, None, None], self.basis)
         return F.pad(components, (0, 0, 0, 0, 0, self.size - components.shape[1]))
 
-    @property
-    def complete(self) -> bool:
-        """Whether there are as many components as numbers, so that nothing is lost."""
-        return int(self.basis.any(0).sum()) == len(self.basis)
-
     def back(self, components: Tensor) -> Tensor:
         """Return the vectors that components stand for, ``(n, d, h, w)``."""
         used = components[:, : self.basis.shape[1]]
         return torch.einsum("nkhw,dk->ndhw", used, self.basis) + self.centre[:, None, None]
+
+    def _fitted(self) -> None:
+        """Note what `forward` must not ask of tensors: in an export, they have no numbers."""
+        self.complete = int(self.basis.any(0).sum()) == len(self.basis)
 
 
 class Whitening(FittedModule):

@@ -154,7 +154,7 @@ class Reader(FittedModule):
             ``(batch, 1, h, w)``, of the size of the maps; of the image's size where theirs differ.
         """
         standardized = [self._standardized(part, maps[part], reading) for part in reading.parts]
-        if len({each.shape for each in standardized}) > 1:
+        if any(each.shape != standardized[0].shape for each in standardized):
             standardized = [
                 F.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in standardized
             ]

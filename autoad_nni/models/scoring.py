@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector, Inputs, Terms
+from autoad_nni.models.in_parts import in_parts
 from autoad_nni.models.readings import Reading, pool
 from autoad_nni.models.smoothing import smooth
 from autoad_nni.models.stopwatch import Stopwatch
+from autoad_nni.models.windows import Windows
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -254,7 +256,7 @@ class Scorer(nn.Module):
         side = self.settings.patch
         if side is None:
             return min(self.batch_size, _FEATURES_BATCH) if self.detector.takes_features else self.batch_size
-        return max(1, self.batch_size // (len(_starts(height, side)) * len(_starts(width, side))))
+        return max(1, self.batch_size // Windows(height, width, side).number)
 
     def _inputs(self, images: Inputs) -> Inputs:
         return self.detector.inputs(images) if isinstance(images, Tensor) else images
@@ -283,16 +285,8 @@ class Scorer(nn.Module):
 
     def _in_windows(self, images: Tensor, side: int, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply a function to all windows and join the results."""
-        n, _, height, width = images.shape
-        corners = [(top, left) for top in _starts(height, side) for left in _starts(width, side)]
-        windows = torch.cat([images[:, :, top : top + side, left : left + side] for top, left in corners])
-        results = torch.cat([function(batch) for batch in torch.split(windows, self.batch_size)])
-        weight = _pyramid(side, results)
-        total, weights = results.new_zeros(n, results.shape[1], height, width), results.new_zeros(height, width)
-        for (top, left), part in zip(corners, torch.split(results, n), strict=True):
-            total[:, :, top : top + side, left : left + side] += weight * part
-            weights[top : top + side, left : left + side] += weight
-        return total / weights
+        windows = Windows(images.shape[2], images.shape[3], side)
+        return windows.joined(in_parts(function, windows.cut(images), self.batch_size))
 
     def _smooth(self, maps: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         smoothing = self.settings.smoothing
@@ -399,15 +393,3 @@ def _check_finite(values: Tensor, what: str) -> None:
     n_wrong = int((~values.isfinite())[:, None].flatten(1).any(1).sum())
     if n_wrong:
         raise RejectedTrial(Verdict.NON_FINITE, f"{n_wrong} of {len(values)} {what} are infinite or undefined.")
-
-
-def _starts(size: int, side: int) -> list[int]:
-    """Where windows begin along a side: every half window, the last one ending at the border."""
-    return [*range(0, size - side, max(1, side // 2)), size - side]
-
-
-def _pyramid(side: int, like: Tensor) -> Tensor:
-    """Weights of a window's pixels, ``(side, side)``, positive, highest in the middle."""
-    ramp = torch.arange(1, side + 1, device=like.device, dtype=like.dtype)
-    ramp = torch.minimum(ramp, ramp.flip(0))
-    return ramp[:, None] * ramp[None, :]

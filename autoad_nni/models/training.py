@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -118,6 +118,21 @@ class TrainingSettings:
     def paper(cls, epochs: int | None = None, steps: int | None = None) -> TrainingSettings:
         """Return the paper's constants: batch size 64, learning rate 0.1, beta1 0.9."""
         return cls(epochs=epochs, steps=steps, batch_size=_BATCH, learning_rate=0.1, beta1=0.9)
+
+    def with_images(self, before: int, now: int) -> TrainingSettings:
+        """Return the settings that train about as many steps with another number of images.
+
+        Args:
+            before: Training images for which these settings were made.
+            now: Training images that there are instead.
+
+        Example:
+            >>> TrainingSettings(epochs=8).with_images(300, 400).epochs
+            6
+        """
+        by_steps = self.steps is not None or self.epochs is None
+        epochs = max(1, round((self.epochs or _EPOCHS) * before / now))
+        return replace(self, epochs=epochs, steps=(self.steps or _STEPS) if by_steps else None)
 
     def schedule(self, n_images: int) -> Schedule:
         """Return the batch size and the rounds for a number of training images.

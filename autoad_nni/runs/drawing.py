@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ __all__ = [
     "paragraph",
     "pixels_of",
     "shortened",
+    "slot_width",
     "stacked",
     "tile_row",
     "title_row",
@@ -147,7 +148,7 @@ def framed(picture: Any, width: int = 12) -> Any:
 
 def tile_row(tiles: Mapping[str, Pixels]) -> Any:
     """Return tiles of equal size beside one another, by title, as far apart as the titles need."""
-    pictures = [Image.new("RGB", (_slot_width(tiles), tile.shape[0]), BACKGROUND) for tile in tiles.values()]
+    pictures = [Image.new("RGB", (_slot_of(tiles), tile.shape[0]), BACKGROUND) for tile in tiles.values()]
     for picture, tile in zip(pictures, tiles.values(), strict=True):
         picture.paste(Image.fromarray(tile), (0, 0))
     return beside(pictures)
@@ -155,13 +156,17 @@ def tile_row(tiles: Mapping[str, Pixels]) -> Any:
 
 def title_row(tiles: Mapping[str, Pixels]) -> Any:
     """Return the titles of tiles, to go above `tile_row`."""
-    return beside([line(title, _slot_width(tiles)) for title in tiles])
+    return beside([line(title, _slot_of(tiles)) for title in tiles])
 
 
-def _slot_width(tiles: Mapping[str, Pixels]) -> int:
-    titles = (math.ceil(typeface(TEXT_SIZE).getlength(title)) for title in tiles)
-    width: int = max(_LEAST_SLOT, *titles, *(tile.shape[1] for tile in tiles.values()))
-    return width
+def slot_width(titles: Iterable[str], width: int) -> int:
+    """Return the width of the place that each tile of a row has, for tiles of a width."""
+    slot: int = max(_LEAST_SLOT, width, *(math.ceil(typeface(TEXT_SIZE).getlength(title)) for title in titles))
+    return slot
+
+
+def _slot_of(tiles: Mapping[str, Pixels]) -> int:
+    return slot_width(tiles, max(tile.shape[1] for tile in tiles.values()))
 
 
 def pixels_of(image: torch.Tensor) -> Pixels:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,12 +12,17 @@ from torch import Tensor
 
 from autoad_nni.data import ImageShape, to_image_shape
 from autoad_nni.errors import AutoADError
+from autoad_nni.metrics.threshold import Calibration
 from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.scoring import Prediction, Scorer, predict
+from autoad_nni.runs.bundle.files import is_bundle, read_bundle
+from autoad_nni.runs.bundle.record import ModelRecord
 from autoad_nni.runs.records import WEIGHTS, BestRecord
 from autoad_nni.runs.winner import load_members
-from autoad_nni.trial.plugins import check_plugins
 from autoad_nni.trial.run import make_scorer
+
+if TYPE_CHECKING:
+    from autoad_nni.runs.prediction import FilePrediction
 
 __all__ = ["Model", "load"]
 
@@ -25,15 +31,28 @@ class Model:
     """A trained model: scores images and says where in them the score comes from.
 
     Args:
-        scorer: The winner: one model, or several whose mean counts.
-        image_shape: Channels, height and width of the images that it was trained on.
-        record: The search's record of it.
+        scorer: One model, or several whose mean counts.
+        record: What it is made of.
     """
 
-    def __init__(self, scorer: Scorer | Ensemble, image_shape: ImageShape, record: BestRecord) -> None:
+    def __init__(self, scorer: Scorer | Ensemble, record: ModelRecord) -> None:
         self.scorer = scorer
-        self.image_shape = image_shape
         self.record = record
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """Channels, height and width of the images that it was trained on."""
+        return self.record.image_shape
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Scores of images that it was not trained on, from which thresholds come; None before the search has ended."""
+        return self.record.calibration
+
+    @property
+    def scorers(self) -> list[Scorer]:
+        """The models that predict together, in the order of the record's members."""
+        return self.scorer.scorers if isinstance(self.scorer, Ensemble) else [self.scorer]
 
     def predict(self, images: Tensor | np.ndarray[Any, Any]) -> Prediction:
         """Score images.
@@ -57,27 +76,45 @@ class Model:
         prediction = predict(self.scorer, to_image_shape(given, self.image_shape))
         return Prediction(prediction.score, prediction.anomaly_map[:, 0])
 
+    def predict_files(
+        self,
+        files: Sequence[Path | str],
+        *,
+        threshold: float | None = None,
+        on_unreadable: Callable[[Path, str], None] | None = None,
+    ) -> Iterator[FilePrediction]:
+        """Predict for image files; see :func:`autoad_nni.runs.prediction.predict_files`."""
+        from autoad_nni.runs.prediction import predict_files
 
-def load(run: Path | str) -> Model:
-    """Load the best model of a search; imports no NNI.
+        return predict_files(self, files, threshold=threshold, on_unreadable=on_unreadable)
+
+
+def load(source: Path | str, *, weights: Path | str | None = None) -> Model:
+    """Load the best model of a search, or a bundle; imports no NNI.
 
     Args:
-        run: The run folder, or the folder of an NNI experiment that ``autoad-nni launch`` ended.
+        source: A run folder, the folder of an NNI experiment that ``autoad-nni launch`` ended, or a bundle that
+            ``autoad-nni export`` wrote.
+        weights: File with the weights of the feature extractor; None: from where they came in the search.
 
     Raises:
-        AutoADError: If the folder holds no best model, or one whose plugins are not installed as they were.
+        AutoADError: If the folder holds neither, one whose plugins are not installed as they were, or a bundle that was
+            damaged; or the extractor's weights are missing or others.
     """
-    folder = Path(run).expanduser()
-    record = BestRecord.read(folder)
-    plugins = {key: value for member in record.members for key, value in member.plugins.items()}
-    check_plugins({key: value for key, value in plugins.items() if not key.startswith("data set ")})
-    shape, settings = ImageShape(*record.image_shape), record.request.settings
-    detectors = load_members(record.members, folder / WEIGHTS, channels=shape.channels, settings=settings)
+    folder = Path(source).expanduser()
+    if is_bundle(folder):
+        record, path = read_bundle(folder)
+    else:
+        record, path = ModelRecord.of(BestRecord.read(folder)), folder / WEIGHTS
+    record = record.with_weights(None if weights is None else Path(weights))
+    record.check_plugins()
+    shape, settings = record.image_shape, record.settings
+    detectors = load_members(record.members, path, channels=shape.channels, settings=settings)
     scorers = [
         make_scorer(detector, torch.zeros(shape), settings.scoring, max_memory=settings.max_memory)
         for detector in detectors
     ]
-    return Model(scorers[0] if len(scorers) == 1 else Ensemble(scorers), shape, record)
+    return Model(scorers[0] if len(scorers) == 1 else Ensemble(scorers), record)
 
 
 def _as_tensor(images: Any) -> Tensor:

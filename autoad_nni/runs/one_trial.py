@@ -15,6 +15,7 @@ from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.runs.records import read_history
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
+from autoad_nni.storing import StorageError
 from autoad_nni.trial.plugins import PluginVersions, check_plugins
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
@@ -51,6 +52,8 @@ def run_sample(
 ) -> TrialResult:
     """Train and validate a sample; the figures of each epoch go to TensorBoard and to ``report``.
 
+    TensorBoard also gets the sample and the reward, when the trial has ended.
+
     Args:
         sample: Value by label.
         task: The images.
@@ -65,14 +68,22 @@ def run_sample(
         scalars.add(epoch, {"loss/train": loss, **{f"validation/{k}": v for k, v in validation.items()}})
         report({"default": validation[request.settings.reward], "loss": loss, **validation})
 
-    return run_trial(
-        sample,
-        task,
-        request.settings,
-        number=number,
-        on_epoch=on_epoch,
-        shared=shared if request.weight_sharing else None,
-    )
+    try:
+        result = run_trial(
+            sample,
+            task,
+            request.settings,
+            number=number,
+            on_epoch=on_epoch,
+            shared=shared if request.weight_sharing else None,
+        )
+    except StorageError:
+        raise
+    except (Exception, SystemExit) as error:
+        scalars.add_trial(TrialRecord.crashed(number, sample, str(error)))
+        raise
+    scalars.add_trial(result.record)
+    return result
 
 
 def train_again(record: TrialRecord, task: Task, request: TrialRequest) -> TrialResult:

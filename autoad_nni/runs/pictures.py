@@ -12,7 +12,7 @@ from autoad_nni.models.scoring import ImageScorer, Prediction, reconstruct
 from autoad_nni.runs.sheet import DrawnImages, contact_sheet
 from autoad_nni.storing import replace_file, storing
 
-__all__ = ["picture_files", "write_pictures"]
+__all__ = ["picture_files", "save_picture", "write_pictures"]
 
 
 def write_pictures(
@@ -54,9 +54,9 @@ def write_pictures(
         threshold=threshold,
     )
     for i, file in enumerate(picture_files(drawn.names)):
-        _save(drawn.picture(i), folder / file)
+        save_picture(drawn.picture(i), folder / file)
     sheet = folder.with_name(folder.name + ".png")
-    _save(contact_sheet(drawn, title=title, origin=origin), sheet)
+    save_picture(contact_sheet(drawn, title=title, origin=origin), sheet)
     return sheet
 
 
@@ -80,7 +80,8 @@ def picture_files(names: Sequence[str]) -> list[str]:
     return files
 
 
-def _save(picture: Any, path: Path) -> None:
+def save_picture(picture: Any, path: Path) -> None:
+    """Write a PNG whole, with the folders that it is in; StorageError if the disk refuses."""
     content = io.BytesIO()
     picture.save(content, "PNG")
     with storing(path):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.metrics.threshold import Calibration
 from autoad_nni.storing import read_lines, reason_of, storing, write_json
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
@@ -19,7 +20,7 @@ HISTORY: Final = "history.jsonl"
 BEST: Final = "best.json"
 WEIGHTS: Final = "best.safetensors"
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _Number = TypeVar("_Number", int, float)
 
 
@@ -76,6 +77,7 @@ class Result:
         test: Every metric on the test set, by name; None also if they cannot be computed.
         test_detail: Why they cannot be computed; empty otherwise.
         known: The best known method that was tried: its trial's record and its test figures; None also if none was.
+        calibration: Scores of images that the winner was not trained on, from which its thresholds come.
     """
 
     validation: Mapping[str, float] | None = None
@@ -84,6 +86,7 @@ class Result:
     test: Mapping[str, float] | None = None
     test_detail: str = ""
     known: KnownResult | None = None
+    calibration: Calibration | None = None
 
     @classmethod
     def of(cls, best: BestRecord) -> Result:
@@ -136,6 +139,9 @@ class BestRecord(Result):
             "interval": None if self.interval is None else list(self.interval),
             "n_validation": None if self.n_validation is None else list(self.n_validation),
             "known": None if self.known is None else self.known.to_json(),
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
+            # For readers of the file: they follow from the scores, and are not read.
+            "thresholds": None if self.calibration is None else list(map(asdict, self.calibration.thresholds())),
             "test": None if self.test is None else dict(self.test),
             "test_detail": self.test_detail,
             "image_shape": list(self.image_shape),
@@ -167,6 +173,7 @@ class BestRecord(Result):
                 interval=_pair(content["interval"], float),
                 n_validation=_pair(content["n_validation"], int),
                 known=None if content["known"] is None else KnownResult.from_json(content["known"]),
+                calibration=None if content["calibration"] is None else Calibration.from_json(content["calibration"]),
                 request=TrialRequest.from_options(**content["request"]),
                 image_shape=(channels, height, width),
                 test=_figures(content["test"]),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.model import Model, load
@@ -57,28 +58,40 @@ class Run:
         return read_history(self.folder)
 
     @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """Every trial as a flat row, in the order in which they ended, all with the same names in one order.
+
+        ``number``, ``verdict``, ``reward``, metrics, ``seconds``, ``macs``, ``parameters``, ``known``, ``reading``, the
+        sample's labels, ``detail``; None where a trial has no such value.
+        """
+        metrics = list(dict.fromkeys(name for record in self.records for name in record.validation))
+        labels = list(dict.fromkeys(label for record in self.records for label in record.sample))
+        return [_row(record, metrics, labels) for record in self.records]
+
+    @cached_property
     def trials(self) -> pandas.DataFrame:
-        """Every trial as a row: ``number``, ``verdict``, ``reward``, metrics, costs, ``known``, the sample's labels."""
+        """Every trial as a row of a table, with the columns of `rows`."""
         import pandas
 
-        metrics = list(dict.fromkeys(name for record in self.records for name in record.validation))
-        return pandas.DataFrame([_row(record, metrics) for record in self.records])
+        return pandas.DataFrame(self.rows)
 
     def load(self) -> Model:
         """Load the best model."""
         return load(self.folder)
 
 
-def _row(record: TrialRecord, metrics: list[str]) -> dict[str, object]:
-    return {
+def _row(record: TrialRecord, metrics: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+    own = {
         "number": record.number,
         "verdict": record.verdict.value,
         "reward": record.reward,
-        **{name: record.validation.get(name) for name in metrics},  # in one order, also if the first trial failed
+        **{name: record.validation.get(name) for name in metrics},
         "seconds": record.seconds,
         "macs": record.macs,
         "parameters": record.parameters,
         "known": record.known,
-        **record.sample,
-        "detail": record.detail,
+        "reading": record.reading,
     }
+    # A search space may have a label of the same name.
+    sample = {f"sample.{label}" if label in (*own, "detail") else label: record.sample.get(label) for label in labels}
+    return {**own, **sample, "detail": record.detail}

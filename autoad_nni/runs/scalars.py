@@ -1,8 +1,9 @@
-"""TensorBoard scalars of a trial and of a search."""
+"""What TensorBoard shows of a trial and of a search: scalars, and a row of its hparams tab for each trial."""
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import socket
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from autoad_nni.storing import append_bytes, storing
+from autoad_nni.trial.record import TrialRecord
 
 __all__ = ["ScalarWriter"]
 
@@ -37,10 +39,42 @@ class ScalarWriter:
         Raises:
             StorageError: If the disk refuses.
         """
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        self._append(step, [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()])
+
+    def add_trial(self, record: TrialRecord) -> None:
+        """Write a trial's sample and reward for the hparams tab, whose other metrics are the last of its scalars.
+
+        The trial's own folder holds all of it, so that the trial is one run. torch's ``add_hparams`` makes another.
+
+        Raises:
+            StorageError: If the disk refuses.
+        """
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+        ended = time.time()
+        status = api_pb2.STATUS_SUCCESS if record.ok else api_pb2.STATUS_FAILURE
+        # Without a group_name: the tab joins those of one name, and equal samples may have been tried twice.
+        start = plugin_data_pb2.SessionStartInfo(start_time_secs=ended - record.seconds)
+        for label, value in record.sample.items():
+            _set_hparam(start.hparams[label], value)
+        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=ended)
+        parts = {
+            metadata.SESSION_START_INFO_TAG: plugin_data_pb2.HParamsPluginData(session_start_info=start),
+            metadata.SESSION_END_INFO_TAG: plugin_data_pb2.HParamsPluginData(session_end_info=end),
+        }
+        values = [
+            Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(part), tensor=metadata.NULL_TENSOR)
+            for tag, part in parts.items()
+        ]
+        self._append(0, [*values, Summary.Value(tag="reward", simple_value=record.reward)])
+
+    def _append(self, step: int, values: list[Any]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
         event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
         with storing(self._folder):
             if self._path is None:
@@ -53,6 +87,16 @@ class ScalarWriter:
     def add_iteration(self, figures: dict[str, float]) -> None:
         """Write the figures that a strategy gives of an iteration."""
         self.add(int(figures["iteration"]), {f"strategy/{name}": value for name, value in figures.items()})
+
+
+def _set_hparam(hparam: Any, value: Any) -> None:
+    """Set a value of the three types that the tab knows; others are shown as JSON."""
+    if isinstance(value, bool):
+        hparam.bool_value = value
+    elif isinstance(value, int | float):
+        hparam.number_value = value
+    else:
+        hparam.string_value = value if isinstance(value, str) else json.dumps(value)
 
 
 def _record(event: Any) -> bytes:

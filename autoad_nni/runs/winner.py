@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
+from autoad_nni.metrics.threshold import Calibration
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.ensemble import Ensemble, mean_of
@@ -18,6 +19,7 @@ from autoad_nni.models.scoring import Prediction, Scorer
 from autoad_nni.models.surroundings import keeping_random_states, torch_threads
 from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.records import KnownResult, Result
+from autoad_nni.runs.scores import ImageScores, WinnerScores
 from autoad_nni.tensor_files import read_tensors, write_tensors
 from autoad_nni.trial.evaluate import figures_of, metric_of
 from autoad_nni.trial.interval import interval_of
@@ -31,6 +33,7 @@ __all__ = [
     "Winner",
     "best_known",
     "build_trained",
+    "calibration_of",
     "choose_winner",
     "distinct",
     "finish",
@@ -159,6 +162,11 @@ def finish(folder: Path, winner: Winner, known: Model | None, task: Task, reques
     title = f"trial {numbers}" if len(records) == 1 else f"mean of trials {numbers}"
     if test.prediction is not None:
         save_pictures(folder, winner.scorer, task, request, title, validation=winner.validation, test=test.prediction)
+    WinnerScores(
+        members=tuple(record.number for record in records),
+        validation=ImageScores.of(task.validation, winner.validation),
+        test=None if test.prediction is None else ImageScores.of(task.test, test.prediction),
+    ).write(folder)
     return Result(
         validation=validation,
         interval=interval,
@@ -166,6 +174,16 @@ def finish(folder: Path, winner: Winner, known: Model | None, task: Task, reques
         test=test.figures,
         test_detail=test.detail,
         known=of_known,
+        calibration=calibration_of(winner.validation, task),
+    )
+
+
+def calibration_of(validation: Prediction, task: Task) -> Calibration:
+    """Return the scores of validation's images, from which thresholds come."""
+    scores, is_defect = validation.score.tolist(), task.validation.labels.tolist()
+    return Calibration(
+        normal=[score for score, defect in zip(scores, is_defect, strict=True) if not defect],
+        defects=[score for score, defect in zip(scores, is_defect, strict=True) if defect],
     )
 
 
@@ -231,7 +249,23 @@ def _write_joined(states: Mapping[int, State], path: Path) -> None:
     write_tensors(path, joined)
 
 
-def build_trained(record: TrialRecord, *, channels: int, settings: TrialSettings) -> Detector:
+class Built(Protocol):
+    """What is needed to build the model of a trial: its record, or a part of that."""
+
+    @property
+    def number(self) -> int:
+        """Of the trial."""
+
+    @property
+    def sample(self) -> Mapping[str, Any]:
+        """Value by label."""
+
+    @property
+    def plugins(self) -> Mapping[str, str]:
+        """Which plugins it takes, and which weights of an extractor."""
+
+
+def build_trained(record: Built, *, channels: int, settings: TrialSettings) -> Detector:
     """Build the model of a trial, ready to be given its weights; imports no NNI.
 
     Args:
@@ -250,13 +284,11 @@ def build_trained(record: TrialRecord, *, channels: int, settings: TrialSettings
     return detector
 
 
-def load_members(
-    members: Sequence[TrialRecord], path: Path, *, channels: int, settings: TrialSettings
-) -> list[Detector]:
+def load_members(members: Sequence[Built], path: Path, *, channels: int, settings: TrialSettings) -> list[Detector]:
     """Build the models of a winner and give them their weights; imports no NNI.
 
     Args:
-        members: The records of their trials.
+        members: Their trials.
         path: What `join_weights` wrote.
         channels: Channels of the images.
         settings: Those of the trials.

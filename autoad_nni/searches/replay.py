@@ -163,7 +163,8 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
                 model, record = self._models[event["id"]], TrialRecord.from_json(event["record"])
                 model.known = record.known
                 self._end(model, record)
-        self._replaying = bool(self._recorded)
+        if not self._recorded:
+            self._go_live()
 
     def end_replay(self) -> None:
         """Raise ReplayDiffers if the strategy has ended before the record."""
@@ -177,7 +178,6 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
             space: Makes the models.
         """
         self.restore(space)
-        self._reopen_open_models()
         self.wait_models()
         for number in sorted(self._ended):
             record = self._records[number]
@@ -200,10 +200,11 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
             event = self._recorded.popleft()
             self._end(self._models[event["id"]], TrialRecord.from_json(event["record"]))
         if not self._recorded:
-            self._replaying = False
-            self._reopen_open_models()
+            self._go_live()
 
-    def _reopen_open_models(self) -> None:
+    def _go_live(self) -> None:
+        """Run to their end the models that were open; also if there are none, as engines wait for it."""
+        self._replaying = False
         still_open = [model for number, model in self._models.items() if number not in self._ended]
         for model in still_open:
             model.status = ModelStatus.Frozen

@@ -16,6 +16,7 @@ from autoad_nni.models.diagnosis import check_alive
 from autoad_nni.models.feature_model import FeatureModel
 from autoad_nni.models.features import FeatureMaps
 from autoad_nni.models.memory import bytes_per_image
+from autoad_nni.models.readings import Reading
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts, size_of
 from autoad_nni.models.training import calibrate, fit, trains_by_steps
 from autoad_nni.models.windows import cut_windows
@@ -64,12 +65,13 @@ def fit_and_validate(
     settings: TrialSettings,
     seconds_left: SecondsLeft,
     on_epoch: EpochListener | None,
+    reading: Reading | None = None,
 ) -> Validated:
     """Train a detector in place and return how it does on validation.
 
     Every fifth training image (at most 500) is not trained on: from these come the statistics of the readings
     (:class:`autoad_nni.models.readings.Reader`), of which the best on validation is chosen, and the unit in which
-    several models are compared. In windows there is one reading.
+    several models are compared. In windows there is one reading. ``reading`` is taken in place of the best one.
 
     Raises:
         RejectedTrial: The model is too costly, or useless.
@@ -94,7 +96,7 @@ def fit_and_validate(
         calibrate(detector, held_out, batch_size=fitted.batch, max_seconds=seconds_left())
     whole, maps = predict_parts(scorer, held_out, max_seconds=seconds_left())
     detector.reader.fit(maps)
-    prediction = choose_reading(scorer, validation, settings.reward, max_seconds=seconds_left())
+    prediction = choose_reading(scorer, validation, settings.reward, reading=reading, max_seconds=seconds_left())
     figures = figures_of(prediction, validation)
     detector.compare(*scorer.read(whole, maps, scorer.reading, size_of(held_out)))
     return Validated(fitted.report(figures, on_epoch), prediction.score)

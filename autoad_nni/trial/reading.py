@@ -21,7 +21,12 @@ _MAPS_AT_A_TIME = 32
 
 
 def choose_reading(
-    scorer: Scorer, images: LabelledImages, reward: str, *, max_seconds: float | None = None
+    scorer: Scorer,
+    images: LabelledImages,
+    reward: str,
+    *,
+    reading: Reading | None = None,
+    max_seconds: float | None = None,
 ) -> Prediction:
     """Let a model be read as is best on validation, and return its prediction there.
 
@@ -33,6 +38,7 @@ def choose_reading(
         scorer: Trained, with the statistics of its readings; its detector keeps the one that is chosen.
         images: Those of validation, or their features.
         reward: The metric that decides.
+        reading: The one to take, chosen before; None to choose.
         max_seconds: Limit on passing over the images.
 
     Raises:
@@ -41,14 +47,14 @@ def choose_reading(
     """
     whole, maps = predict_parts(scorer, images.images, max_seconds=max_seconds)
     best: tuple[tuple[float, float, bool], Reading, Prediction] | None = None
-    for reading, prediction in predictions(scorer, whole, maps, size_of(images.images)):
-        if prediction.score.min() == prediction.score.max():
+    for one, prediction in predictions(scorer, whole, maps, size_of(images.images)):
+        if (reading is not None and one != reading) or prediction.score.min() == prediction.score.max():
             continue
         figure = metric_of(reward, prediction, images)
         by_score = figure if reward == "auroc" else metric_of("auroc", prediction, images)
-        rank = (figure, by_score, reading.score_from_map)
+        rank = (figure, by_score, one.score_from_map)
         if best is None or rank > best[0]:
-            best = rank, reading, prediction
+            best = rank, one, prediction
     if best is None:
         raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(whole)} images score {whole[0]:.6g}")
     _, scorer.detector.reader.reading, prediction = best

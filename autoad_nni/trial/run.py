@@ -18,6 +18,7 @@ from autoad_nni.models.build import build_detector, place
 from autoad_nni.models.detector import Detector, count_macs
 from autoad_nni.models.ensemble import Ensemble, mean_of
 from autoad_nni.models.memory import bytes_per_image
+from autoad_nni.models.readings import Reading
 from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predict
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
@@ -63,6 +64,7 @@ def run_trial(
     number: int = 0,
     on_epoch: EpochListener | None = None,
     shared: SharedWeights | None = None,
+    reading: Reading | None = None,
 ) -> TrialResult:
     """Train and validate the model that a sample describes.
 
@@ -76,6 +78,7 @@ def run_trial(
         number: Of the trial in its search.
         on_epoch: Called after each epoch.
         shared: Weights to start from, and to write back if the verdict is ok; None to start fresh.
+        reading: How the model is read; None for the best on validation.
 
     Returns:
         The result; a model that is too costly or fails gets its verdict and the reward 0.0, not an exception.
@@ -102,7 +105,7 @@ def run_trial(
     def build() -> Detector:
         return build_detector(sample, channels=task.channels, space=settings.space, extraction=settings.extraction)
 
-    result = train_and_validate(build, task, settings, on_epoch=on_epoch, shared=shared)
+    result = train_and_validate(build, task, settings, on_epoch=on_epoch, shared=shared, reading=reading)
     if result.detector is not None:
         plugins |= weights_of(result.detector.autoencoder)
     record = replace(result.record, number=number, sample=dict(sample), plugins=plugins)
@@ -116,6 +119,7 @@ def train_and_validate(
     *,
     on_epoch: EpochListener | None = None,
     shared: SharedWeights | None = None,
+    reading: Reading | None = None,
 ) -> TrialResult:
     """Train and validate a model that need not be in a search space; otherwise as `run_trial`.
 
@@ -127,6 +131,7 @@ def train_and_validate(
         settings: Limits, training, reward, seed.
         on_epoch: Called after each epoch.
         shared: Weights to start from, and to write back if the verdict is ok; None to start fresh.
+        reading: How the model is read; None for the best on validation.
     """
     started = time.monotonic()
     device = pick_device(settings.device)
@@ -148,7 +153,7 @@ def train_and_validate(
             model = _build(build, task, settings, costs, device)
             if shared is not None:
                 shared.load_into(model.autoencoder)
-            validated = fit_and_validate(model, task, settings, seconds_left, on_epoch)
+            validated = fit_and_validate(model, task, settings, seconds_left, on_epoch, reading)
         if shared is not None:
             shared.store(model.autoencoder)
         detector = model

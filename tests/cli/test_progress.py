@@ -20,6 +20,14 @@ with SearchProgress("auroc", 5) as progress:
     progress.finish(4, 0.8125)
 """
 
+COUNT = """
+from autoad_nni.cli.progress import CountProgress
+with CountProgress("image", 3) as progress:
+    progress.show(1)
+    progress.print("a file [in brackets]")
+    progress.show(2)
+"""
+
 
 class Clock:
     """Time that passes when a test says so."""
@@ -64,10 +72,12 @@ def test_a_search_without_a_limit_and_a_trial_without_a_reward(capsys: pytest.Ca
     assert capsys.readouterr().out == "trial 1  best aupro -  0:00:00\ntrial 2  best aupro 0.2500  0:00:00\n"
 
 
-def test_a_terminal_gets_a_bar() -> None:
+def in_a_terminal(code: str, stream: str) -> list[str]:
+    """The lines that a program leaves in a terminal, without colours."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-    subprocess.run([sys.executable, "-c", SHOW], stdout=theirs, env=environment, check=True, timeout=60)
+    streams: dict[str, int] = {stream: theirs}
+    subprocess.run([sys.executable, "-c", code], **streams, env=environment, check=True, timeout=60)  # type: ignore[call-overload]
     os.close(theirs)
     printed = b""
     try:
@@ -76,7 +86,18 @@ def test_a_terminal_gets_a_bar() -> None:
     except OSError:  # how the end of a terminal reads
         pass
     os.close(ours)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed.decode())
-    assert "a warning [in brackets]" in text
-    last = text.splitlines()[-1]
-    assert re.match(r"trial 4/5 \S{20} best auroc 0\.8125 0:00:0\d, 0:00:0\d left$", last.strip()), last
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed.decode()).splitlines()
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    lines = in_a_terminal(SHOW, "stdout")
+    assert any("a warning [in brackets]" in line for line in lines)
+    assert re.match(r"trial 4/5 \S{20} best auroc 0\.8125 0:00:0\d, 0:00:0\d left$", lines[-1].strip()), lines[-1]
+
+
+def test_images_are_counted_on_stderr_where_it_is_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = in_a_terminal(COUNT, "stderr")
+    assert any("a file [in brackets]" in line for line in lines)
+    assert re.match(r"image 2/3 \S{20} 0:00:0\d, 0:00:0\d left$", lines[-1].strip()), lines[-1]
+    exec(COUNT, {})
+    assert capsys.readouterr() == ("", "a file [in brackets]\n")

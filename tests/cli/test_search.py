@@ -209,7 +209,8 @@ def test_tensorboard_shows_the_search_and_each_trial(finished: Path) -> None:
     assert search["best"] == [(i, pytest.approx(max(rewards[:i]))) for i in range(1, TRIALS + 1)]
     for trial, reward in enumerate(rewards):
         scalars = scalars_of(finished / "tensorboard" / f"trial-{trial:04d}")
-        assert set(scalars) == {"loss/train", "validation/auroc", "validation/aupr_in", "validation/aupr_out"}
+        assert set(scalars) == {"loss/train", "reward", "validation/auroc", "validation/aupr_in", "validation/aupr_out"}
+        assert scalars["reward"] == [(0, pytest.approx(reward))]
         assert scalars["validation/auroc"] == [(1, pytest.approx(reward))]
 
 
@@ -245,7 +246,9 @@ def test_the_screen_shows_progress_the_best_model_and_where_it_is(finished: Path
     assert f"auroc {best['test']['auroc']:.4f}" in out
     for label, value in best["trial"]["sample"].items():
         assert f"  {label}: {value}" in out
-    assert out.endswith(f"written to {finished}/best.json\n"), "no pictures of digits among photographs"
+    assert out.endswith(f"written to {finished}/best.json\nreport: {finished}/report.html\n"), (
+        "no pictures of digits among photographs"
+    )
 
 
 def test_a_search_that_is_there_is_not_touched_without_resume(run: Path, file: Path) -> None:

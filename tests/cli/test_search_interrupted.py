@@ -19,6 +19,7 @@ from small_experiment import history, tuner, write
 
 import autoad_nni as ad
 from autoad_nni.data import load_task
+from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.winner import load_members
 from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.trial.run import make_scorer
@@ -149,7 +150,7 @@ def check_that_it_loads(run: Path) -> None:
     if not (run / "best.json").exists():
         return
     model = ad.load(run)
-    record = model.record
+    record = BestRecord.read(run)
     task, settings = load_task(record.request.task), record.request.settings
     detectors = load_members(record.members, run / "best.safetensors", channels=task.channels, settings=settings)
     for member, detector in zip(record.members, detectors, strict=True):

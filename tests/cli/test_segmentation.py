@@ -44,6 +44,7 @@ def test_mvtec_runs_on_a_miniature_set(tmp_path: Path) -> None:
 
     assert ended.out.endswith(
         f"written to {tmp_path}/run/best.json\nhow it works on test images: {tmp_path}/run/pictures.png\n"
+        f"report: {tmp_path}/run/report.html\n"
     )
     # One picture for each test image, and the sheet; a defect's overlay shows the contour of its mask.
     pictures = sorted((tmp_path / "run" / "pictures").rglob("*.png"))

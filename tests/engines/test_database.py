@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
+from autoad_nni.engines.nnictl.database import finished_trials, has_begun, stored_trial_command
 from autoad_nni.errors import AutoADError
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.verdicts import Verdict
@@ -72,3 +75,64 @@ def test_an_experiment_that_never_began_and_a_folder_that_is_gone_are_one_line(e
         stored_trial_command(experiment)
     with pytest.raises(AutoADError, match=r"^there is no .*nni\.sqlite\. Expected NNI's database"):
         stored_trial_command(experiment / "gone")
+
+
+CUT_SHORT = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("PRAGMA cache_size = 1")  # so that the commit's pages reach the file before its end
+database.execute("UPDATE TrialJobEvent SET trialJobId = 'lost'")
+database.executemany("INSERT INTO MetricData VALUES (1, 'x', 'x', 'FINAL', 0, ?)", [("x" * 4000,)] * 50)
+os._exit(0)
+"""
+
+
+def test_a_commit_that_a_kill_cut_short_does_not_count(experiment: Path) -> None:
+    expected = finished_trials(experiment)
+    path = experiment / "db" / "nni.sqlite"
+    before = path.read_bytes()
+    subprocess.run([sys.executable, "-c", CUT_SHORT, str(path)], check=True)
+    journal = path.with_name("nni.sqlite-journal")
+    assert journal.exists() and path.read_bytes() != before, "or this is no such commit"
+    left = path.read_bytes(), journal.read_bytes()
+    with (
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+        closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database,
+    ):
+        database.execute("SELECT * FROM TrialJobEvent")
+    assert finished_trials(experiment) == expected and has_begun(experiment)
+    assert (path.read_bytes(), journal.read_bytes()) == left, "NNI's own files are left to NNI"
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def overwritten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 20_000)
+
+
+def replaced(path: Path) -> None:
+    path.write_text("no database")
+
+
+def of_other_content(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE TrialJobEvent SET data = '[]' WHERE data <> ''")
+        database.execute("CREATE TABLE ExperimentProfile (params text, revision integer)")
+        database.execute("INSERT INTO ExperimentProfile VALUES ('[]', 1)")
+        database.commit()
+
+
+@pytest.mark.parametrize("damage", [emptied, cut, overwritten, replaced, of_other_content])
+def test_a_damaged_database_is_one_line(experiment: Path, damage: Callable[[Path], None]) -> None:
+    damage(experiment / "db" / "nni.sqlite")
+    for read in (finished_trials, stored_trial_command):
+        with pytest.raises(AutoADError, match=r"nni\.sqlite cannot be read: .* Restore its folder, or start") as caught:
+            read(experiment)
+        assert "\n" not in str(caught.value)
+    assert has_begun(experiment), "what cannot be read is not removed"

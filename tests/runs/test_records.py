@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.metrics.threshold import Calibration
 from autoad_nni.runs.records import BestRecord, KnownResult, read_history
 from autoad_nni.storing import append_line
 from autoad_nni.trial.record import TrialRecord
@@ -26,6 +27,7 @@ BEST = BestRecord(
     interval=(0.6, 0.9),
     n_validation=(12, 96),
     known=KnownResult(OTHER, {"auroc": 0.45}),
+    calibration=Calibration(normal=[0.5, 0.1, 0.3], defects=[0.2, 0.7], rate=0.25),
     request=TrialRequest.from_options(data="folder", root="/data/screws", image_size=64, patch=16),
     image_shape=(3, 64, 64),
     test={"auroc": 0.5},
@@ -39,7 +41,11 @@ BEST = BestRecord(
         {},
         {"test": None, "test_detail": "non_finite: 1 of 3 scores"},
         {"known": KnownResult(OTHER, None)},
-        {"validation": None, "interval": None, "n_validation": None, "test": None, "known": None, "members": (TRIAL,)},
+        {"calibration": Calibration(normal=[0.5])},
+        {
+            **dict.fromkeys(["validation", "interval", "n_validation", "test", "known", "calibration"]),
+            "members": (TRIAL,),
+        },
     ],
 )
 def test_the_best_model_survives_its_file(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -47,6 +53,14 @@ def test_the_best_model_survives_its_file(tmp_path: Path, changes: dict[str, Any
     record.write(tmp_path)
     assert BestRecord.read(tmp_path) == record
     assert record.sample == {"distance": "l1"}
+
+
+def test_thresholds_stand_in_the_file_for_readers() -> None:
+    by_rate, by_f1 = BEST.to_json()["thresholds"]
+    assert (by_rate["value"], by_rate["rule"], by_rate["rate"]) == (0.5, "false_alarm_rate", 0.25)
+    assert by_rate["confusion"] == {"found_defects": 1, "missed_defects": 1, "false_alarms": 0, "passed": 3}
+    assert (by_f1["value"], by_f1["rule"], by_f1["rate"]) == (0.6, "f1", None)
+    assert replace(BEST, calibration=None).to_json()["thresholds"] is None
 
 
 def test_the_reward_is_the_winner_s_once_the_search_has_ended() -> None:
@@ -71,6 +85,9 @@ def test_a_folder_without_a_best_model_is_named(tmp_path: Path) -> None:
         lambda content: json.dumps({**content, "interval": [0.5]}),
         lambda content: json.dumps({**content, "n_validation": ["some", 96]}),
         lambda content: json.dumps({**content, "known": {"trial": content["trial"]}}),
+        lambda content: json.dumps({**content, "calibration": {**content["calibration"], "normal": []}}),
+        lambda content: json.dumps({**content, "calibration": {**content["calibration"], "rate": 0.01}}),
+        lambda content: json.dumps({**content, "calibration": [0.5]}),
         lambda content: json.dumps({**content, "image_shape": [3, 64]}),
         lambda content: json.dumps({**content, "image_shape": [3, 64, "wide"]}),
         lambda content: json.dumps({**content, "request": {**content["request"], "epoch": 3}}),

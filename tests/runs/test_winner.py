@@ -194,6 +194,10 @@ def test_the_result_of_two_models_and_a_known_method(tmp_path: Path) -> None:
     assert result.known.trial.known == "white" and result.known.test["auroc"] == pytest.approx(4 / 15)
     assert result.interval is not None and result.interval[0] < result.validation["auroc"] < result.interval[1]
     assert result.n_validation == (3, 8)
+    assert result.calibration is not None and result.calibration.rate is None
+    scores = winner.validation.score.tolist()
+    assert result.calibration.normal == tuple(sorted(scores[:5])), "good images of validation"
+    assert result.calibration.defects == tuple(sorted(scores[5:]))
     assert list(tmp_path.iterdir()) == [], "no pictures of photographs among digits"
 
 

@@ -54,6 +54,7 @@ class Session:
         n_layers: int = 1,
         strategy_args: dict[str, Any] | None = None,
         on_end: Callable[[TrialRecord], None] = lambda record: None,
+        reopen: Callable[[list[SampleSpace]], None] | None = None,
     ) -> None:
         self.records: list[tuple[TrialRecord, bool]] = []
         self.executed: list[int] = []
@@ -81,7 +82,11 @@ class Session:
             self.middleware.take(record)
 
         self.middleware = JournalMiddleware(
-            SequentialExecutionEngine(continue_on_failure=True), self.search.journal, max_trials=trials, on_end=listen
+            SequentialExecutionEngine(continue_on_failure=True),
+            self.search.journal,
+            max_trials=trials,
+            on_end=listen,
+            reopen=reopen,
         )
         with patch.object(nni.nas.strategy.hpo, "time", SimpleNamespace(sleep=lambda seconds: None)):
             self.search.run(self.middleware, evaluate)
@@ -191,6 +196,17 @@ def test_a_budget_that_ends_in_a_batch_leaves_no_snapshot_of_it(tmp_path: Path) 
     resumed = Session(path, trials=35, strategy_args={"batch_size": 5})
     straight = Session(tmp_path / "straight" / "journal.jsonl", trials=35, strategy_args={"batch_size": 5})
     assert resumed.middleware.results == straight.middleware.results
+
+
+def test_an_engine_hears_that_the_search_is_live_also_if_the_snapshot_is_all_there_is(tmp_path: Path) -> None:
+    """That of nnictl delivers no result before."""
+    path = tmp_path / "journal.jsonl"
+    first = Session(path, trials=20, strategy_args={"batch_size": 5})
+    snapshot = read_snapshot(first.search.journal)
+    assert snapshot is not None and snapshot.n_events == first.search.journal.n_events == 40
+    reopened: list[list[SampleSpace]] = []
+    session = Session(path, trials=25, strategy_args={"batch_size": 5}, reopen=reopened.append)
+    assert reopened == [[]] and session.executed == list(range(20, 25))
 
 
 # --- a strategy that contradicts the record ---

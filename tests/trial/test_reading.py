@@ -229,3 +229,14 @@ def test_the_score_of_the_highest_value_is_image_auroc() -> None:
     assert evaluate(scorer, images)["image_auroc"] == highest
     if scorer.reading.pooling == "max":
         assert auroc(labels, score.numpy()) == highest
+
+
+def test_a_reading_that_was_chosen_before_is_taken() -> None:
+    """As when a model is trained again; the figures are its own, and none that is better is looked for."""
+    images = labelled(haze)
+    free, bound = scorer_for(noise(60, seed=1)), scorer_for(noise(60, seed=1))
+    given = Reading.parse("distance/raw/max")
+    choose_reading(free, images, "auroc")
+    prediction = choose_reading(bound, images, "auroc", reading=given)
+    assert free.reading != given == bound.reading
+    assert figures_of(prediction, images) == pytest.approx(figures_by_hand(bound, images)[given])

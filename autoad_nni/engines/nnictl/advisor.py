@@ -21,6 +21,7 @@ from nni.runtime.msg_dispatcher_base import MsgDispatcherBase
 from nni.runtime.tuner_command_channel import CommandType
 
 from autoad_nni.engines.nnictl.manager import limit_trials, replace_lost_trials, trial_error
+from autoad_nni.engines.nnictl.plain_json import receive_command
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.searches.experiment_file import advisor_arguments
@@ -64,7 +65,7 @@ class _OneConnection(WsChannelClient):  # type: ignore[misc]
             self._once(lambda connection: connection.send(command))
 
     def _receive_command(self) -> Any:
-        return self._once(lambda connection: connection.receive())
+        return self._once(receive_command)
 
     def _once(self, talk: Callable[[Any], Any]) -> Any:
         try:
@@ -177,7 +178,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         self._scalars = ScalarWriter(checkpoints.parent / "tensorboard" / "search")
         self._search.on_iteration = self._scalars.add_iteration
         self._search.say = _logger.warning
-        self._engine = QueueEngine(self._send_trial)
+        self._engine = QueueEngine(self._send_trial, holds=bool(self._search.journal.recorded))
         self._middleware = JournalMiddleware(
             self._engine, self._search.journal, on_end=self._count, reopen=self._reopen
         )
@@ -275,6 +276,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
                 lost.append(model)
         replace_lost_trials({model.trial_id for model in lost if model.trial_id is not None})
         self._engine.submit_models(*lost)
+        self._engine.release()
 
     def _deliver_final(self, trial_id: int, report: Any) -> None:
         assert self._engine is not None and self._middleware is not None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +22,14 @@ def stored_trial_command(folder: Path) -> tuple[str, Path]:
     """Return an experiment's ``trialCommand`` and the folder it starts in.
 
     Raises:
-        AutoADError: If the database is gone, or the experiment never began.
+        AutoADError: If the database is gone or damaged, or the experiment never began.
     """
-    with closing(_open_database(folder)) as database:
+    with _database(folder) as database:
         row = database.execute("SELECT params FROM ExperimentProfile ORDER BY revision DESC").fetchone()
-    if row is None:
-        raise AutoADError(f"the experiment in {folder} never began. Expected one that did. Start a new one.")
-    content = json.loads(row[0])
-    return content["trialCommand"], Path(content["trialCodeDirectory"])
+        if row is None:
+            raise AutoADError(f"the experiment in {folder} never began. Expected one that did. Start a new one.")
+        content = json.loads(row[0])
+        return content["trialCommand"], Path(content["trialCodeDirectory"])
 
 
 def has_begun(folder: Path) -> bool:
@@ -36,26 +39,54 @@ def has_begun(folder: Path) -> bool:
     if not (folder / "db" / "nni.sqlite").exists():
         return False
     try:
-        with closing(_open_database(folder)) as database:
+        with _database(folder) as database:
             (events,) = database.execute("SELECT COUNT(*) FROM TrialJobEvent").fetchone()
-    except sqlite3.Error:
+    except AutoADError:
         return True
     return bool(events)
 
 
-def _open_database(folder: Path) -> sqlite3.Connection:
+@contextmanager
+def _database(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Open NNI's database to read; what the block cannot read of it is an AutoADError."""
     path = folder / "db" / "nni.sqlite"
     if not path.exists():
         raise AutoADError(f"there is no {path}. Expected NNI's database of the experiment. Restore its folder.")
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        with ExitStack() as stack:
+            yield _open(path, stack)
+    except (sqlite3.Error, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise AutoADError(
+            f"{path} cannot be read: {reason}. Expected NNI's database as its server wrote it. Restore its folder, or "
+            "start a new experiment."
+        ) from None
+
+
+def _open(path: Path, stack: ExitStack) -> sqlite3.Connection:
+    database = stack.enter_context(closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)))
+    try:
+        database.execute("SELECT * FROM sqlite_master").fetchall()
+    except sqlite3.OperationalError as error:
+        if "readonly" not in str(error):
+            raise
+        # A kill cut a commit short: its journal has to be rolled back, which is left to NNI in the original.
+        copies = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autoad-nni-")))
+        for file in path.parent.glob(f"{path.name}*"):
+            shutil.copy(file, copies)
+        database = stack.enter_context(closing(sqlite3.connect(copies / path.name)))
+    return database
 
 
 def finished_trials(folder: Path) -> list[TrialRecord]:
     """Return the trials that have ended, in the order of NNI's numbers, whatever the tuner was.
 
     A trial that was lost with a killed manager, and run again under the same parameter id, counts once.
+
+    Raises:
+        AutoADError: If the database is gone or damaged.
     """
-    with closing(_open_database(folder)) as database:
+    with _database(folder) as database:
         jobs = {
             job: (json.loads(data), sequence)
             for job, data, sequence in database.execute(
@@ -69,18 +100,18 @@ def finished_trials(folder: Path) -> list[TrialRecord]:
             )
         }
         finals = database.execute("SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL'").fetchall()
-    trials: dict[str, TrialRecord] = {}
-    for job, data in finals:
-        if job in jobs:
-            parameters, sequence = jobs[job]
-            report = json.loads(json.loads(data))  # NNI stores what the trial sent, itself JSON, as a JSON text
-            record = TrialRecord.from_report(int(sequence), parameters["parameters"], report)
-            trials[_key(parameters)] = replace(record, known=_known(parameters))
-    for job, (parameters, sequence) in jobs.items():
-        if job in ended and _key(parameters) not in trials:
-            detail = "It ended without a result."
-            record = TrialRecord.crashed(int(sequence), parameters["parameters"], detail)
-            trials[_key(parameters)] = replace(record, known=_known(parameters))
+        trials: dict[str, TrialRecord] = {}
+        for job, data in finals:
+            if job in jobs:
+                parameters, sequence = jobs[job]
+                report = json.loads(json.loads(data))  # NNI stores what the trial sent, itself JSON, as a JSON text
+                record = TrialRecord.from_report(int(sequence), parameters["parameters"], report)
+                trials[_key(parameters)] = replace(record, known=_known(parameters))
+        for job, (parameters, sequence) in jobs.items():
+            if job in ended and _key(parameters) not in trials:
+                detail = "It ended without a result."
+                record = TrialRecord.crashed(int(sequence), parameters["parameters"], detail)
+                trials[_key(parameters)] = replace(record, known=_known(parameters))
     return sorted(trials.values(), key=lambda record: record.number)
 
 

@@ -9,6 +9,7 @@ from autoad_nni.data import load_task
 from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
 from autoad_nni.runs.one_trial import train_again
 from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord, Result, remove_best
+from autoad_nni.runs.report.page import write_report
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
 from autoad_nni.runs.winner import Model, best_known, choose_winner, finish, members_of, write_members
@@ -35,7 +36,8 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     the same seed.
 
     Args:
-        folder: Of the experiment; gets ``history.jsonl``, ``best.json``, ``best.safetensors`` and the pictures.
+        folder: Of the experiment; gets ``history.jsonl``, ``best.json``, ``best.safetensors``, ``scores.json``, the
+            pictures and the report.
 
     Returns:
         A summary of the trials; the winner, None if no trial ended well; and the records of the second trainings.
@@ -48,6 +50,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
         summary.add(record)
     members = [_with_plugins(record, request) for record in members_of(records, request.members)]
     if not members:
+        write_report(folder)
         return summary, None, []
     known = best_known(records)
     of_known = [] if known is None else [known]
@@ -75,6 +78,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
         search={**({} if start is None else start.metadata), "summary": summary.to_json()},
     )
     best.write(folder)
+    write_report(folder)
     return summary, best, [again[record.number].record for record in members]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -11,15 +10,14 @@ import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from autoad_nni.engines.nnictl.database import has_begun
 from autoad_nni.engines.nnictl.experiments import find_experiment_folder
+from autoad_nni.engines.nnictl.guard import guarded_environment
 from autoad_nni.engines.nnictl.ports import unusable_port
 from autoad_nni.errors import AutoADError
-from autoad_nni.searches.trial_command import command_path
 
-__all__ = ["NnictlFailed", "NnictlOutput", "loopback_environment", "run_nnictl", "server_gone"]
+__all__ = ["NnictlFailed", "NnictlOutput", "run_nnictl", "server_gone"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _EXPERIMENT_ID = re.compile(r"Experiment ID: (\S+)")
@@ -38,15 +36,10 @@ class NnictlFailed(AutoADError):
     """nnictl ended with a fault of its own; the experiment may not have begun."""
 
 
-def loopback_environment() -> dict[str, str]:
-    """Return this process's environment, with NNI's manager held to 127.0.0.1."""
-    preload = Path(__file__).with_name("loopback.js")
-    options = f"{os.environ.get('NODE_OPTIONS', '')} --require={json.dumps(str(preload))}".strip()
-    return {**os.environ, "NODE_OPTIONS": options, "PATH": command_path(), "PYTHONWARNINGS": "ignore"}
-
-
 def run_nnictl(arguments: list[str], *, echo: Callable[[str], None]) -> None:
-    """Run nnictl in the foreground on loopback.
+    """Run nnictl, its manager guarded, and wait for it.
+
+    The manager of a search ends with this process, however that ends; that of a web UI stays.
 
     Args:
         arguments: Words behind ``nnictl``.
@@ -57,7 +50,7 @@ def run_nnictl(arguments: list[str], *, echo: Callable[[str], None]) -> None:
         NnictlFailed: If nnictl fails otherwise.
         AutoADError: If nnictl is missing, the experiment ended in ERROR, or somebody else ended its server.
     """
-    environment = loopback_environment()
+    environment = guarded_environment(ends_with=None if arguments[0] == "view" else os.getpid())
     nnictl = shutil.which("nnictl", path=environment["PATH"])
     if nnictl is None:
         raise AutoADError("nnictl is not found on PATH. Expected it beside this Python. Install autoad-nni there.")

@@ -29,9 +29,11 @@ class QueueEngine(ExecutionEngine):  # type: ignore[misc]
 
     Args:
         send: Sends (trial number, sample) to NNI's manager; called at most once a request.
+        holds: Whether the inbox is left alone until `release`. NNI runs the open trials of the last session again at
+            once: they can end before the strategy, in its replay, has come to propose them.
     """
 
-    def __init__(self, send: Callable[[int, dict[str, Any]], None]) -> None:
+    def __init__(self, send: Callable[[int, dict[str, Any]], None], *, holds: bool = False) -> None:
         super().__init__()
         self._send = send
         self._changed = threading.Condition()
@@ -39,6 +41,7 @@ class QueueEngine(ExecutionEngine):  # type: ignore[misc]
         self._waiting: deque[SampleSpace] = deque()
         self._models: dict[int, SampleSpace] = {}
         self._n_requested = 0
+        self._holds = holds
         self._stopped = False
 
     # Called from NNI's command thread.
@@ -63,6 +66,10 @@ class QueueEngine(ExecutionEngine):  # type: ignore[misc]
             self._changed.notify_all()
 
     # Called from the strategy's thread.
+
+    def release(self) -> None:
+        """Empty the inbox from now on: the models of the last session are adopted."""
+        self._holds = False
 
     def adopt(self, model: SampleSpace) -> None:
         """Take over a model that NNI's manager runs already."""
@@ -106,13 +113,13 @@ class QueueEngine(ExecutionEngine):  # type: ignore[misc]
         return self._models.get(trial_id)
 
     def _deliver(self, until: Callable[[], bool]) -> None:
-        """Empty the inbox, then go on waiting until ``until()`` holds."""
+        """Empty the inbox, unless it is left alone, then go on waiting until ``until()`` holds."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._stopped or self._inbox or until())
+                self._changed.wait_for(lambda: self._stopped or (self._inbox and not self._holds) or until())
                 if self._stopped:
                     raise SearchStopped
-                if not self._inbox:
+                if self._holds or not self._inbox:
                     return
                 deliver = self._inbox.popleft()
             deliver()

@@ -23,7 +23,9 @@ def run_under_nni(request: TrialRequest) -> TrialRecord:
     """Run the sample that NNI's manager has for this process, and report to it."""
     import nni
 
-    nni.get_next_parameter()  # the manager takes a trial that never asks for a crashed one
+    from autoad_nni.engines.nnictl.plain_json import next_parameters
+
+    next_parameters()  # the manager takes a trial that never asks for a crashed one
     record = own_parameters()
     if record is not None:
         nni.trial._params = record  # what reports are filed under

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.models.in_parts import is_exporting
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Colour", "FeatureExtractor", "standardized"]
 
@@ -125,7 +126,6 @@ def standardized(images: Tensor, mean: Colour = IMAGENET_MEAN, std: Colour = IMA
 
 def _at_a_time(images: Tensor) -> int | None:
     """How many images to compute at a time; None for all, also in an export, where their number is left open."""
-    traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    if images.device.type != "cpu" or traced or torch.compiler.is_compiling():
+    if images.device.type != "cpu" or is_exporting():
         return None
     return max(_PIXELS_AT_A_TIME // (images.shape[2] * images.shape[3]), 1)

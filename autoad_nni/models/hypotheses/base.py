@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from autoad_nni.models.fitted import FittedModule
+from autoad_nni.models.in_parts import in_parts
 
 __all__ = ["Hypothesis", "score_in_parts"]
 
@@ -77,6 +77,4 @@ def score_in_parts(hypothesis: Hypothesis, codes: Tensor) -> Tensor:
         hypothesis: Sees at most 1,024 codes at a time.
         codes: ``(batch, d)``.
     """
-    if len(codes) <= _AT_A_TIME:
-        return hypothesis.score(codes)
-    return torch.cat([hypothesis.score(part) for part in torch.split(codes, _AT_A_TIME)])
+    return in_parts(hypothesis.score, codes, _AT_A_TIME)

@@ -21,7 +21,7 @@ import yaml
 from cli.run_command import Ended, command
 from nni.tools.nnictl.config_utils import Experiments
 
-from autoad_nni.engines.nnictl.nnictl_process import loopback_environment
+from autoad_nni.engines.nnictl.guard import guarded_environment
 from autoad_nni.engines.nnictl.ports import reserved_port
 
 SPACE = {
@@ -36,6 +36,7 @@ SPACE = {
 }
 TRIAL = "autoad-nni trial --data digits --abnormal photos --limit 200 --epochs 1 --threads 1"
 TINY_TRIAL = Path(__file__).with_name("tiny_trial.py")
+ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 _LOG = "nni-experiments/[!_]*/log/nnimanager.log"  # not that of the link to the latest one
 ENDED = ("DONE", "ERROR", "STOPPED")
 
@@ -48,7 +49,7 @@ def write_experiment(folder: Path, *, name: str = "experiment.yml", **changes: A
         "trialConcurrency": 2,
         "trainingService": {"platform": "local"},
         "tuner": {
-            "className": "autoad_nni.bridge.StrategyAdvisor",
+            "className": ADVISOR,
             "codeDirectory": ".",
             "classArgs": {"strategy": "autoad", "seed": 3},
         },
@@ -60,11 +61,23 @@ def write_experiment(folder: Path, *, name: str = "experiment.yml", **changes: A
     return path
 
 
+def tiny(folder: Path, *, strategy: str, **changes: Any) -> Path:
+    """An experiment whose trials cost next to nothing."""
+    classes = {"strategy": strategy, "seed": 1}
+    tuner = {"className": ADVISOR, "codeDirectory": ".", "classArgs": classes}
+    return write_experiment(folder, **{"trialCommand": f"{sys.executable} {TINY_TRIAL}", "tuner": tuner, **changes})
+
+
+def slow(seconds: float) -> str:
+    """The command of a trial that does nothing for a while."""
+    return f"sleep {seconds} && {sys.executable} {TINY_TRIAL}"
+
+
 class Experiment:
     """One experiment from its creation to the end of its last process."""
 
     def __init__(self, home: Path, file: Path, *, python_path: Path | None = None) -> None:
-        self.environment = {**loopback_environment(), "HOME": str(home), "OMP_NUM_THREADS": "1"}
+        self.environment = {**guarded_environment(), "HOME": str(home), "OMP_NUM_THREADS": "1"}
         if python_path is not None:
             self.environment["PYTHONPATH"] = str(python_path)
         self.home = home
@@ -101,7 +114,7 @@ class Experiment:
             printed.open("w") as file,
             subprocess.Popen(
                 [sys.executable, "-m", "autoad_nni", "launch", *words],
-                # Launch itself holds the manager to loopback.
+                # Launch itself guards the manager.
                 env={**os.environ, "HOME": str(self.home), "OMP_NUM_THREADS": "1"},
                 stdout=file, stderr=subprocess.PIPE, text=True,
             ) as process,
@@ -182,9 +195,14 @@ class Experiment:
 
 def launch(home: Path, *words: object, **variables: str) -> Ended:
     """`autoad-nni launch` in this process, with NNI's folders below ``home``."""
+    return nnictl_command(home, "launch", *words, **variables)
+
+
+def nnictl_command(home: Path, *words: object, **variables: str) -> Ended:
+    """A command in this process, with NNI's folders below ``home``."""
     with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ, {"HOME": str(home), **variables}):
         patch.setattr(Experiments.__init__, "__defaults__", (home / "nni-experiments",))
-        return command("launch", *words)
+        return command(*words)
 
 
 def search_in_process(file: Path, output: Path) -> list[tuple[str, float]]:

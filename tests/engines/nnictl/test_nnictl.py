@@ -24,6 +24,7 @@ from engines.nnictl.experiment import (
     TRIAL,
     Experiment,
     launch,
+    nnictl_command,
     rewards_by_sample,
     search_in_process,
     write_experiment,
@@ -157,12 +158,17 @@ def test_launch_prints_the_winner_and_draws_it(tmp_path: Path) -> None:
     content = json.loads((folder / "best.json").read_text())
     for name in ("validation", "interval", "n_validation", "test"):
         assert content[name] == expected[name], name
-    assert (folder / "best.safetensors").read_bytes() == (tmp_path / "run" / "best.safetensors").read_bytes()
+    for name in ("best.safetensors", "scores.json"):
+        assert (folder / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
     task = load_task(TrialRequest.from_options(**content["request"]).task)
     assert evaluate(load(folder).scorer, task.validation) == content["validation"]
     history = (folder / "history.jsonl").read_text().splitlines()
     assert [TrialRecord.from_json(json.loads(line)).number for line in history] == [0, 1, 2, 3]
     assert f"how it works on test images: {folder}/pictures.png\n" in ended.out
+    assert f"AUPRO {figure:.3f} on validation" in (folder / "report.html").read_text()
+    (folder / "history.jsonl").unlink()  # as before the end of an experiment, when only NNI has its trials
+    reported = nnictl_command(tmp_path, "report", experiment_id, "--output", tmp_path / "report.html")
+    assert reported.code == 0 and "4 trials" in (tmp_path / "report.html").read_text(), reported
     drawn = {path.relative_to(folder / "pictures") for path in (folder / "pictures").rglob("*.png")}
     assert drawn == {
         path.relative_to(tmp_path / "run" / "pictures") for path in (tmp_path / "run" / "pictures").rglob("*.png")

@@ -1,5 +1,5 @@
-// Preloaded into NNI's manager (NODE_OPTIONS=--require): it would listen on all interfaces, asks for no password,
-// and has no option for the address to bind. Here every server listens on 127.0.0.1.
+// NNI's manager would listen on all interfaces, and has no option for the address. Here every server listens on
+// 127.0.0.1.
 const net = require('net');
 const listen = net.Server.prototype.listen;
 net.Server.prototype.listen = function (first, ...rest) {

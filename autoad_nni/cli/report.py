@@ -1,0 +1,55 @@
+"""``autoad-nni report``: a search as one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autoad_nni.errors import AutoADError
+
+if TYPE_CHECKING:
+    from autoad_nni.trial.record import TrialRecord
+
+__all__ = ["report"]
+
+
+def report(
+    run: Annotated[
+        str, typer.Argument(help="Folder of a search, --output of 'autoad-nni search'; or the id of an NNI experiment.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the page goes; default: report.html in the folder.")
+    ] = None,
+) -> None:
+    """Write a search as one HTML page: the winner and its mistakes first, then how the search went.
+
+    At any time: also of a search that goes on or was stopped. Nothing is trained, no image is read. The page opens
+    without a server and loads nothing.
+    """
+    from autoad_nni.runs.report.page import write_report
+
+    folder, records = _find(run)
+    typer.echo(f"written to {write_report(folder, output, records=records)}")
+
+
+def _find(run: str) -> tuple[Path, Sequence[TrialRecord] | None]:
+    """The folder of a search; and for an NNI experiment its trials: until `launch` ends it, only NNI has them."""
+    folder = Path(run).expanduser()
+    if not folder.exists():
+        from autoad_nni.engines.nnictl.experiments import find_experiment_folder
+
+        found = find_experiment_folder(run)
+        if found is None:
+            raise AutoADError(
+                f"{run} is neither a folder nor an NNI experiment. Expected the output folder of 'autoad-nni search', "
+                "or the id of an experiment. Correct it; 'nnictl experiment list --all' shows the ids."
+            )
+        folder = found
+    if not (folder / "db" / "nni.sqlite").exists():
+        return folder, None
+    from autoad_nni.engines.nnictl.database import finished_trials
+
+    return folder, finished_trials(folder)
