@@ -103,7 +103,8 @@ def _run_with_progress(run: InProcessSearch) -> BestRecord | None:
                 progress.show(ended, best, total=total, recorded=replayed)
 
             run.on_finish = lambda: progress.print("putting the winner together, testing it, drawing pictures")
-            return run.run(listener)
+            run.say = progress.print
+            return run.run(listener, end_hung=True)
     except KeyboardInterrupt:
         typer.echo("stopped. The same command with --resume goes on.", err=True)
         raise typer.Exit(130) from None

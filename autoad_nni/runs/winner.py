@@ -21,7 +21,7 @@ from autoad_nni.models.surroundings import keeping_random_states, torch_threads
 from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.records import KnownResult, Result
 from autoad_nni.runs.scores import ImageScores, WinnerScores
-from autoad_nni.storing import replace_file, storing
+from autoad_nni.tensor_files import read_tensors, write_tensors
 from autoad_nni.trial.evaluate import figures_of, metric_of
 from autoad_nni.trial.fitting import hold_out, score_held_out
 from autoad_nni.trial.interval import interval_of
@@ -41,6 +41,7 @@ __all__ = [
     "distinct",
     "finish",
     "held_out_scores",
+    "holds_weights",
     "join_weights",
     "load_members",
     "load_weights",
@@ -223,7 +224,7 @@ def best_known(records: Sequence[TrialRecord]) -> TrialRecord | None:
 
 def save_weights(detector: Detector, path: Path) -> None:
     """Write the state of a detector, atomically; StorageError if the disk refuses."""
-    _write(_state_of(detector), path)
+    write_tensors(path, _state_of(detector))
 
 
 def load_weights(detector: Detector, path: Path) -> None:
@@ -233,6 +234,20 @@ def load_weights(detector: Detector, path: Path) -> None:
         AutoADError: If the file is missing, or that of another model.
     """
     _set_state(detector, _read(path), path)
+
+
+def holds_weights(path: Path, numbers: Sequence[int] = ()) -> bool:
+    """Return whether a file of weights is undamaged, and holds those of the models of these trials and no others.
+
+    Args:
+        path: What `save_weights` or `join_weights` wrote.
+        numbers: Of the trials whose weights were joined; none for a file of one model.
+    """
+    try:
+        state = _read(path)
+    except AutoADError:
+        return False
+    return not numbers or {name.partition("/")[0] for name in state} == {str(number) for number in numbers}
 
 
 def join_weights(files: Mapping[int, Path], path: Path) -> None:
@@ -255,7 +270,8 @@ def write_members(detectors: Mapping[int, Detector], path: Path) -> None:
 
 
 def _write_joined(states: Mapping[int, State], path: Path) -> None:
-    _write({f"{number}/{name}": value for number, state in states.items() for name, value in state.items()}, path)
+    joined = {f"{number}/{name}": value for number, state in states.items() for name, value in state.items()}
+    write_tensors(path, joined)
 
 
 class Built(Protocol):
@@ -320,22 +336,11 @@ def _state_of(detector: Detector) -> State:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
 
 
-def _write(state: State, path: Path) -> None:
-    from safetensors.torch import save
-
-    with storing(path):
-        replace_file(path, save(state))
-
-
 def _read(path: Path) -> State:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
-        state: State = load_file(path)
-    except (OSError, SafetensorError) as error:
+        return read_tensors(path)[0]
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
-    return state
 
 
 def _set_state(detector: Detector, state: State, path: Path) -> None:
