@@ -10,7 +10,21 @@ import warnings
 
 import typer
 
-from autoad_nni.cli import data, export, init, launch, plugins, predict, refine, report, search, space, trial, trials
+from autoad_nni.cli import (
+    data,
+    doctor,
+    export,
+    init,
+    launch,
+    plugins,
+    predict,
+    refine,
+    report,
+    search,
+    space,
+    trial,
+    trials,
+)
 from autoad_nni.cli.usage import UsageFault, one_line, printable
 from autoad_nni.errors import AutoADError
 from autoad_nni.version import __version__
@@ -50,6 +64,7 @@ def _make_app(arguments: list[str]) -> typer.Typer:
     app.command("space")(space.space)
     app.command("export")(export.export)
     app.command("refine")(refine.refine)
+    app.command("doctor")(doctor.doctor)
     app.add_typer(plugins.app, name="plugins")
     app.add_typer(data.app, name="data")
     return app

@@ -37,6 +37,9 @@ def search(
         int | None, typer.Option(min=0, max=2**32 - 1, help="Of the strategy; default: the file's, or 0.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --output.")] = False,
+    false_alarm_rate: Annotated[
+        float | None, typer.Option(help="Of the winner's threshold; default: the file's, or 0.01.")
+    ] = None,
 ) -> None:
     """Searches the best model in this process: no server, no web UI.
 
@@ -55,7 +58,15 @@ def search(
         experiment = open_experiment(
             source, trials=trials, minutes=minutes, seed=seed, began=output if resume else None
         )
-        run = open_search(experiment, output=output, trials=trials, minutes=minutes, seed=seed, resume=resume)
+        run = open_search(
+            experiment,
+            output=output,
+            trials=trials,
+            minutes=minutes,
+            seed=seed,
+            resume=resume,
+            false_alarm_rate=false_alarm_rate,
+        )
         if experiment.reasons and not run.n_recorded:
             typer.echo("\n".join([f"searching {source}", *experiment.reasons]))
         if resume:
@@ -92,7 +103,8 @@ def _run_with_progress(run: InProcessSearch) -> BestRecord | None:
                 progress.show(ended, best, total=total, recorded=replayed)
 
             run.on_finish = lambda: progress.print("putting the winner together, testing it, drawing pictures")
-            return run.run(listener)
+            run.say = progress.print
+            return run.run(listener, end_hung=True)
     except KeyboardInterrupt:
         typer.echo("stopped. The same command with --resume goes on.", err=True)
         raise typer.Exit(130) from None
@@ -110,7 +122,9 @@ def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -
 
 
 def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for this model") -> None:
-    """Print the winner: reward, test metrics and when they were read, members, sample, and its files in the folder."""
+    """Print the winner: reward, test metrics and when they were read, thresholds, members, sample, and its files."""
+    from autoad_nni.runs.summary import threshold_lines
+
     reward = best.request.settings.reward
     members = ", ".join(f"{each.number} ({each.known})" if each.known else str(each.number) for each in best.members)
     winner = f"mean of trials {members}" if len(best.members) > 1 else f"trial {members}"
@@ -124,6 +138,8 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
         test = "" if best.known.test is None else f", {best.known.test[reward]:.4f} on test"
         known = best.known.trial
         typer.echo(f"best known method: {known.known}, {reward} {known.reward:.4f} on validation{test}")
+    if best.calibration is not None:
+        typer.echo("\n".join(threshold_lines(best.calibration)))
     typer.echo(f"trial {best.trial.number}:")
     for label, value in best.sample.items():
         typer.echo(f"  {label}: {value}")

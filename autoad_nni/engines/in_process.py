@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +16,12 @@ import torch
 from nni.nas.execution import SequentialExecutionEngine
 
 from autoad_nni.engines.beginning import check_and_load
+from autoad_nni.engines.hanging import HangWatch
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.shared_weights import SharedWeights
-from autoad_nni.models.surroundings import torch_threads
+from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
 from autoad_nni.runs.folder import RunFolder
-from autoad_nni.runs.one_trial import run_sample
+from autoad_nni.runs.one_trial import run_sample, train_again
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.report.page import write_report
 from autoad_nni.runs.scalars import ScalarWriter
@@ -35,6 +37,8 @@ from autoad_nni.trial.request import TrialRequest
 from autoad_nni.verdicts import Verdict
 
 __all__ = ["InProcessSearch"]
+
+_logger = logging.getLogger("autoad_nni")
 
 Listener = Callable[[int, float | None, bool], None]
 """Called with (trials ended so far, best reward so far, whether the last of them is replayed)."""
@@ -117,6 +121,8 @@ class InProcessSearch:
             raise
         self.n_recorded = sum(event["event"] == "end" for event in self._search.journal.recorded)
         """Trials that earlier sessions ended."""
+        self.say: Callable[[str], None] = _logger.warning
+        """Called with a line for the user."""
         self.read_test = False
         """Whether this session read the test set."""
         self.seconds_before = self._seconds_spent()
@@ -127,23 +133,29 @@ class InProcessSearch:
         self._search.on_iteration = self._scalars.add_iteration
         self._listener: Listener = lambda ended, best, replayed: None
         self._threads = torch.get_num_threads()
+        self._missing = self.folder.without_weights
 
-    def run(self, listener: Listener) -> BestRecord | None:
+    def run(self, listener: Listener, *, end_hung: bool = False) -> BestRecord | None:
         """Run the search to its end, then read the test set once, for the best model, and write the report.
 
         Args:
             listener: Called after every trial, replayed ones included.
+            end_hung: End this process if a trial hangs (`HangWatch`).
 
         Returns:
             The record of the best model, or None when no trial ended well.
         """
         self._listener = listener
+        self._search.say = self.say
         engine = _Engine(self.seconds_left)
         self._middleware = JournalMiddleware(
             engine, self._search.journal, max_trials=self.max_trials, on_end=self._on_end
         )
         try:
-            with contextlib.suppress(_TimeIsUp):
+            with (
+                contextlib.suppress(_TimeIsUp),
+                HangWatch(self.request.settings.max_seconds if end_hung else None) as self._watch,
+            ):
                 self._search.run(self._middleware, self._evaluate)
             best = self._finish()
             write_report(self.folder.path)
@@ -167,13 +179,15 @@ class InProcessSearch:
         number = model.trial_id
         request, is_cut = self._within_time()
         try:
-            with torch_threads(self._threads):  # the strategy around it has one
+            # The strategy around it has one thread.
+            with torch_threads(self._threads), self._watch.trial(number):
                 result = run_sample(
                     model.sample,
                     self._task,
                     request,
                     number=number,
-                    scalars=ScalarWriter(self.folder.path / "tensorboard" / f"trial-{number:04d}"),
+                    # Absolute, should a plugin change the folder.
+                    scalars=ScalarWriter(self.folder.path.absolute() / "tensorboard" / f"trial-{number:04d}"),
                     report=nni.report_intermediate_result,
                     shared=SharedWeights(self.folder.shared_weights, str(number)),
                 )
@@ -209,23 +223,50 @@ class InProcessSearch:
         best = None if self.folder.best is None else self.folder.best.reward
         ended = self.folder.summary.verdicts.total()
         if not replayed:
+            self._replace_weights()
             self.folder.write_best()
             if record.verdict is not Verdict.CRASHED:
                 self._scalars.add(ended, {"reward": record.reward, "best": best or 0.0})
         self._listener(ended, best, replayed)
 
+    def _replace_weights(self) -> None:
+        """Train again the kept models whose weights were lost since an earlier session; once, and only if needed."""
+        missing, self._missing = self._missing, lambda: []
+        for record in missing():
+            settings = replace(self.request.settings, max_seconds=None)  # it was within the limit once
+            try:
+                with torch_threads(self._threads):
+                    again = train_again(record, self._task, replace(self.request, settings=settings))
+            except AutoADError:
+                raise
+            except Exception as error:
+                raise _not_again(record, f"{type(error).__name__}: {error}") from error
+            if again.detector is None:
+                raise _not_again(record, again.record.detail)
+            self.folder.save_weights(record.number, again.detector)
+            same = again.record.fingerprint == record.fingerprint
+            self.say(
+                f"the weights of trial {record.number} were lost or damaged: it was trained again, and scores "
+                f"{'as before' if same else 'differently; its record keeps the old figures'}."
+            )
+
     def _finish(self) -> BestRecord | None:
+        if not self.folder.has_ended:
+            self._replace_weights()
         best = self.folder.write_best()
         # The test set is read once: not again for a winner that an earlier session ended with.
         if best is None or self.folder.tested() is not None:
             return best
         self.on_finish()
-        winner = choose_winner(self._candidates(), self.folder.known, self._task, self.request)
+        with keeping_surroundings():
+            winner = choose_winner(self._candidates(), self.folder.known, self._task, self.request)
         self.folder.limit(len(winner.members))
         if self.folder.tested() is not None:
             return self.folder.write_best()
         self.read_test = True
-        result = finish(self.folder.path, winner, self._known(winner.members), self._task, self.request)
+        known = self._known(winner.members)
+        with keeping_surroundings():
+            result = finish(self.folder.path.absolute(), winner, known, self._task, self.request)
         return self.folder.write_best(result)
 
     def _candidates(self) -> list[Model]:
@@ -243,6 +284,13 @@ class InProcessSearch:
             detector = build_trained(known, channels=self._task.channels, settings=self.request.settings)
             self.folder.load_known(detector, known)
         return known, detector
+
+
+def _not_again(record: TrialRecord, reason: str) -> AutoADError:
+    return AutoADError(
+        f"the weights of trial {record.number} are lost or damaged, and it cannot be trained again: "
+        f"{' '.join(reason.split()).rstrip('.')}. Expected what trained once. Restore the file, or search anew."
+    )
 
 
 def _strategy_arguments(experiment: Experiment, seed: int | None) -> dict[str, Any]:

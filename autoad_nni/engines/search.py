@@ -28,6 +28,7 @@ def search(
     minutes: float | None = None,
     seed: int | None = None,
     resume: bool = False,
+    false_alarm_rate: float | None = None,
     on_trial: Callable[[int, float | None], None] | None = None,
     **options: Any,
 ) -> Run:
@@ -43,6 +44,8 @@ def search(
             the two limits is reached first ends the search. Default: the experiment's ``maxExperimentDuration``.
         seed: Of the strategy; default: the experiment's.
         resume: Go on with the search in ``output``; ``trials`` and ``minutes`` are those of all its sessions together.
+        false_alarm_rate: Of the winner's threshold; default: the experiment's, else 0.01, or the least that the good
+            images allow (docs/thresholds.md).
         on_trial: Called after each trial with the number of trials that have ended and the best reward so far.
         options: For a folder, any option of ``autoad-nni trial`` by name, for instance ``image_size=128``.
 
@@ -75,7 +78,15 @@ def search(
         began = Path(output) if resume and isinstance(output, str | Path) else None
         experiment = open_experiment(source, trials=trials, minutes=minutes, seed=seed, began=began, **options)
         with isolated(experiment.trial_environment):
-            started = open_search(experiment, output=output, trials=trials, minutes=minutes, seed=seed, resume=resume)
+            started = open_search(
+                experiment,
+                output=output,
+                trials=trials,
+                minutes=minutes,
+                seed=seed,
+                resume=resume,
+                false_alarm_rate=false_alarm_rate,
+            )
             listener = on_trial or (lambda ended, best: None)
             started.run(lambda ended, best, replayed: listener(ended, best))
     return Run(Path(output).expanduser())
@@ -130,9 +141,12 @@ def open_search(
     minutes: float | None = None,
     seed: int | None = None,
     resume: bool = False,
+    false_alarm_rate: float | None = None,
 ) -> InProcessSearch:
     """Prepare a search, ready to run; arguments and errors as of `search`."""
     request = parse_request(experiment.trial_arguments, experiment.trial_folder)
+    if false_alarm_rate is not None:
+        request = TrialRequest.from_options(**{**request.options(), "false_alarm_rate": false_alarm_rate})
     if not isinstance(output, str | Path):
         raise AutoADError(f"[[output]] is {output!r}. Expected the path of a folder. Give for instance 'runs/first'.")
     output = Path(output).expanduser()

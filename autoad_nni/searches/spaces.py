@@ -43,6 +43,10 @@ class SampleSpace(ExecutableModelSpace):  # type: ignore[misc]
     def freeze(self, sample: Sample) -> SampleSpace:
         """Return the one model that ``sample`` names; SampleValidationError if it is not in the space."""
         self.validate(sample)
+        return self.recorded(sample)
+
+    def recorded(self, sample: Sample) -> SampleSpace:
+        """Return the model of a sample that was in the space when it was recorded."""
         frozen = SampleSpace({}, self.evaluate)
         frozen.mutables = self.mutables
         frozen.sample = {str(label): value for label, value in sample.items()}
