@@ -68,7 +68,9 @@ def replace_file(path: Path, content: bytes) -> None:
     # Of a name as long as the disk allows only the beginning, or what is added would be too much.
     temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}{_UNFINISHED}")
     try:
-        with temporary.open("wb") as file:
+        # A new file, never what a link of that name leads to.
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

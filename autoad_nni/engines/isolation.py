@@ -8,14 +8,14 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 
-from autoad_nni.models.surroundings import keeping_random_states, torch_threads
+from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
 
 __all__ = ["isolated", "quiet_nni"]
 
 
 @contextlib.contextmanager
 def isolated(environment: Mapping[str, str]) -> Iterator[None]:
-    """Keep random states, the number of threads and the environment as they are, also if the block raises.
+    """Keep what plugins may change, the number of threads and the environment as they are, also if the block raises.
 
     Args:
         environment: Variables that are set within the block.
@@ -30,7 +30,7 @@ def isolated(environment: Mapping[str, str]) -> Iterator[None]:
     variables = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
-        with keeping_random_states(), torch_threads(None):
+        with keeping_surroundings(), torch_threads(None):
             yield
     finally:
         for name, value in variables.items():

@@ -11,7 +11,15 @@ from autoad_nni.runs.lock import lock_run
 from autoad_nni.runs.records import BEST, HISTORY, WEIGHTS, BestRecord, Result, read_history, remove_best
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
-from autoad_nni.runs.winner import best_known, distinct, join_weights, load_weights, members_of, save_weights
+from autoad_nni.runs.winner import (
+    best_known,
+    distinct,
+    holds_weights,
+    join_weights,
+    load_weights,
+    members_of,
+    save_weights,
+)
 from autoad_nni.storing import append_line, read_lines, remove_unfinished, storing
 from autoad_nni.trial.record import TrialRecord
 
@@ -110,6 +118,16 @@ class RunFolder:
         """Write the weights of a trial that `keeps` keeps; `write_best` removes them when better ones have ended."""
         save_weights(detector, self._candidate(trial))
 
+    def without_weights(self) -> list[TrialRecord]:
+        """Return the trials that are kept, and whose weights are lost or damaged."""
+        return [record for record in self._kept if not holds_weights(self._candidate(record.number))]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the winner of these trials has been evaluated, and its weights are there."""
+        before = self.tested()
+        return before is not None and holds_weights(self.weights, [member.number for member in before.members])
+
     @property
     def best(self) -> TrialRecord | None:
         """The best trial so far."""
@@ -155,6 +173,10 @@ class RunFolder:
             return
         if self._on_disk is None or list(self._on_disk.members) != members:
             remove_best(self.path)
+        elif holds_weights(self.weights, [member.number for member in members]):
+            # Of an earlier session: what a search ended with outlives the weights of its trials.
+            self._joined = members
+            return
         join_weights({member.number: self._candidate(member.number) for member in members}, self.weights)
         self._joined = members
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import TrialResult, evaluate_on_test, make_scorer, run_trial
 
-__all__ = ["Recorded", "read_sample", "recorded_trial", "run_alone", "run_sample"]
+__all__ = ["Recorded", "read_sample", "recorded_trial", "run_alone", "run_sample", "train_again"]
 
 Sample = dict[str, Any]
 
@@ -83,6 +84,25 @@ def run_sample(
         raise
     scalars.add_trial(result.record)
     return result
+
+
+def train_again(record: TrialRecord, task: Task, request: TrialRequest) -> TrialResult:
+    """Run the sample of a trial once more, with the same seed, from fresh weights; what it reports is dropped.
+
+    Args:
+        record: Of the trial.
+        task: The images.
+        request: The options of the trials.
+    """
+    with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
+        return run_sample(
+            dict(record.sample),
+            task,
+            replace(request, weight_sharing=False),
+            number=record.number,
+            scalars=ScalarWriter(Path(scalars)),
+            report=lambda figures: None,
+        )
 
 
 def run_alone(

@@ -48,7 +48,8 @@ class ImageScores:
 
     def of_class(self, label: int) -> npt.NDArray[np.float64]:
         """Return the scores of one class."""
-        return self.scores[self.labels == label]
+        of_class: npt.NDArray[np.float64] = self.scores[self.labels == label]
+        return of_class
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as plain JSON."""

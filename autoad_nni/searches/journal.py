@@ -3,11 +3,16 @@
 The journal is the whole state of a search. A strategy is a deterministic function of its seed, its space and the
 order of the results, so a search is resumed by giving a fresh strategy the recorded results again (see
 `autoad_nni.searches.replay`). That holds for every NNI strategy, also for those whose ``state_dict`` is incomplete.
+
+Events: ``submit`` (a sample is proposed, and its trial begins), ``end``; and of trials that had no end when a session
+ended: ``stop`` (it was stopped on purpose) and ``again`` (it begins once more).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,7 @@ Event = dict[str, Any]
 
 _FORMAT = 2
 _WIDTH = 120  # of a value in a message
+_ATTEMPTS = {"submit": 1, "again": 1, "stop": -1, "end": 0}
 
 
 class Journal:
@@ -48,6 +54,11 @@ class Journal:
             self._check_order(lines[1:])
         self.recorded: list[Event] = lines[1:]
         """The events of earlier sessions, oldest first."""
+        self.n_events = len(self.recorded)
+        """How many there are now."""
+        self._attempts = Counter[int]()
+        for event in self.recorded:
+            self._attempts[event["id"]] += _ATTEMPTS[event["event"]]
 
     def _check_identity(self, found: Event, expected: Event) -> None:
         # In the order of the identity: what the user wrote is named before what follows from it.
@@ -74,16 +85,40 @@ class Journal:
                 n_submitted += 1
             elif event.get("event") == "end" and event.get("id") in open_ids and "record" in event:
                 open_ids.remove(event["id"])
+            elif event.get("event") in ("stop", "again") and event.get("id") in open_ids:
+                pass
             else:
                 raise file_changed(self.path, number, _short(event), "the next trial's submission or an end")
 
     def submitted(self, trial_id: int, sample: Mapping[str, Any]) -> None:
         """Record that the strategy proposed a sample."""
-        append_line(self.path, {"event": "submit", "id": trial_id, "sample": dict(sample)})
+        self._append("submit", trial_id, sample=dict(sample))
 
     def ended(self, record: TrialRecord) -> None:
         """Record how a trial ended."""
-        append_line(self.path, {"event": "end", "id": record.number, "record": record.to_json()})
+        self._append("end", record.number, record=record.to_json())
+
+    def stopped(self, trial_id: int) -> None:
+        """Record that a trial was stopped on purpose: it is no fault of its own that it has no end."""
+        self._append("stop", trial_id)
+
+    def begun_again(self, trial_id: int) -> None:
+        """Record that a trial without an end begins once more."""
+        self._append("again", trial_id)
+
+    def attempts(self, trial_id: int) -> int:
+        """Return how often a trial has begun without being stopped on purpose."""
+        return self._attempts[trial_id]
+
+    def digest(self, n_events: int) -> str:
+        """Return the SHA-256 of the first line and of so many events."""
+        lines = self.path.read_bytes().splitlines(keepends=True)[: n_events + 1]
+        return hashlib.sha256(b"".join(lines)).hexdigest()
+
+    def _append(self, event: str, trial_id: int, **more: Any) -> None:
+        append_line(self.path, {"event": event, "id": trial_id, **more})
+        self.n_events += 1
+        self._attempts[trial_id] += _ATTEMPTS[event]
 
 
 def _around_the_difference(old: list[Any], new: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nni.nas.execution import ExecutionEngine
+from nni.nas.strategy.base import Strategy
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.surroundings import torch_threads
@@ -17,12 +18,17 @@ from autoad_nni.registry import STRATEGIES
 from autoad_nni.searches.journal import Journal
 from autoad_nni.searches.known import KnownFirst, known_within
 from autoad_nni.searches.plugins import plugins_of_search
+from autoad_nni.searches.replay import JournalMiddleware, ReplayDiffers
+from autoad_nni.searches.snapshot import read_snapshot, write_snapshot
 from autoad_nni.searches.spaces import SampleSpace, SearchSpace, declare, narrow
 from autoad_nni.storing import append_line, read_lines, replace_lines
 from autoad_nni.trial.plugins import check_plugins
 from autoad_nni.version import __version__
 
 __all__ = ["Search", "check_recorded_plugins"]
+
+_logger = logging.getLogger("autoad_nni")
+_TRIALS_PER_SNAPSHOT = 20  # more are replayed in a second
 
 
 def check_recorded_plugins(journal_path: Path) -> None:
@@ -63,8 +69,13 @@ class Search:
         self.mutables = narrow(declare(space, search_space), search_space)
         self.known = known_within(space, self.mutables) if known else {}
         factory = STRATEGIES.load(strategy)
+
+        def make() -> Any:
+            return factory(seed=seed, **strategy_args)  # a second seed among them is refused
+
+        self._make_strategy = make
         try:
-            self.strategy = factory(seed=seed, **strategy_args)
+            self.strategy = self._make_strategy()
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
             shared = (
@@ -86,49 +97,116 @@ class Search:
         }
         self.on_iteration: Callable[[dict[str, float]], None] = lambda figures: None
         """Called with the figures that a strategy gives of each new iteration, if any; not for replayed ones."""
+        self.say: Callable[[str], None] = _logger.warning
+        """Called with a line for the user."""
         if journal_path is not None:
             self.journal = Journal(journal_path, self.identity)
-            if hasattr(self.strategy, "on_iteration"):
-                self.strategy.on_iteration = self._keep_iterations(journal_path.with_name("iterations.jsonl"))
+            self._iterations = journal_path.with_name("iterations.jsonl")
+            self._written = read_lines(self._iterations)
+            self._iterations_before = 0
+            self._n_in_snapshot = 0
 
-    def _keep_iterations(self, path: Path) -> Callable[[dict[str, Any]], None]:
-        """Append the figures of each iteration to a file beside the journal.
-
-        The last one can have ended with a budget, in the middle of a batch: with a larger budget it is another.
-        """
-        written = read_lines(path)
-
-        def keep(figures: dict[str, Any]) -> None:
-            # As the file gives it back, so that the two compare.
-            known = json.loads(json.dumps({name: value for name, value in figures.items() if not _is_undefined(value)}))
-            number = int(figures["iteration"])
-            if number < len(written) or (number == len(written) and known == written[-1]):
-                return  # replayed after a resume
-            if number == len(written):
-                written[-1] = known
-                replace_lines(path, written)
-            else:
-                append_line(path, known)
-            self.on_iteration({name: value for name, value in known.items() if isinstance(value, int | float)})
-
-        return keep
-
-    def run(self, engine: ExecutionEngine, evaluate: Callable[[SampleSpace], None] | None = None) -> None:
-        """Run the known methods, then the strategy to its end.
+    def run(self, engine: JournalMiddleware, evaluate: Callable[[SampleSpace], None] | None = None) -> None:
+        """Run the known methods, then the strategy to its end; or go on from what the journal records.
 
         A strategy that has a method ``learn`` is given their rewards before it begins; others do not know of them.
 
         Its arithmetic has one thread: sums of several come in any order, differences of 1e-8 grow until a sample
-        differs, and a search could not be replayed. On tensors this small more threads are slower, too.
+        differs, and a search could not be replayed. On tensors this small more threads are slower, too. Should it
+        differ nevertheless, on another processor or with another torch, nothing is lost: a fresh strategy is given all
+        that is recorded, if it can ``learn``, and goes on.
         """
+        self._engine = engine
         with torch_threads(1):
-            space = SampleSpace(self.mutables, evaluate)
-            first = KnownFirst(self.known)
-            first(space, engine)
-            self.strategy.initialize(space, engine)
-            if first.results and hasattr(self.strategy, "learn"):
-                self.strategy.learn(first.results)
-            self.strategy.run()
+            try:
+                if not self._restore(SampleSpace(self.mutables, evaluate)):
+                    self._begin(SampleSpace(self.mutables, evaluate))
+                self.strategy.run()
+                engine.end_replay()
+            except ReplayDiffers:
+                self._go_on(SampleSpace(self.mutables, evaluate))
+
+    def _begin(self, space: SampleSpace) -> None:
+        first = KnownFirst(self.known)
+        first(space, self._engine)
+        self._initialize(space)
+        if first.results and hasattr(self.strategy, "learn"):
+            self.strategy.learn(first.results)
+
+    def _restore(self, space: SampleSpace) -> bool:
+        """Go on from the snapshot; return whether there is one that fits."""
+        snapshot = read_snapshot(self.journal) if self._has_snapshots else None
+        if snapshot is None:
+            return False
+        try:
+            self._initialize(space)
+            self.strategy.load_state_dict(snapshot.state)
+        except (ValueError, RuntimeError, KeyError, TypeError, IndexError, AttributeError):
+            self.strategy = self._make_strategy()  # of another version: the journal alone is enough
+            return False
+        self._iterations_before = snapshot.iterations_before
+        self._engine.restore(space, snapshot.n_events)
+        self._n_in_snapshot = self._engine.n_submitted
+        return True
+
+    def _go_on(self, space: SampleSpace) -> None:
+        """Give a fresh strategy what is recorded, and let it go on."""
+        n_replayed = self._engine.n_submitted
+        self._engine.leave_record(space)
+        self._iterations_before = len(self._written)
+        self.strategy = self._make_strategy()
+        self._initialize(space)
+        learns = hasattr(self.strategy, "learn")
+        self.say(
+            f"{self.journal.path}: the strategy now proposes another sample for trial {n_replayed} than it did when "
+            "this was recorded, as it may with another processor or version of torch. All recorded trials are kept, "
+            f"and it goes on {'from their rewards' if learns else 'without their rewards, which it cannot learn'}."
+        )
+        if learns:
+            self.strategy.learn(self._engine.results)
+            self._take_snapshot()
+        self.strategy.run()
+
+    def _initialize(self, space: SampleSpace) -> None:
+        if hasattr(self.strategy, "on_iteration"):
+            self.strategy.on_iteration = self._after_iteration
+        self.strategy.initialize(space, self._engine)
+
+    def _after_iteration(self, figures: dict[str, Any]) -> None:
+        self._keep_iteration(figures)
+        if self._engine.n_submitted >= self._n_in_snapshot + _TRIALS_PER_SNAPSHOT:
+            self._take_snapshot()
+
+    @property
+    def _has_snapshots(self) -> bool:
+        """Whether the strategy says when an iteration has ended, and has a state then; of NNI's own, none."""
+        return hasattr(self.strategy, "on_iteration") and type(self.strategy).state_dict is not Strategy.state_dict
+
+    def _take_snapshot(self) -> None:
+        if self._has_snapshots and self._engine.settled:
+            state = self.strategy.state_dict()
+            write_snapshot(self.journal, state, iterations_before=self._iterations_before)
+            self._n_in_snapshot = self._engine.n_submitted
+
+    def _keep_iteration(self, figures: dict[str, Any]) -> None:
+        """Append the figures of an iteration to a file beside the journal.
+
+        The last one can have ended with a budget, in the middle of a batch: with a larger budget it is another.
+        """
+        written = self._written
+        # As the file gives it back, so that the two compare.
+        known = json.loads(json.dumps({name: value for name, value in figures.items() if not _is_undefined(value)}))
+        number = int(figures["iteration"]) + self._iterations_before
+        known["iteration"] = float(number)
+        if number < len(written) or (number == len(written) and known == written[-1]):
+            return  # replayed after a resume
+        if number == len(written):
+            written[-1] = known
+            replace_lines(self._iterations, written)
+        else:
+            append_line(self._iterations, known)
+            written.append(known)
+        self.on_iteration({name: value for name, value in known.items() if isinstance(value, int | float)})
 
 
 def _signature_of(factory: Callable[..., Any]) -> str:

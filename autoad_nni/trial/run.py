@@ -21,7 +21,7 @@ from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.readings import Reading
 from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predict
 from autoad_nni.models.shared_weights import SharedWeights
-from autoad_nni.models.surroundings import keeping_random_states, torch_threads
+from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
 from autoad_nni.trial.evaluate import MAP_METRICS, figures_of
 from autoad_nni.trial.fitting import EpochListener, fit_and_validate, images_within, inputs_of, scorer_of
 from autoad_nni.trial.plugins import plugins_of_trial
@@ -68,7 +68,8 @@ def run_trial(
 ) -> TrialResult:
     """Train and validate the model that a sample describes.
 
-    Random states and torch's number of threads are the same before and after.
+    Random states, torch's number of threads and what else plugins may change are the same before and after
+    (:func:`autoad_nni.models.surroundings.keeping_surroundings`).
 
     Args:
         sample: A value for every label of the search space.
@@ -146,8 +147,8 @@ def train_and_validate(
         return settings.max_seconds - spent
 
     try:
-        # Training is inside too: a plugin's dropout draws from the global state.
-        with torch_threads(settings.threads), keeping_random_states([device] if device.type == "cuda" else []):
+        # Training is inside too: a plugin's dropout draws from the global state, and plugins change others.
+        with torch_threads(settings.threads), keeping_surroundings([device] if device.type == "cuda" else []):
             torch.manual_seed(settings.seed)
             model = _build(build, task, settings, costs, device)
             if shared is not None:

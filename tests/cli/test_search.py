@@ -19,9 +19,13 @@ from small_experiment import SPACE, TRIAL, history, space, tuner, write
 import autoad_nni as ad
 from autoad_nni import __version__
 from autoad_nni.data import load_task
+from autoad_nni.engines import in_process
+from autoad_nni.engines.in_process import InProcessSearch
+from autoad_nni.engines.search import open_search
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.runs.folder import RunFolder
+from autoad_nni.runs.one_trial import train_again
 from autoad_nni.runs.records import read_history
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.winner import distinct, members_of
@@ -29,6 +33,7 @@ from autoad_nni.searches.experiment_file import read_experiment
 from autoad_nni.searches.trial_options import parse_request
 from autoad_nni.trial import run as trial_run
 from autoad_nni.trial.evaluate import evaluate
+from autoad_nni.trial.record import TrialRecord
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 TRIALS = 8
@@ -146,7 +151,8 @@ def test_the_winner_scores_the_same_in_a_new_process(finished: Path) -> None:
 
 def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
-        "history.jsonl", "best.json", "best.safetensors", "started.json", "state", "tensorboard"
+        "history.jsonl", "best.json", "best.safetensors", "scores.json", "report.html", "started.json", "state",
+        "tensorboard",
     }  # fmt: skip
     weights = [f"trial-{record.number:04d}.safetensors" for record in distinct(read_history(finished))[:5]]
     assert {path.name for path in (finished / "state").iterdir()} == {*weights, *STATE}
@@ -415,16 +421,19 @@ def test_a_journal_changed_by_hand_is_one_line(run: Path, file: Path) -> None:
     assert ended.code == 2 and "line 3 is" in ended.err and ended.err.count("\n") == 1
 
 
-def test_a_record_that_the_strategy_contradicts_leaves_the_best_model_alone(run: Path, file: Path) -> None:
+def test_a_record_that_the_strategy_contradicts_is_kept_and_the_search_goes_on(run: Path, file: Path) -> None:
     journal = run / "state" / "journal.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     flipped = {"l1": "l2", "l2": "l1"}[lines[1]["sample"]["distance"]]
-    lines[1]["sample"]["distance"] = flipped
+    for line in lines:
+        if line.get("id") == 0:
+            line.get("record", line)["sample"]["distance"] = flipped
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    before = (run / "best.json").read_bytes()
-    ended = command("search", file, "--output", run, "--resume")
-    assert ended.code == 2 and "proposes another sample for trial 0" in ended.err and ended.err.count("\n") == 1
-    assert (run / "best.json").read_bytes() == before
+    before = history(run)
+    ended = command("search", file, "--output", run, "--resume", "--trials", len(before) + 2)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.count("now proposes another sample for trial 0 than it did") == 1
+    assert history(run)[: len(before)] == before and len(history(run)) == len(before) + 2
 
 
 def test_a_search_in_which_no_trial_ends_well_says_so(tmp_path: Path) -> None:
@@ -447,19 +456,98 @@ def test_a_search_in_which_no_trial_ends_well_says_so(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "history.jsonl").read_bytes() == written, "the journal keeps all of it"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no weights"])
-@pytest.mark.parametrize("place", [0, -1])
-def test_weights_of_a_member_that_are_gone_or_damaged_are_named(
-    run: Path, file: Path, content: bytes | None, place: int
+def damage_file(path: Path, damage: str) -> None:
+    content = bytearray(path.read_bytes())
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[:-1])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        content[-5] ^= 4
+        path.write_bytes(content)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fills with the numbers of the trials that are trained again."""
+    numbers: list[int] = []
+
+    def noting(record: TrialRecord, *arguments: Any) -> Any:
+        numbers.append(record.number)
+        return train_again(record, *arguments)
+
+    monkeypatch.setattr(in_process, "train_again", noting)
+    return numbers
+
+
+def test_resuming_a_search_that_has_ended_reads_no_test_images_and_trains_nothing(
+    run: Path, finished: Path, file: Path, trained: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = run / "state" / f"trial-{members(run)[place]:04d}.safetensors"
-    weights.unlink()
-    if content is not None:
-        weights.write_bytes(content)
+    for name in ("finish", "run_sample", "choose_winner"):
+        monkeypatch.setattr(in_process, name, None)
+    for path in (run / "state").glob("trial-*"):
+        path.unlink()
+    ended = command("search", file, "--output", run, "--resume")
+    assert (ended.code, ended.err) == (0, "") and "read before, not again" in ended.out and trained == []
+    for name in ("best.json", "best.safetensors", "history.jsonl"):
+        assert (run / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "empty", "a flipped bit"])
+def test_one_model_whose_weights_are_lost_is_trained_again(
+    run: Path, finished: Path, file: Path, trained: list[int], damage: str
+) -> None:
+    member = members(run)[-1]
+    damage_file(run / "state" / f"trial-{member:04d}.safetensors", damage)
+    damage_file(run / "best.safetensors", damage)
+    ended = command("search", file, "--output", run, "--resume")
+    assert (ended.code, ended.err) == (0, "") and "read before, not again" in ended.out
+    assert ended.out.count(f"the weights of trial {member} were lost or damaged: it was trained again, and sco") == 1
+    assert "scores as before." in ended.out and trained == [member]
+    for name in ("best.json", "best.safetensors", "history.jsonl"):
+        assert (run / name).read_bytes() == (finished / name).read_bytes()
+    assert (
+        Path(run, "state", f"trial-{member:04d}.safetensors").read_bytes()
+        == (finished / "state" / f"trial-{member:04d}.safetensors").read_bytes()
+    )
+
+
+def test_lost_weights_stop_no_search_that_goes_on(run: Path, file: Path, trained: list[int]) -> None:
+    for path in (run / "state").glob("trial-*"):
+        damage_file(path, "a flipped bit")
+    n_before = len(history(run))
+    ended = command("search", file, "--output", run, "--resume", "--trials", n_before + 2)
+    assert (ended.code, ended.err) == (0, "") and len(history(run)) == n_before + 2
+    assert trained and len(trained) == len(set(trained)) and set(trained) <= set(range(n_before))
+    best = ad.Run(run).best
+    assert best is not None and best.test is not None
+
+
+def test_lost_weights_that_cannot_be_made_anew_are_one_line(
+    run: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in [*(run / "state").glob("trial-*"), run / "best.safetensors"]:
+        path.unlink()
+
+    def fails(*arguments: Any) -> Any:
+        raise RuntimeError("boom,\nin two lines")
+
+    monkeypatch.setattr(in_process, "train_again", fails)
     ended = command("search", file, "--output", run, "--resume")
     assert ended.code == 2 and ended.err.count("\n") == 1
-    assert ended.err.startswith(f"autoad-nni: the weights {weights} cannot be read: ")
-    assert ended.err.endswith("Restore the file, or search again.\n")
+    assert "cannot be trained again: RuntimeError: boom, in two lines. Expected" in ended.err
+
+
+@pytest.mark.parametrize("place", [0.001, 0.3, 0.6, 0.99])
+def test_a_flipped_bit_in_the_winner_is_refused(run: Path, place: float) -> None:
+    weights = run / "best.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[int(place * len(content))] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ad.AutoADError, match=r"^the weights .* cannot be read: it .*(checksum|damaged)"):
+        ad.load(run)
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "without a member", "of another model"])
@@ -510,13 +598,22 @@ def test_a_winner_that_fails_on_the_test_images_keeps_its_place(
     assert by_hand.code == 0 and json.loads(by_hand.out)["test_detail"] == verdict
 
 
-def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path) -> None:
-    file = write(tmp_path / "x.yml", maxTrialNumber=None, maxExperimentDuration="0.001s")
-    assert command("search", file, "--output", tmp_path / "run").code == 0
-    ended = history(tmp_path / "run")
-    assert 1 <= len(ended) <= 3
-    assert command("search", file, "--output", tmp_path / "run", "--resume").code == 0
-    assert history(tmp_path / "run") == ended, "the time of earlier sessions counts"
+def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, run = write(tmp_path / "x.yml", maxTrialNumber=None, maxExperimentDuration="100s"), tmp_path / "run"
+    with monkeypatch.context() as clock:
+        clock.setattr(InProcessSearch, "seconds_left", lambda it: 50.0 - 25 * it.folder.summary.verdicts.total())
+        assert command("search", file, "--output", run).code == 0
+    ended = history(run)
+    assert len(ended) == 2
+    write(file, maxTrialNumber=None, maxExperimentDuration="0.001s")
+    again = command("search", file, "--output", run, "--resume")
+    assert again.code == 0 and "2 trials ended before, in 0.0 minutes, of 1.67e-05: none is run" in again.out
+    assert history(run) == ended
+    search = open_search(read_experiment(file), output=run, minutes=1, resume=True)
+    with closing(search.folder):
+        spent = sum(record.seconds for record in read_history(run))
+        assert search.seconds_before == spent > 0, "the time of earlier sessions counts"
+        assert search.seconds_left() < 60 - spent
 
 
 @pytest.mark.parametrize("strategy", ["random", "grid_search", "regularized_evolution"])

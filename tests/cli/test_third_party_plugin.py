@@ -94,6 +94,48 @@ def test_a_plugin_that_cannot_be_made_is_refused_before_anything_runs(
     assert not (tmp_path / "run").exists()
 
 
+MEDDLING = """
+import os, signal, warnings
+import torch
+from autoad_nni.models.distances.l2 import L2Distance
+
+class Meddling(L2Distance):
+    def map(self, reconstruction, images):
+        os.chdir("/")
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        warnings.simplefilter("error")
+        found = super().map(reconstruction, images)
+        torch.set_grad_enabled(False)
+        return found
+"""
+
+
+def test_what_a_plugin_changes_for_the_process_spoils_no_other_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first trial meddles; the second is as if it had not, and all is written where it belongs."""
+    monkeypatch.chdir(tmp_path)
+    site = install(
+        tmp_path / "site", "meddler", "1.0", "[autoad_nni.losses]\nmeddling = meddler:Meddling\n", meddler=MEDDLING
+    )
+    values = {label: [entry["_value"][-1]] for label, entry in space().items()}
+    ordered = tuner(strategy="grid_search", strategy_args={"shuffle": False})
+    records = {}
+    for name, distances in (("alone", ["l2"]), ("beside", ["meddling", "l2"])):
+        file = write(tmp_path / f"{name}.yml", searchSpace=space(**{**values, "distance": distances}), tuner=ordered)
+        with seen(site):
+            ended = command("search", file, "--output", name)
+        assert (ended.code, ended.err) == (0, "")
+        records[name] = history(tmp_path / name)
+    assert [line["sample"]["distance"] for line in records["beside"]] == ["meddling", "l2"]
+    assert records["beside"][0]["verdict"] == "crashed"
+    (alone,), beside = records["alone"], records["beside"][1]
+    assert {**alone, "number": 1} == beside and beside["verdict"] == "ok"
+    assert (tmp_path / "beside" / "best.json").exists() and Path.cwd() == tmp_path
+
+
 def test_a_search_is_not_resumed_without_its_plugins(searched: tuple[Ended, Path]) -> None:
     ended = command("search", searched[1].parent / "x.yml", "--output", searched[1], "--resume")
     assert ended.code == 2 and ended.err.count("\n") == 1

@@ -98,6 +98,12 @@ def events(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def proposed_and_ended(path: Path) -> list[bytes]:
+    """The lines of a journal, without those that say when a trial was stopped and began again."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    return [line for line in lines if not line.startswith((b'{"event": "stop"', b'{"event": "again"'))]
+
+
 def stop_after(n_trials: int, answer: Callable[[Sample], float] = quality) -> Callable[[Sample], float]:
     """An answer that is killed in the middle of trial ``n_trials``."""
     left = iter(range(n_trials))

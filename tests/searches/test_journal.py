@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,25 @@ def test_a_crashed_trial_is_recorded_with_its_reason(journal: Path) -> None:
     Journal(journal, IDENTITY).ended(CRASHED)
     event = Journal(journal, IDENTITY).recorded[-1]
     assert event["id"] == 1 and TrialRecord.from_json(event["record"]) == CRASHED
+
+
+def test_attempts_are_counted_but_for_those_that_were_stopped_on_purpose(journal: Path) -> None:
+    writer = Journal(journal, IDENTITY)
+    assert (writer.attempts(0), writer.attempts(1), writer.attempts(2)) == (1, 1, 0)
+    writer.stopped(1)
+    writer.begun_again(1)
+    assert Journal(journal, IDENTITY).attempts(1) == 1
+    writer.begun_again(1)
+    assert writer.attempts(1) == Journal(journal, IDENTITY).attempts(1) == 2
+
+
+def test_a_digest_is_that_of_the_first_events(journal: Path) -> None:
+    writer = Journal(journal, IDENTITY)
+    before = [writer.digest(n) for n in range(4)]
+    assert len(set(before)) == 4 and writer.n_events == 3
+    writer.ended(CRASHED)
+    assert [writer.digest(n) for n in range(4)] == before and writer.n_events == 4
+    assert writer.digest(4) not in before
 
 
 def test_a_torn_last_line_is_cut_off_and_appending_goes_on(journal: Path) -> None:
@@ -172,6 +192,8 @@ def test_a_line_that_is_no_object_is_named_with_its_number(journal: Path, garbag
         {"event": "end", "id": 0, "record": {}},
         {"event": "end", "id": 2, "record": {}},
         {"event": "end", "id": 1},
+        {"event": "again", "id": 0},
+        {"event": "stop", "id": 2},
         {"event": "submit", "id": 1, "sample": {"a": 2}},
     ],
 )
@@ -205,3 +227,12 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     with path.open() as reader:
         write_json(path, {"reward": 0.75})
         assert json.load(reader) == {"reward": 0.5}
+
+
+def test_a_link_in_the_place_of_a_file_to_come_leads_nowhere(tmp_path: Path) -> None:
+    path, mine = tmp_path / "best.json", tmp_path / "mine.txt"
+    mine.write_text("mine")
+    path.with_name(f".best.json.{os.getpid()}.unfinished").symlink_to(mine)
+    write_json(path, {"reward": 0.5})
+    assert mine.read_text() == "mine" and not path.is_symlink()
+    assert json.loads(path.read_text()) == {"reward": 0.5} and len(list(tmp_path.iterdir())) == 2

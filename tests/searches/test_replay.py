@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifo_engine import LifoEngine
 from nni.nas.execution import ExecutionEngine, SequentialExecutionEngine
-from small_search import STRATEGY_ARGS, VALUES, Killed, Session, events, quality, stop_after
+from small_search import STRATEGY_ARGS, VALUES, Killed, Session, events, proposed_and_ended, quality, stop_after
 
-from autoad_nni.errors import AutoADError
 from autoad_nni.registry import STRATEGIES
 from autoad_nni.trial.record import TrialRecord
 
@@ -90,7 +89,7 @@ def test_a_search_killed_in_mid_trial_goes_on_as_if_nothing_had_happened(
     resumed = Session(path, strategy, trials=TRIALS)
     expected, journal = straight[strategy, "one at a time"]
     assert resumed.outcomes == expected.outcomes
-    assert path.read_bytes() == journal
+    assert proposed_and_ended(path) == journal.splitlines(keepends=True)
     assert resumed.executed == list(range(k, TRIALS)), "recorded trials must not run again"
     assert resumed.ended == [(trial, trial < k) for trial in range(TRIALS)]
 
@@ -111,7 +110,7 @@ def test_a_journal_cut_at_any_byte_is_enough_to_go_on(
     path.write_bytes(journal[: data.draw(st.integers(0, len(journal)))])
     resumed = Session(path, strategy, trials=TRIALS, engine=ENGINES[engine])
     assert resumed.outcomes == expected.outcomes
-    assert path.read_bytes() == journal
+    assert proposed_and_ended(path) == journal.splitlines(keepends=True)
 
 
 def test_two_trials_at_a_time_end_in_another_order(
@@ -172,19 +171,6 @@ def test_without_a_budget_the_strategy_ends_by_itself_when_all_samples_are_tried
     samples = {json.dumps(sample, sort_keys=True) for sample, _ in outcomes}
     assert len(samples) == len(outcomes) <= n_samples
     assert len(outcomes) == n_samples or strategy == "regularized_evolution"  # which gives up after 500 duplicates
-
-
-def test_a_strategy_that_proposes_something_else_than_recorded_is_an_error(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    Session(path, "random", trials=5)
-    before = path.read_bytes()
-    with pytest.raises(AutoADError) as caught:
-        Session(path, "random", trials=5, seed=1)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: the strategy proposes another sample for trial 0 than it did")
-    assert "Expected the same seed and the same versions of autoad-nni, nni and torch." in message
-    assert "start anew" in message and "\n" not in message
-    assert path.read_bytes() == before
 
 
 def test_the_strategy_sees_only_the_reward_and_the_journal_has_the_whole_record(tmp_path: Path) -> None:

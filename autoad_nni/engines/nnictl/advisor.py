@@ -177,6 +177,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         # NNI's button shows trials only; in the experiment's folder, `tensorboard --logdir` finds it beside theirs.
         self._scalars = ScalarWriter(checkpoints.parent / "tensorboard" / "search")
         self._search.on_iteration = self._scalars.add_iteration
+        self._search.say = _logger.warning
         self._engine = QueueEngine(self._send_trial, holds=bool(self._search.journal.recorded))
         self._middleware = JournalMiddleware(
             self._engine, self._search.journal, on_end=self._count, reopen=self._reopen

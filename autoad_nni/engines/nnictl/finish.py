@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from autoad_nni.data import Task, load_task
+from autoad_nni.data import load_task
 from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
-from autoad_nni.runs.one_trial import run_sample
+from autoad_nni.runs.one_trial import train_again
 from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord, Result, remove_best
 from autoad_nni.runs.report.page import write_report
-from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.summary import TrialSummary
 from autoad_nni.runs.winner import Model, best_known, choose_winner, finish, members_of, write_members
@@ -21,7 +19,6 @@ from autoad_nni.storing import replace_lines
 from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
-from autoad_nni.trial.run import TrialResult
 
 __all__ = ["finish_experiment", "request_of"]
 
@@ -58,7 +55,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     known = best_known(records)
     of_known = [] if known is None else [known]
     task = load_task(request.task)
-    again = {record.number: _train_again(record, request, task) for record in [*members, *of_known]}
+    again = {record.number: train_again(record, task, request) for record in [*members, *of_known]}
 
     def trained(some: list[TrialRecord]) -> list[Model]:
         return [(record, model) for record in some if (model := again[record.number].detector) is not None]
@@ -89,15 +86,3 @@ def _with_plugins(record: TrialRecord, request: TrialRequest) -> TrialRecord:
     if record.plugins:
         return record
     return replace(record, plugins=plugins_of_trial(record.sample, request.space, request.data_sets))
-
-
-def _train_again(record: TrialRecord, request: TrialRequest, task: Task) -> TrialResult:
-    with tempfile.TemporaryDirectory(prefix="autoad-nni-") as scalars:
-        return run_sample(
-            dict(record.sample),
-            task,
-            replace(request, weight_sharing=False),
-            number=record.number,
-            scalars=ScalarWriter(Path(scalars)),
-            report=lambda figures: None,
-        )

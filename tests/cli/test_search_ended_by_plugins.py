@@ -1,0 +1,114 @@
+"""Plugins that end the process of a search, or never return: it goes on after them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from installed import install
+from run_command import Ended
+from small_experiment import TRIAL, history, space, tuner, write
+
+MODULE = '''
+import os
+import re
+import signal
+import time
+
+from autoad_nni.models.distances.l2 import L2Distance
+
+
+class Exits(L2Distance):
+    """Ends the process without a word."""
+
+    def map(self, reconstruction, images):
+        os._exit(7)
+
+
+class Killed(L2Distance):
+    """As the system does when memory is short."""
+
+    def map(self, reconstruction, images):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Sleeps(L2Distance):
+    """Lets go of the interpreter's lock, and never returns."""
+
+    def map(self, reconstruction, images):
+        time.sleep(1e6)
+
+
+class Loops(L2Distance):
+    """Holds the lock for longer than the universe exists."""
+
+    def map(self, reconstruction, images):
+        re.match(r"(a+)+$", "a" * 80 + "b")
+'''
+NAMES = ("exits", "killed", "sleeps", "loops")
+ENTRY_POINTS = "[autoad_nni.losses]\n" + "".join(f"{name} = ending:{name.title()}\n" for name in NAMES)
+# The command, with a short grace for trials that hang.
+COMMAND = (
+    "import autoad_nni.engines.hanging as hanging; hanging._GRACE_S = 2.0; from autoad_nni.cli import main; main()"
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("site"), "ending", "1.0", ENTRY_POINTS, ending=MODULE)
+
+
+def experiment(folder: Path, distances: list[str], **changes: object) -> Path:
+    """A trial for each of the distances."""
+    values = {label: [entry["_value"][0]] for label, entry in space().items()}
+    search_space = space(**{**values, "distance": distances})
+    chosen = {"searchSpace": search_space, "tuner": tuner(strategy="grid_search"), "maxTrialNumber": len(distances)}
+    return write(folder / "x.yml", **{**chosen, **changes})
+
+
+def search(file: Path, site: Path, *more: str) -> Ended:
+    words = ["search", str(file), "--output", str(file.with_name("run")), *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(site)}
+    process = subprocess.run(
+        [sys.executable, "-c", COMMAND, *words], capture_output=True, text=True, env=environment, timeout=120
+    )
+    return Ended(process.returncode, process.stdout, process.stderr)
+
+
+def test_a_trial_that_ends_the_process_twice_is_crashed_and_the_search_goes_on(site: Path, tmp_path: Path) -> None:
+    file = experiment(tmp_path, ["exits", "killed", "l2"])
+    codes = [search(file, site).code]
+    while codes[-1] != 0 and len(codes) < 10:
+        codes.append(search(file, site, "--resume").code)
+    assert sorted(codes) == [-9, -9, 0, 7, 7]
+    records = history(tmp_path / "run")
+    assert {line["sample"]["distance"]: line["verdict"] for line in records} == {
+        "exits": "crashed",
+        "killed": "crashed",
+        "l2": "ok",
+    }
+    assert [line["number"] for line in records] == [0, 1, 2]
+    assert all("ended twice while it ran" in line["detail"] for line in records if line["verdict"] == "crashed")
+
+
+@pytest.mark.parametrize("name", ["sleeps", "loops"])
+def test_a_trial_that_hangs_ends_the_process_with_one_line_and_is_crashed_the_second_time(
+    site: Path, tmp_path: Path, name: str
+) -> None:
+    file = experiment(tmp_path, [name, "l2"], trialCommand=f"{TRIAL} --max-seconds 1")
+    began = time.monotonic()
+    ended = [search(file, site)]
+    while ended[-1].code != 0 and len(ended) < 5:
+        ended.append(search(file, site, "--resume"))
+    assert [each.code for each in ended] == [1, 1, 0] and time.monotonic() - began < 100
+    for each in ended[:2]:
+        assert each.err.count("\n") == 1 and each.err.startswith("autoad-nni: trial ")
+        assert " has taken 4 s with --max-seconds 1, and hangs, at File " in each.err
+        assert {"sleeps": " in map. Expected", "loops": " in match. Expected"}[name] in each.err
+        assert "The same command with --resume goes on" in each.err
+    verdicts = {line["sample"]["distance"]: line["verdict"] for line in history(tmp_path / "run")}
+    assert verdicts == {name: "crashed", "l2": "ok"}
