@@ -124,7 +124,7 @@ class Journal:
 
 def _is_end(event: Event) -> bool:
     try:
-        return TrialRecord.from_json(event.get("record")).number == event["id"]
+        return TrialRecord.from_json(event.get("record")).number == int(event["id"])
     except AutoADError:
         return False
 
