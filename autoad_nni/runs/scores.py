@@ -64,6 +64,8 @@ class ImageScores:
             raise ValueError(
                 f"names, labels and scores have the shapes ({len(names)},), {labels.shape}, {scores.shape}"
             )
+        if labels.max(initial=0) > 1 or not np.isfinite(scores).all():
+            raise ValueError("labels other than 0 and 1, or scores that are not finite")
         return cls(names, labels, scores)
 
 
