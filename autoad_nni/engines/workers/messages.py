@@ -15,6 +15,7 @@ from what it knew before.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -140,6 +141,12 @@ class Box:
     def give(self, turn: int, order: Order) -> None:
         """Give the worker a trial; StorageError if the disk refuses."""
         write_json(self.folder / f"{turn}.order.json", {**order._asdict(), "sample": dict(order.sample)})
+
+    def forget(self, turn: int) -> None:
+        """Remove the files of a turn that has ended: the folder is listed at every look."""
+        for path in (self.folder / f"{turn}.order.json", self.folder / f"{turn}.result.json", self.weights(turn)):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def outcome(self, turn: int) -> Outcome | None:
         """Return how the trial of a turn ended, or None while it runs.

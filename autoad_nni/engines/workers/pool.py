@@ -13,7 +13,7 @@ from pathlib import Path
 from autoad_nni.engines.workers.messages import Box, Order, Outcome, Session, write_beat
 from autoad_nni.engines.workers.starting import Started, Starter
 from autoad_nni.errors import AutoADError
-from autoad_nni.storing import storing
+from autoad_nni.storing import reason_of, storing
 
 __all__ = ["Lost", "Worker", "beating", "begin_session"]
 
@@ -76,6 +76,7 @@ class Worker:
 
     def give(self, order: Order) -> None:
         """Give it a trial; it must be free."""
+        self._box.forget(self._turn)
         self._turn += 1
         self._box.give(self._turn, order)
         self.order = order
@@ -90,6 +91,15 @@ class Worker:
             AutoADError: If it cannot run the trials of this search, or ended several times before it could.
         """
         how = self._process.how_it_ended()  # before the files: what it wrote last is seen then
+        try:
+            return self._news(how)
+        except OSError as error:
+            raise AutoADError(
+                f"{self._box.folder} cannot be read: {reason_of(error)}. Expected the folder of a worker. Leave state/ "
+                "alone, and add [[resume=True]]."
+            ) from None
+
+    def _news(self, how: str) -> Outcome | Lost | None:
         if self.order is not None:
             outcome = self._box.outcome(self._turn)
             if outcome is not None:

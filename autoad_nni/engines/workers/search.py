@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from nni.nas.execution import ExecutionEngine
@@ -47,10 +48,13 @@ class WorkerSearch(InProcessSearch):
         cluster_options: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> None:
-        super().__init__(*arguments, **more)
         self._n_workers = n_workers
         self._cluster = cluster
         self._cluster_options = cluster_options or {}
+        if cluster is not None:  # before the run folder is made
+            with TemporaryDirectory() as folder:
+                self._jobs(cluster, Path(folder), threads=None)
+        super().__init__(*arguments, **more)
         self._last_end = self._began
         self._search.journal.clock = self._since_last_end
         self._cut: dict[int, bool] = {}
@@ -78,7 +82,10 @@ class WorkerSearch(InProcessSearch):
         threads = self.request.settings.threads
         if self._cluster is None:
             return Processes(self._n_workers, threads)
-        return Jobs(self._cluster, self._cluster_options, folder, n_workers=self._n_workers, threads=threads)
+        return self._jobs(self._cluster, folder, threads=threads)
+
+    def _jobs(self, cluster: str, folder: Path, *, threads: int | None) -> Jobs:
+        return Jobs(cluster, self._cluster_options, folder, n_workers=self._n_workers, threads=threads)
 
     def order(self, model: SampleSpace) -> Order:
         """Return what a worker is to run, now."""
