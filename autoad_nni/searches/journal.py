@@ -96,7 +96,7 @@ class Journal:
     def seconds_recorded(self) -> float:
         """Return what earlier sessions took: the time of their trials, or less if several ran at a time."""
         ends = [event for event in self.recorded if event["event"] == "end"]
-        return sum(event.get("spent", TrialRecord.from_json(event["record"]).seconds) for event in ends)
+        return math.fsum(event.get("spent", TrialRecord.from_json(event["record"]).seconds) for event in ends)
 
     def submitted(self, trial_id: int, sample: Mapping[str, Any]) -> None:
         """Record that the strategy proposed a sample."""

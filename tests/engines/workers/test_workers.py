@@ -100,9 +100,9 @@ def started(*arguments: Any) -> Iterator[tuple[subprocess.Popen[str], Callable[[
         yield process, workers
     finally:
         process.kill()
-        process.communicate()
         for each in workers():
             each.kill()
+        process.communicate()
 
 
 def verdicts(run: Path) -> dict[str, str]:
