@@ -178,26 +178,24 @@ def test_the_layouts_are_those_of_the_code() -> None:
 
 
 def test_what_a_folder_s_search_chooses_is_in_the_table() -> None:
-    from autoad_nni.models import training
     from autoad_nni.searches import folder_experiment as code
     from autoad_nni.trial.request import OPTIONS
 
     page = "docs/from-folder-to-decision.md"
-    chosen = {row[0]: row[1:] for row in rows(page, "2. Search")}
-    features, autoencoders = code._FEATURES, code._AUTOENCODERS
-    sides = [each["image_size"] for each in (features, autoencoders)]
-    assert chosen["image size"] == [f"{side} x {side} pixels" for side in sides]
-    assert names(chosen["search space"][0]) == ["features"]
-    assert chosen["search space"][1].startswith(f"`autoencoder` with {code._LAYERS} layers")
-    assert chosen["training"] == [
-        f"at least {features['steps']} steps", f"at least {training._STEPS:,} steps and {training._EPOCHS} epochs"
-    ]  # fmt: skip
-    seconds, macs = f"{code._MAX_SECONDS} seconds", autoencoders["max_macs"]
-    assert chosen["limits of a trial"] == [seconds, f"{seconds}, {macs // 10**6} million multiply-adds"]
-    assert chosen["winner"][0] == f"the mean of at most {OPTIONS['members'].default} of the best models"
+    chosen = {row[0]: row[1] for row in rows(page, "2. Search")}
+    assert names(chosen["search space"]) == [code._SPACE, "features", *code._WITHOUT_NETWORK]
+    sides = f"at least {code._LEAST_SIDE} and at most {code._MOST_SIDE} pixels"
+    assert sides in chosen["image size"]
+    assert chosen["training"] == f"at least {code._BY_SPACE['features']['steps']} steps"
+    assert chosen["limits of a trial"] == f"{code._MAX_SECONDS} seconds; with `--minutes` a tenth of them"
+    assert code._SHARE == 10
+    images = f"at most {code._IMAGES_PER_MINUTE} a minute ({code._LEAST_IMAGES} or more)"
+    assert images in chosen["good images"]
+    assert chosen["winner"] == f"the mean of at most {OPTIONS['members'].default} of the best models"
+    assert f"with neither, {code._TRIALS} models" in " ".join(text_of(page).split())
     table = rows("docs/limits.md", "Limits: time, memory, cores, disk")
     limits = {names(row[0])[0].split()[0]: row[2] for row in table}
-    assert limits["--max-macs"].startswith(f"{macs:,};") and limits["--max-seconds"] == str(code._MAX_SECONDS)
+    assert limits["--max-seconds"] == f"{code._MAX_SECONDS}; with `--minutes` a tenth"
 
 
 def test_every_room_is_in_the_table_of_contributing() -> None:

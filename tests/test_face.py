@@ -215,6 +215,9 @@ def space_values() -> dict[str, list[Any]]:
         ({"trials": True}, r"^trials is True\."),
         ({"output": None}, r"^output is None\. Expected the path of a folder\."),
         ({"seed": -1}, r"^seed is -1\."),
+        ({"false_alarm_rate": "1 %"}, r"^false_alarm_rate is '1 %'\. Expected float\."),
+        ({"false_alarm_rate": 1}, r"^false_alarm_rate is 1\. Expected more than 0 and less than 1\."),
+        ({"false_alarm_rate": 1e-5}, r"^false_alarm_rate is 1e-05, which takes scores of 99999 normal images; there "),
     ],
 )
 def test_errors_name_the_argument(folder: Path, tmp_path: Path, arguments: dict[str, Any], message: str) -> None:

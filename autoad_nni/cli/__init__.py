@@ -10,7 +10,21 @@ import warnings
 
 import typer
 
-from autoad_nni.cli import data, export, launch, plugins, predict, refine, report, search, space, trial, trials
+from autoad_nni.cli import (
+    data,
+    doctor,
+    export,
+    init,
+    launch,
+    plugins,
+    predict,
+    refine,
+    report,
+    search,
+    space,
+    trial,
+    trials,
+)
 from autoad_nni.cli.usage import UsageFault, one_line, printable
 from autoad_nni.errors import AutoADError
 from autoad_nni.version import __version__
@@ -41,6 +55,7 @@ def _make_app(arguments: list[str]) -> typer.Typer:
     )
     app.callback()(_root)
     app.command("search")(search.search)
+    app.command("init")(init.init)
     app.command("trial", help=trial.HELP)(trial.make_trial_command() if "trial" in arguments[:1] else _unused)
     app.command("trials")(trials.trials)
     app.command("predict")(predict.predict)
@@ -49,6 +64,7 @@ def _make_app(arguments: list[str]) -> typer.Typer:
     app.command("space")(space.space)
     app.command("export")(export.export)
     app.command("refine")(refine.refine)
+    app.command("doctor")(doctor.doctor)
     app.add_typer(plugins.app, name="plugins")
     app.add_typer(data.app, name="data")
     return app

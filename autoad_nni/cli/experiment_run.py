@@ -21,6 +21,7 @@ from autoad_nni.engines.nnictl.server import stop_server, wait_for_end
 from autoad_nni.engines.nnictl.trial_watch import TrialCount, TrialWatch
 from autoad_nni.runs.start import RunStart
 from autoad_nni.searches.experiment_file import read_experiment
+from autoad_nni.searches.nni_config import file_for_nni
 
 __all__ = ["create_experiment", "resume_experiment", "view_experiment"]
 
@@ -47,8 +48,11 @@ def create_experiment(experiment: Path, port: int, start: RunStart) -> str:
     lines = _Lines(port, start)
     since = time.time()
     try:
-        with _progress(lines, start.request.settings.reward, file.max_trials) as progress:
-            words = ["create", "--config", str(experiment), "--port", str(port), "--foreground"]
+        with (
+            file_for_nni(file, experiment) as config,
+            _progress(lines, start.request.settings.reward, file.max_trials, file.max_seconds) as progress,
+        ):
+            words = ["create", "--config", str(config), "--port", str(port), "--foreground"]
             run_nnictl(words, echo=lambda line: lines.read(line, progress))
     except KeyboardInterrupt:
         remove_leftovers(experiment, lines.experiment_id, since=since)
@@ -111,13 +115,15 @@ class _Lines:
 
 
 @contextmanager
-def _progress(lines: _Lines, reward: str, max_trials: int | None) -> Iterator[SearchProgress]:
+def _progress(
+    lines: _Lines, reward: str, max_trials: int | None, max_seconds: float | None = None
+) -> Iterator[SearchProgress]:
     """Show how far the experiment is whose server listens, or will listen, on ``lines.port``."""
 
     def show(count: TrialCount, recorded: bool) -> None:
         progress.show(count.ended, count.best, total=count.total, recorded=recorded)
 
-    with SearchProgress(reward, max_trials) as progress:
+    with SearchProgress(reward, max_trials, max_seconds) as progress:
         with TrialWatch(lines.port, show):
             yield progress
         # What ended just before the server did.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["launch"]
 
-_PORTS = range(8080, 8181)
-
 
 def launch(
     experiment: Annotated[Path | None, typer.Argument(help="Experiment file (YAML).")] = None,
@@ -44,12 +42,12 @@ def launch(
 def _launch(experiment: Path | None, resume: str, view: str, port: int | None) -> None:
     from autoad_nni.cli.experiment_run import create_experiment, resume_experiment, view_experiment
     from autoad_nni.engines.nnictl.experiments import check_closed, experiment_folder
-    from autoad_nni.engines.nnictl.ports import reserved_port
+    from autoad_nni.engines.nnictl.ports import PORTS, reserved_port
 
     if experiment is None:
         folder = experiment_folder(resume or view)
         check_closed(resume or view)
-    with reserved_port(_PORTS if port is None else [port]) as port:
+    with reserved_port(PORTS if port is None else [port]) as port:
         if view:
             view_experiment(view, port)
             return

@@ -28,7 +28,9 @@ def predict(
         float | None, typer.Option(help="Threshold that so many good images exceed at most, such as 0.05.")
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="The threshold itself: a score.")] = None,
-    f1: Annotated[bool, typer.Option("--f1", help="Threshold with the highest F1 on the validation images.")] = False,
+    f1: Annotated[
+        bool, typer.Option("--f1", help="Threshold with the highest F1 on the images it was chosen on.")
+    ] = False,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights of the feature extractor; default: as in the search.")
     ] = None,

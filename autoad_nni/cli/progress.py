@@ -7,7 +7,8 @@ from types import TracebackType
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import Progress, ProgressColumn, Task, TextColumn
+from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 __all__ = ["CountProgress", "SearchProgress"]
@@ -19,18 +20,19 @@ class SearchProgress:
     Args:
         reward: Name of the reward, for instance ``auroc``.
         total: Trials after which the search ends; None for no limit.
+        max_seconds: Seconds from now after which it ends; None for no limit.
     """
 
-    def __init__(self, reward: str, total: int | None) -> None:
+    def __init__(self, reward: str, total: int | None, max_seconds: float | None = None) -> None:
         self._reward = reward
-        self._pace = _Pace(total)
+        self._pace = _Pace(total, max_seconds)
         self._best: float | None = None
         console = Console()
         self._bar: Progress | None = None
         if console.is_terminal and not console.is_dumb_terminal:
             text, best = TextColumn("{task.description}"), TextColumn("{task.fields[best]}")
-            self._bar = Progress(text, BarColumn(bar_width=20), best, _Clock(self._pace), console=console)
-            self._task = self._bar.add_task(self._trials(), total=total, best=self._best_reward())
+            self._bar = Progress(text, _Bar(self._pace), best, _Clock(self._pace), console=console)
+            self._task = self._bar.add_task(self._trials(), total=None, best=self._best_reward())
 
     def __enter__(self) -> SearchProgress:
         if self._bar is not None:
@@ -55,8 +57,7 @@ class SearchProgress:
         self._best = best
         self._pace.count(ended, total, recorded)
         if self._bar is not None:
-            trials, best_reward = self._trials(), self._best_reward()
-            self._bar.update(self._task, total=total, completed=ended, description=trials, best=best_reward)
+            self._bar.update(self._task, completed=ended, description=self._trials(), best=self._best_reward())
         elif not recorded:
             typer.echo(f"{self._trials()}  {self._best_reward()}  {self._pace.clock()}")
 
@@ -89,12 +90,12 @@ class CountProgress:
 
     def __init__(self, what: str, total: int) -> None:
         self._what = what
-        self._pace = _Pace(total)
+        self._pace = _Pace(total, None)
         console = Console(stderr=True)
         self._bar: Progress | None = None
         if console.is_terminal and not console.is_dumb_terminal:
             text = TextColumn("{task.description}")
-            self._bar = Progress(text, BarColumn(bar_width=20), _Clock(self._pace), console=console)
+            self._bar = Progress(text, _Bar(self._pace), _Clock(self._pace), console=console)
             self._task = self._bar.add_task(self._count(), total=total)
 
     def __enter__(self) -> CountProgress:
@@ -126,11 +127,12 @@ class CountProgress:
 
 
 class _Pace:
-    """Time spent, and left at the pace of the trials that ended in this session."""
+    """Time spent, and left: at the pace of the trials that ended in this session, and until the time limit."""
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(self, total: int | None, max_seconds: float | None) -> None:
         self.total = total
         self.ended = 0
+        self._max_seconds = max_seconds
         self._recorded = 0
         self._began = self._measured_from = self._last_end = time.monotonic()
 
@@ -140,16 +142,46 @@ class _Pace:
         if recorded:
             self._recorded, self._measured_from = ended, self._last_end
 
-    def _left_s(self) -> float | None:
-        if self.total is None or self.ended in (self._recorded, self.total):
-            return None
-        seconds_per_trial = (self._last_end - self._measured_from) / (self.ended - self._recorded)
-        return max(0.0, seconds_per_trial * (self.total - self.ended) - (time.monotonic() - self._last_end))
+    def share(self) -> float | None:
+        """Return the part of the search that is done, by trials or time, whichever is further; None without a limit."""
+        shares = [] if not self.total else [self.ended / self.total]
+        if self._max_seconds is not None:
+            shares.append(min(1.0, self._spent_s() / self._max_seconds) if self._max_seconds > 0 else 1.0)
+        return max(shares, default=None)
 
     def clock(self) -> str:
-        """Return the time spent, and the time left where it can be estimated."""
+        """Return the time spent, and the time left where there is a limit or it can be estimated."""
         left = self._left_s()
-        return _clock(time.monotonic() - self._began) + ("" if left is None else f", {_clock(left)} left")
+        return _clock(self._spent_s()) + ("" if left is None else f", {_clock(left)} left")
+
+    def _spent_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def _left_s(self) -> float | None:
+        if self.ended == self.total:
+            return None
+        ends = [self._trials_left_s(), None if self._max_seconds is None else self._max_seconds - self._spent_s()]
+        known = [max(0.0, seconds) for seconds in ends if seconds is not None]
+        return min(known, default=None)
+
+    def _trials_left_s(self) -> float | None:
+        if self.total is None or self.ended == self._recorded:
+            return None
+        seconds_per_trial = (self._last_end - self._measured_from) / (self.ended - self._recorded)
+        return seconds_per_trial * (self.total - self.ended) - (time.monotonic() - self._last_end)
+
+
+class _Bar(ProgressColumn):
+    max_refresh = 0.5
+
+    def __init__(self, pace: _Pace) -> None:
+        super().__init__()
+        self._pace = pace
+
+    def render(self, task: Task) -> ProgressBar:
+        share = self._pace.share()
+        total = None if share is None else 1.0
+        return ProgressBar(total=total, completed=share or 0.0, width=20, pulse=total is None)
 
 
 class _Clock(ProgressColumn):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoad_nni.errors import AutoADError
+from autoad_nni.cli.sources import run_folder
 
 if TYPE_CHECKING:
     from autoad_nni.trial.record import TrialRecord
@@ -37,17 +37,7 @@ def report(
 
 def _find(run: str) -> tuple[Path, Sequence[TrialRecord] | None]:
     """The folder of a search; and for an NNI experiment its trials: until `launch` ends it, only NNI has them."""
-    folder = Path(run).expanduser()
-    if not folder.exists():
-        from autoad_nni.engines.nnictl.experiments import find_experiment_folder
-
-        found = find_experiment_folder(run)
-        if found is None:
-            raise AutoADError(
-                f"{run} is neither a folder nor an NNI experiment. Expected the output folder of 'autoad-nni search', "
-                "or the id of an experiment. Correct it; 'nnictl experiment list --all' shows the ids."
-            )
-        folder = found
+    folder = run_folder(run)
     if not (folder / "db" / "nni.sqlite").exists():
         return folder, None
     from autoad_nni.engines.nnictl.database import finished_trials

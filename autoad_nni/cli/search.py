@@ -24,29 +24,51 @@ def search(
     ],
     output: Annotated[Path, typer.Option(help="Folder for the results.")],
     trials: Annotated[
-        int | None, typer.Option(min=1, help="How many models to train; default: the file's maxTrialNumber, or 30.")
+        int | None,
+        typer.Option(
+            min=1, help="How many models to train; default: the file's maxTrialNumber; 30, or all within --minutes."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Time for all trials, reading images included; default: the file's maxExperimentDuration."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, help="Of the strategy; default: the file's, or 0.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --output.")] = False,
+    false_alarm_rate: Annotated[
+        float | None, typer.Option(help="Of the winner's threshold; default: the file's, or 0.01.")
+    ] = None,
 ) -> None:
     """Searches the best model in this process: no server, no web UI.
 
-    A folder has good/ with good images and a folder for each kind of defect, or the layout of MVTec-AD. Stop it with
-    Ctrl-C, or kill it: the same command with --resume goes on.
+    A folder has good/ with good images and a folder for each kind of defect, or the layout of MVTec-AD. Everything
+    else is chosen, and said; 'autoad-nni init' writes it into a file. Stop it with Ctrl-C, or kill it: the same command
+    with --resume goes on.
     """
     if source.is_file():
-        from autoad_nni.searches.experiment_file import read_experiment
+        from autoad_nni.searches.experiment_file import read_environment
 
-        os.environ.update(read_experiment(source).trial_environment)  # before torch is imported: OMP_NUM_THREADS
+        os.environ.update(read_environment(source))  # before torch is imported: OMP_NUM_THREADS
     from autoad_nni.engines.isolation import quiet_nni
     from autoad_nni.engines.search import open_experiment, open_search
 
     with quiet_nni(), sigterm_as_ctrl_c():
-        run = open_search(open_experiment(source), output=output, trials=trials, seed=seed, resume=resume)
-        if source.is_dir():
-            typer.echo(f"searching {source} with: {' '.join(run.request.to_words())}")
+        experiment = open_experiment(
+            source, trials=trials, minutes=minutes, seed=seed, began=output if resume else None
+        )
+        run = open_search(
+            experiment,
+            output=output,
+            trials=trials,
+            minutes=minutes,
+            seed=seed,
+            resume=resume,
+            false_alarm_rate=false_alarm_rate,
+        )
+        if experiment.reasons and not run.n_recorded:
+            typer.echo("\n".join([f"searching {source}", *experiment.reasons]))
         if resume:
             typer.echo(_how_it_goes_on(run, output))
         best = _run_with_progress(run)
@@ -57,22 +79,30 @@ def _how_it_goes_on(run: InProcessSearch, output: Path) -> str:
     if not run.n_recorded:
         return f"no trial has ended in {output} yet: the search begins"
     ended = f"{run.n_recorded} trial{'' if run.n_recorded == 1 else 's'} ended before"
+    if run.max_seconds is not None:
+        ended += f", in {run.seconds_before / 60:.1f} minutes"
     if run.max_trials is not None and run.n_recorded >= run.max_trials:
         return f"{ended}, --trials is {run.max_trials}: none is run"
-    return f"{ended}, going on" + ("" if run.max_trials is None else f" to {run.max_trials}")
+    if run.seconds_left() <= 0:
+        return f"{ended}, of {run.max_seconds / 60:.3g}: none is run" if run.max_seconds else ended
+    limits = [] if run.max_trials is None else [f"{run.max_trials}"]
+    limits += [] if run.max_seconds is None else [f"{run.max_seconds / 60:.3g} minutes"]
+    return f"{ended}, going on to {' or '.join(limits)}"
 
 
 def _run_with_progress(run: InProcessSearch) -> BestRecord | None:
     from autoad_nni.cli.progress import SearchProgress
 
+    left = None if run.max_seconds is None else run.seconds_left()
     try:
-        with SearchProgress(run.request.settings.reward, run.max_trials) as progress:
+        with SearchProgress(run.request.settings.reward, run.max_trials, left) as progress:
 
             def listener(ended: int, best: float | None, replayed: bool) -> None:
                 # A smaller --trials than there are on resume: none is forgotten.
                 total = None if run.max_trials is None else max(run.max_trials, ended)
                 progress.show(ended, best, total=total, recorded=replayed)
 
+            run.on_finish = lambda: progress.print("putting the winner together, testing it, drawing pictures")
             run.say = progress.print
             return run.run(listener, end_hung=True)
     except KeyboardInterrupt:
@@ -83,7 +113,8 @@ def _run_with_progress(run: InProcessSearch) -> BestRecord | None:
 def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -> None:
     typer.echo("\n".join(run.folder.summary.lines()))
     if best is None:
-        message = run.folder.summary.no_good_trial("Add --resume with a larger --trials")
+        larger = "--trials" if run.max_seconds is None else "--minutes"
+        message = run.folder.summary.no_good_trial(f"Add --resume with a larger {larger}")
         fault = AutoADError(f"{message} {output}/history.jsonl says why for each.")
         typer.echo(f"autoad-nni: {fault.on_command_line()}", err=True)
         raise typer.Exit(1)
@@ -91,7 +122,9 @@ def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -
 
 
 def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for this model") -> None:
-    """Print the winner: reward, test metrics and when they were read, members, sample, and its files in the folder."""
+    """Print the winner: reward, test metrics and when they were read, thresholds, members, sample, and its files."""
+    from autoad_nni.runs.summary import threshold_lines
+
     reward = best.request.settings.reward
     members = ", ".join(f"{each.number} ({each.known})" if each.known else str(each.number) for each in best.members)
     winner = f"mean of trials {members}" if len(best.members) > 1 else f"trial {members}"
@@ -105,6 +138,8 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
         test = "" if best.known.test is None else f", {best.known.test[reward]:.4f} on test"
         known = best.known.trial
         typer.echo(f"best known method: {known.known}, {reward} {known.reward:.4f} on validation{test}")
+    if best.calibration is not None:
+        typer.echo("\n".join(threshold_lines(best.calibration)))
     typer.echo(f"trial {best.trial.number}:")
     for label, value in best.sample.items():
         typer.echo(f"  {label}: {value}")

@@ -22,11 +22,9 @@ def space(
     """
     import numpy as np
 
-    from autoad_nni.registry import SEARCH_SPACES
-    from autoad_nni.searches.spaces import to_search_space
+    from autoad_nni.searches.spaces import declare_whole, to_search_space
 
-    factory = SEARCH_SPACES.load(name)
-    search_space = to_search_space(factory(layers) if getattr(factory, "has_layers", True) else factory())
+    search_space = to_search_space(declare_whole(name, layers))
     if random:
         generator = np.random.default_rng(seed)
         sample = {

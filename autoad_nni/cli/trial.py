@@ -101,14 +101,14 @@ def _given(sample: Path, space: str) -> Recorded:
 
     if os.path.exists(sample):  # not sample.exists(), which raises for a name that is too long
         return read_sample(sample)
-    from autoad_nni.searches.known import known_methods
+    from autoad_nni.searches.known import known_methods, spaces_with
 
     name, known = str(sample), known_methods(space)
     if name not in known:
-        if space != "features" and name in known_methods("features"):
+        if others := spaces_with(name):
             raise AutoADError(
-                f"{name} is a known method of the search space 'features', not of '{space}'. Expected a method of "
-                f"'{space}', or a file with a sample. Add [[space=features]]."
+                f"{name} is a known method of the search space '{others[0]}', not of '{space}'. Expected a method of "
+                f"'{space}', or a file with a sample. Add [[space={others[0]}]]."
             )
         or_name = f", or a known method of the search space '{space}': {', '.join(known)}" if known else ""
         raise AutoADError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,22 @@ class ImageShape(NamedTuple):
     def resized(self, side: int | None) -> ImageShape:
         """Return the same channels with ``side`` x ``side`` pixels; unchanged when ``side`` is None."""
         return self if side is None else ImageShape(self.channels, side, side)
+
+    @classmethod
+    def from_json(cls, content: Sequence[Any]) -> ImageShape:
+        """Read channels, height and width from a file; ValueError or TypeError for other than a task can have.
+
+        Example:
+            >>> ImageShape.from_json([3, 20_000, 20_000])
+            Traceback (most recent call last):
+            ValueError: the image shape is [3, 20000, 20000], not 1 or 3 channels and sides of 8 to 224
+        """
+        sound = len(content) == 3 and all(type(each) is int for each in content)
+        if not sound or content[0] not in (1, 3) or not all(MIN_SIDE <= side <= MAX_SIDE for side in content[1:]):
+            raise ValueError(
+                f"the image shape is {str(content)[:60]}, not 1 or 3 channels and sides of {MIN_SIDE} to {MAX_SIDE}"
+            )
+        return cls(*content)
 
 
 def to_image_shape(images: Tensor, shape: ImageShape, *, out: Tensor | None = None) -> Tensor:

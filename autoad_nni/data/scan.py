@@ -117,7 +117,11 @@ def _no_layout(root: Path) -> str:
     folders = sub_folders(root)
     names = ", ".join(folder.name for folder in folders[:8]) or "none"
     categories = [folder.name for folder in folders if layout_of(folder)]
-    advice = f"Give [[category={categories[0]}]]." if categories else "Put the good images into a sub-folder good."
+    advice = (
+        f"Give [[category={categories[0]}]], or {root / categories[0]} itself."
+        if categories
+        else "Put the good images into a sub-folder good."
+    )
     return (
         f"{root} has neither good nor train/good; its sub-folders: {names}. Expected good/ and optional folders of "
         f"defects, or the MVTec layout. {advice}"

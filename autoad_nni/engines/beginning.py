@@ -8,6 +8,7 @@ from typing import Any
 
 from autoad_nni.data import Task
 from autoad_nni.runs.start import RunStart
+from autoad_nni.runs.winner import check_false_alarm_rate
 from autoad_nni.searches.experiment_file import Experiment
 from autoad_nni.searches.plugins import plugins_of_search
 from autoad_nni.searches.preflight import preflight
@@ -33,6 +34,7 @@ def check_and_load(
         AutoADError: For the first fault that is found.
     """
     task = preflight(experiment, request, arguments)
+    check_false_alarm_rate(request.false_alarm_rate, task)
     strategy, seed = (None, None) if arguments is None else (arguments["strategy"], arguments["seed"])
     plugins = plugins_of_search(
         experiment.search_space, strategy=strategy, space=request.space, data_sets=request.data_sets

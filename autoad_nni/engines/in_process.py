@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +44,32 @@ Listener = Callable[[int, float | None, bool], None]
 """Called with (trials ended so far, best reward so far, whether the last of them is replayed)."""
 
 
+# In the last tenth of its time, a trial that the end of the search stops is not recorded. Earlier, it would take more
+# than all the time there is: then it is over time like any other, so that the search goes on to smaller models.
+_LAST_SHARE = 0.1
+_LEAST_SECONDS = 1e-3
+
+
+class _TimeIsUp(AutoADError):
+    """The search has no time left for a trial, which is not recorded: it runs again when the search goes on."""
+
+
+class _Engine(SequentialExecutionEngine):  # type: ignore[misc]  # nni ships no types
+    """NNI's engine, which counts trials only, with a clock that strategies and images count towards, too.
+
+    Args:
+        seconds_left: Says how long trials may still run.
+    """
+
+    def __init__(self, seconds_left: Callable[[], float]) -> None:
+        super().__init__(continue_on_failure=True)
+        self._seconds_left = seconds_left
+
+    def budget_available(self) -> bool:
+        """Return whether another trial may start."""
+        return self._seconds_left() > 0
+
+
 class InProcessSearch:
     """One search of an experiment in this process.
 
@@ -49,6 +78,8 @@ class InProcessSearch:
         request: What its ``trialCommand`` says.
         output: The run folder.
         max_trials: Instead of the experiment's ``maxTrialNumber``.
+        max_seconds: Instead of the experiment's ``maxExperimentDuration``; counted from the making of this object, so
+            that reading the images counts too, and with the trials of earlier sessions.
         seed: Instead of the experiment's seed of the strategy.
         resume: Go on with the search in ``output``.
 
@@ -63,15 +94,18 @@ class InProcessSearch:
         output: Path,
         *,
         max_trials: int | None = None,
+        max_seconds: float | None = None,
         seed: int | None = None,
         resume: bool = False,
     ) -> None:
+        self._began = time.monotonic()
         arguments = _strategy_arguments(experiment, seed)
         self.max_trials = max_trials if max_trials is not None else experiment.max_trials
-        if self.max_trials is None and experiment.max_seconds is None:
+        self.max_seconds = max_seconds if max_seconds is not None else experiment.max_seconds
+        if self.max_trials is None and self.max_seconds is None:
             raise AutoADError(
                 f"{experiment.name}: the search has no end. Expected maxTrialNumber or maxExperimentDuration. "
-                "Add one, or give [[trials=30]]."
+                "Add one, or give [[trials=30]] or [[minutes=10]]."
             )
         if resume:
             # First: a plugin that is missing would be an unknown value, with the advice to drop it.
@@ -91,7 +125,10 @@ class InProcessSearch:
         """Called with a line for the user."""
         self.read_test = False
         """Whether this session read the test set."""
-        self._max_seconds = experiment.max_seconds
+        self.seconds_before = self._seconds_spent()
+        """What the trials of earlier sessions took."""
+        self.on_finish: Callable[[], None] = lambda: None
+        """Called when the last trial has ended, before the winner is put together and tested."""
         self._scalars = ScalarWriter(output / "tensorboard" / "search")
         self._search.on_iteration = self._scalars.add_iteration
         self._listener: Listener = lambda ended, best, replayed: None
@@ -110,19 +147,27 @@ class InProcessSearch:
         """
         self._listener = listener
         self._search.say = self.say
-        engine = SequentialExecutionEngine(max_duration=self._max_seconds, continue_on_failure=True)
-        engine.load_state_dict({"model_count": 0, "total_duration": self._seconds_spent()})
+        engine = _Engine(self.seconds_left)
         self._middleware = JournalMiddleware(
             engine, self._search.journal, max_trials=self.max_trials, on_end=self._on_end
         )
         try:
-            with HangWatch(self.request.settings.max_seconds if end_hung else None) as self._watch:
+            with (
+                contextlib.suppress(_TimeIsUp),
+                HangWatch(self.request.settings.max_seconds if end_hung else None) as self._watch,
+            ):
                 self._search.run(self._middleware, self._evaluate)
             best = self._finish()
             write_report(self.folder.path)
             return best
         finally:
             self.folder.close()
+
+    def seconds_left(self) -> float:
+        """Return how long trials may still run; infinite without a limit."""
+        if self.max_seconds is None:
+            return math.inf
+        return self.max_seconds - self.seconds_before - (time.monotonic() - self._began)
 
     def _seconds_spent(self) -> float:
         """What earlier sessions took, which counts towards the experiment's duration."""
@@ -132,24 +177,27 @@ class InProcessSearch:
     def _evaluate(self, model: SampleSpace) -> None:
         assert model.sample is not None and model.trial_id is not None
         number = model.trial_id
+        request, is_cut = self._within_time()
         try:
             # The strategy around it has one thread.
             with torch_threads(self._threads), self._watch.trial(number):
                 result = run_sample(
                     model.sample,
                     self._task,
-                    self.request,
+                    request,
                     number=number,
                     # Absolute, should a plugin change the folder.
                     scalars=ScalarWriter(self.folder.path.absolute() / "tensorboard" / f"trial-{number:04d}"),
                     report=nni.report_intermediate_result,
                     shared=SharedWeights(self.folder.shared_weights, str(number)),
                 )
+            if is_cut and result.record.verdict is Verdict.OVER_TIME and self._is_ending():
+                raise _TimeIsUp
             if result.detector is not None and self.folder.keeps(replace(result.record, known=model.known)):
                 # Before the journal knows of the trial: a kill here repeats it.
                 self.folder.save_weights(number, result.detector)
-        except StorageError as error:
-            self._middleware.abort(error)  # a full disk is not the model's fault
+        except (StorageError, _TimeIsUp) as error:
+            self._middleware.abort(error)  # neither a full disk nor the end of the search is the model's fault
             raise
         except (Exception, SystemExit) as error:
             detail = " ".join(f"{type(error).__name__}: {error}".split())
@@ -158,6 +206,17 @@ class InProcessSearch:
             # A plugin that exits ends its trial, not the search: NNI's engine takes any Exception for a crash.
             raise RuntimeError(detail) from error
         self._middleware.take(result.record)
+
+    def _within_time(self) -> tuple[TrialRequest, bool]:
+        """The options of the next trial, and whether the search leaves it less time than they say."""
+        settings, left = self.request.settings, self.seconds_left()
+        if left > (settings.max_seconds or math.inf) or left == math.inf:
+            return self.request, False
+        limited = replace(settings, max_seconds=max(left, _LEAST_SECONDS))
+        return replace(self.request, settings=limited), True
+
+    def _is_ending(self) -> bool:
+        return self.max_seconds is not None and self.seconds_left() < _LAST_SHARE * self.max_seconds
 
     def _on_end(self, record: TrialRecord, replayed: bool) -> None:
         self.folder.add_trial(record)
@@ -198,6 +257,7 @@ class InProcessSearch:
         # The test set is read once: not again for a winner that an earlier session ended with.
         if best is None or self.folder.tested() is not None:
             return best
+        self.on_finish()
         with keeping_surroundings():
             winner = choose_winner(self._candidates(), self.folder.known, self._task, self.request)
         self.folder.limit(len(winner.members))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from autoad_nni.engines.in_process import InProcessSearch
 from autoad_nni.engines.isolation import isolated, quiet_nni
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.run import Run
+from autoad_nni.runs.start import RunStart
 from autoad_nni.searches.experiment_file import Experiment, make_experiment, read_experiment
 from autoad_nni.searches.folder_experiment import folder_experiment
 from autoad_nni.searches.trial_options import parse_request
@@ -23,8 +25,10 @@ def search(
     *,
     output: Path | str,
     trials: int | None = None,
+    minutes: float | None = None,
     seed: int | None = None,
     resume: bool = False,
+    false_alarm_rate: float | None = None,
     on_trial: Callable[[int, float | None], None] | None = None,
     **options: Any,
 ) -> Run:
@@ -34,9 +38,14 @@ def search(
         source: A folder of images (``good/`` and folders of defects, or the layout of MVTec-AD), an experiment file, or
             a mapping with the keys of an experiment file.
         output: Folder for the results; new or empty.
-        trials: How many models to train; default: the experiment's ``maxTrialNumber``, 30 for a folder.
+        trials: How many models to train; default: the experiment's ``maxTrialNumber``; for a folder 30, or with
+            ``minutes`` as many as fit.
+        minutes: Time after which no trial goes on; the winner, its test and its pictures come after it. Whichever of
+            the two limits is reached first ends the search. Default: the experiment's ``maxExperimentDuration``.
         seed: Of the strategy; default: the experiment's.
-        resume: Go on with the search in ``output``.
+        resume: Go on with the search in ``output``; ``trials`` and ``minutes`` are those of all its sessions together.
+        false_alarm_rate: Of the winner's threshold; default: the experiment's, else 0.01, or the least that the good
+            images allow (docs/thresholds.md).
         on_trial: Called after each trial with the number of trials that have ended and the best reward so far.
         options: For a folder, any option of ``autoad-nni trial`` by name, for instance ``image_size=128``.
 
@@ -66,22 +75,50 @@ def search(
         (2, ['aupr_in', 'aupr_out', 'auroc'])
     """
     with quiet_nni():
-        experiment = open_experiment(source, **options)
+        began = Path(output) if resume and isinstance(output, str | Path) else None
+        experiment = open_experiment(source, trials=trials, minutes=minutes, seed=seed, began=began, **options)
         with isolated(experiment.trial_environment):
-            started = open_search(experiment, output=output, trials=trials, seed=seed, resume=resume)
+            started = open_search(
+                experiment,
+                output=output,
+                trials=trials,
+                minutes=minutes,
+                seed=seed,
+                resume=resume,
+                false_alarm_rate=false_alarm_rate,
+            )
             listener = on_trial or (lambda ended, best: None)
             started.run(lambda ended, best, replayed: listener(ended, best))
     return Run(Path(output).expanduser())
 
 
-def open_experiment(source: Path | str | Mapping[str, Any], **options: Any) -> Experiment:
-    """Read what to search; arguments and errors as of `search`."""
+def open_experiment(
+    source: Path | str | Mapping[str, Any],
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    began: Path | None = None,
+    **options: Any,
+) -> Experiment:
+    """Read what to search, or write it for a folder; other arguments and errors as of `search`.
+
+    Args:
+        source: A folder of images, an experiment file or a mapping.
+        trials: For a folder; as the other two.
+        minutes: For a folder.
+        seed: For a folder.
+        began: The run folder of a search that is to go on: what was chosen for a folder then holds.
+        options: For a folder, any option of a trial.
+    """
+    _check_limits(trials, minutes, seed)
     if not isinstance(source, str | Path | Mapping):
         raise AutoADError(
             f"source is {source!r}. Expected a folder of images, an experiment file or a mapping. Give one of these."
         )
     if not isinstance(source, Mapping) and Path(source).expanduser().is_dir():
-        return folder_experiment(Path(source).expanduser(), **options)
+        options = {**_chosen_before(began), **options}
+        return folder_experiment(Path(source).expanduser(), trials=trials, minutes=minutes, seed=seed or 0, **options)
     if options:
         raise AutoADError(
             f"[[{next(iter(options))}]] is given beside an experiment. Expected the options of a trial in its "
@@ -101,20 +138,39 @@ def open_search(
     *,
     output: Path | str,
     trials: int | None = None,
+    minutes: float | None = None,
     seed: int | None = None,
     resume: bool = False,
+    false_alarm_rate: float | None = None,
 ) -> InProcessSearch:
     """Prepare a search, ready to run; arguments and errors as of `search`."""
     request = parse_request(experiment.trial_arguments, experiment.trial_folder)
+    if false_alarm_rate is not None:
+        request = TrialRequest.from_options(**{**request.options(), "false_alarm_rate": false_alarm_rate})
     if not isinstance(output, str | Path):
         raise AutoADError(f"[[output]] is {output!r}. Expected the path of a folder. Give for instance 'runs/first'.")
     output = Path(output).expanduser()
     _check_output(output, request)
+    _check_limits(trials, minutes, seed)
+    seconds = None if minutes is None else minutes * 60
+    return InProcessSearch(
+        experiment, request, output, max_trials=trials, max_seconds=seconds, seed=seed, resume=resume
+    )
+
+
+def _chosen_before(folder: Path | None) -> dict[str, Any]:
+    """The options with which the search in a folder began, other minutes notwithstanding; the images are as given."""
+    start = None if folder is None else RunStart.read(folder.expanduser())
+    return {} if start is None else {name: value for name, value in start.request.options().items() if name != "root"}
+
+
+def _check_limits(trials: int | None, minutes: float | None, seed: int | None) -> None:
     if trials is not None and (type(trials) is not int or trials < 1):
         raise AutoADError(f"[[trials]] is {trials!r}. Expected a whole number of 1 or more. Give [[trials=30]].")
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
         raise AutoADError(f"[[seed]] is {seed!r}. Expected a whole number from 0 to 2^32 - 1. Give [[seed=0]].")
-    return InProcessSearch(experiment, request, output, max_trials=trials, seed=seed, resume=resume)
+    if minutes is not None and (type(minutes) not in (int, float) or not 0 < minutes < math.inf):
+        raise AutoADError(f"[[minutes]] is {minutes!r}. Expected a number above 0. Give [[minutes=10]].")
 
 
 def _check_output(output: Path, request: TrialRequest) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from autoad_nni.models.features.base import FeatureExtractor
 from autoad_nni.models.features.enlarged import Enlarged
-from autoad_nni.models.features.maps import FeatureMaps, to_half
+from autoad_nni.models.features.maps import FeatureMaps
 from autoad_nni.models.fitted import FittedModule
 from autoad_nni.models.locations import Projection, Whitening
 from autoad_nni.models.samples import check_labels_of, check_value, stages_of
@@ -141,8 +141,7 @@ class FeatureModel(FittedModule):
             stages: Strides; by default those of the model.
         """
         maps = self.extractor_on(images.device)(images, stages or self.stages)
-        # As they are kept on disk: a score must not depend on where features come from.
-        return FeatureMaps(tuple(to_half(each) for each in maps), (images.shape[2], images.shape[3])).to(images.device)
+        return FeatureMaps(tuple(each.float() for each in maps), (images.shape[2], images.shape[3]))
 
     @torch.no_grad()
     def prepare(self, features: FeatureMaps) -> None:

@@ -52,7 +52,7 @@ class LocalCodes(nn.Module):
         """Return the hypothesis's score at each location."""
         whitened = self.whitening(self._components(code_maps))
         scores = score_in_parts(self.hypothesis, vectors_of(whitened))
-        return scores.view(len(whitened), 1, *whitened.shape[-2:])
+        return scores.view(-1, 1, *whitened.shape[-2:])
 
     def _components(self, code_maps: Tensor) -> Tensor:
         """The principal components; no more than the codes have numbers."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoad_nni.data import Task
+from autoad_nni.metrics.threshold import Calibration
 from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.scoring import Prediction, Scorer
-from autoad_nni.runs.mistakes import threshold_of_good
 from autoad_nni.runs.pictures import write_pictures
+from autoad_nni.runs.summary import claim
 from autoad_nni.trial.request import TrialRequest
 
 __all__ = ["save_pictures"]
@@ -21,12 +22,12 @@ def save_pictures(
     request: TrialRequest,
     origin: str,
     *,
-    validation: Prediction,
+    calibration: Calibration,
     test: Prediction,
 ) -> None:
     """Write ``pictures/`` and ``pictures.png`` of the test images, for a set with defects of its own.
 
-    The threshold between good and defective is that of the good validation images, never of the test images.
+    The threshold between good and defective is the one for a false-alarm rate; no test image has a part in it.
 
     Args:
         folder: Of the search.
@@ -34,18 +35,17 @@ def save_pictures(
         task: Its images.
         request: The options of its trials.
         origin: Which trials it is of.
-        validation: Its prediction of the validation images.
+        calibration: Scores that its thresholds come from.
         test: Its prediction of the test images.
     """
     if request.task.abnormal:
         return  # thousands of small images with nothing to point at
-    threshold, rule = threshold_of_good(validation.score[task.validation.labels == 0].numpy())
     write_pictures(
         folder / "pictures",
         scorer,
         task.test,
         test,
         title=f"{folder.name}: {task.name}, {origin}",
-        threshold=threshold,
-        origin=rule,
+        threshold=calibration.default().value,
+        origin=claim(calibration),
     )

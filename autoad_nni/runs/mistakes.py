@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from autoad_nni.runs.map_colours import number
 
-__all__ = ["Group", "caption", "choose", "group_images", "heading", "summary", "threshold_of_good"]
+__all__ = ["Group", "caption", "choose", "group_images", "heading", "summary"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,29 +37,6 @@ class Group:
     def extreme(self) -> str:
         """The scores that come first."""
         return "lowest" if self.kind == "defects" else "highest"
-
-
-def threshold_of_good(scores: npt.NDArray[np.floating]) -> tuple[float, str]:
-    """Return the lowest of good images' scores that 99 % of them do not exceed, and where it comes from, in words.
-
-    Args:
-        scores: Of good validation images, ``(n,)``.
-
-    Example:
-        >>> threshold_of_good(np.arange(200.0))
-        (197.0, '99 % of the 200 good validation images are below')
-        >>> threshold_of_good(np.arange(99.0))
-        (98.0, 'highest score of 99 good validation images')
-    """
-    n = len(scores)
-    rank = -(-99 * n // 100)
-    highest = rank == n
-    origin = (
-        f"highest score of {n} good validation images"
-        if highest
-        else f"99 % of the {n} good validation images are below"
-    )
-    return float(np.sort(scores)[rank - 1]), origin
 
 
 def group_images(

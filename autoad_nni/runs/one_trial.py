@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.shared_weights import SharedWeights
+from autoad_nni.opening import parse_json
 from autoad_nni.runs.records import read_history
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
@@ -177,7 +177,7 @@ def read_sample(path: Path) -> Recorded:
         AutoADError: If the file is missing or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise AutoADError(f"There is no sample file {path}. Expected JSON: label to value. Check the path.") from None
     except OSError as error:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from autoad_nni.data import ImageShape
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics.threshold import Calibration
+from autoad_nni.opening import read_json
 from autoad_nni.storing import read_lines, reason_of, storing, write_json
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
@@ -161,20 +163,22 @@ class BestRecord(Result):
                 raise ValueError(f"it holds a {type(content).__name__}")
             if content["format"] != _FORMAT:
                 raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
-            if len(content["image_shape"]) != 3:
-                raise ValueError("image_shape has not three numbers")
             if not content["members"]:
                 raise ValueError("members is empty")
-            channels, height, width = (int(side) for side in content["image_shape"])
+            request = TrialRequest.from_options(**content["request"])
+            validation = _figures(content["validation"])
+            if validation is not None and request.settings.reward not in validation:
+                raise ValueError(f"validation has no {request.settings.reward}")
+            channels, height, width = ImageShape.from_json(content["image_shape"])
             return cls(
                 trial=TrialRecord.from_json(content["trial"]),
                 members=tuple(TrialRecord.from_json(member) for member in content["members"]),
-                validation=_figures(content["validation"]),
+                validation=validation,
                 interval=_pair(content["interval"], float),
                 n_validation=_pair(content["n_validation"], int),
                 known=None if content["known"] is None else KnownResult.from_json(content["known"]),
                 calibration=None if content["calibration"] is None else Calibration.from_json(content["calibration"]),
-                request=TrialRequest.from_options(**content["request"]),
+                request=request,
                 image_shape=(channels, height, width),
                 test=_figures(content["test"]),
                 test_detail=str(content["test_detail"]),
@@ -191,14 +195,14 @@ class BestRecord(Result):
             AutoADError: If the folder holds none, or one that was changed by hand.
         """
         path = folder / BEST
-        if not path.exists():
+        if not os.path.exists(path):
             raise AutoADError(
                 f"{folder} has no {BEST}. Expected the best model of a search: the output folder of 'autoad-nni "
                 "search' with a trial that ended well, or the folder of an experiment that 'autoad-nni launch' ended. "
                 "Correct the path."
             )
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_json(read_json(path))
         except (OSError, ValueError, AutoADError) as error:
             raise AutoADError(
                 f"{path} cannot be read: {reason_of(error)}. Expected what a search wrote. Restore the file; or go on "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from autoad_nni.data import LabelledImages
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.scoring import Prediction
+from autoad_nni.opening import read_json
 from autoad_nni.storing import reason_of, write_json
 
 __all__ = ["SCORES", "ImageScores", "WinnerScores"]
@@ -48,7 +48,8 @@ class ImageScores:
 
     def of_class(self, label: int) -> npt.NDArray[np.float64]:
         """Return the scores of one class."""
-        return self.scores[self.labels == label]
+        of_class: npt.NDArray[np.float64] = self.scores[self.labels == label]
+        return of_class
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as plain JSON."""
@@ -60,7 +61,9 @@ class ImageScores:
         labels, scores = np.asarray(content["labels"], np.uint8), np.asarray(content["scores"], np.float64)
         names = tuple(map(str, content["names"]))
         if not (labels.shape == scores.shape == (len(names),)):
-            raise ValueError(f"{len(names)} names, {len(labels)} labels and {len(scores)} scores")
+            raise ValueError(
+                f"names, labels and scores have the shapes ({len(names)},), {labels.shape}, {scores.shape}"
+            )
         return cls(names, labels, scores)
 
 
@@ -97,7 +100,7 @@ class WinnerScores:
         """
         path = folder / SCORES
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             if content["format"] != _FORMAT:
                 raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
             return cls(
@@ -107,7 +110,7 @@ class WinnerScores:
             )
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise AutoADError(
                 f"{path} cannot be read: {reason_of(error)}. Expected the winner's scores, as JSON. Restore the file, "
                 "or remove it."

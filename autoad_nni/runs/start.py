@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from autoad_nni.data import Task
+from autoad_nni.data import ImageShape, Task
 from autoad_nni.errors import AutoADError
+from autoad_nni.opening import read_json
 from autoad_nni.storing import reason_of, write_json
 from autoad_nni.trial.plugins import PluginVersions, check_plugins
 from autoad_nni.trial.request import TrialRequest
@@ -49,7 +50,7 @@ class RunStart:
         Raises:
             StorageError: If the disk refuses.
         """
-        if not (folder / STARTED).exists():
+        if not os.path.exists(folder / STARTED):
             content = {"request": self.request.options(), "images": self.images, "image_shape": list(self.image_shape)}
             write_json(folder / STARTED, {**content, "plugins": self.plugins, **self.metadata})
 
@@ -62,21 +63,21 @@ class RunStart:
         """
         path = folder / STARTED
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             if not isinstance(content, dict):
                 raise ValueError(f"it holds a {type(content).__name__}")
             known = {"request", "images", "image_shape", "plugins"}
-            channels, height, width = content["image_shape"]
+            channels, height, width = ImageShape.from_json(content["image_shape"])
             return cls(
                 request=TrialRequest.from_options(**content["request"]),
                 images=str(content["images"]),
-                image_shape=(int(channels), int(height), int(width)),
-                plugins={str(plugin): version for plugin, version in content["plugins"].items()},
+                image_shape=(channels, height, width),
+                plugins={plugin: str(version) for plugin, version in content["plugins"].items()},
                 metadata={name: value for name, value in content.items() if name not in known},
             )
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, AutoADError) as error:
             raise AutoADError(
                 f"{path} cannot be read: {reason_of(error)}. Expected what the search began with, as JSON. Restore the "
                 "file, or remove it."

@@ -1,4 +1,4 @@
-"""Summary of the trials of a search: their verdicts, and how each hypothesis, distance and known method did."""
+"""Summary of a search: verdicts, how each hypothesis, distance and known method did, and the winner's thresholds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
+from autoad_nni.metrics.threshold import DEFAULT_RATE, Calibration
 from autoad_nni.trial.plugins import COMPONENTS
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.verdicts import Verdict
 
-__all__ = ["ChoiceRecord", "TrialSummary"]
+__all__ = ["ChoiceRecord", "TrialSummary", "claim", "threshold_lines"]
 
 LABELS: Final = tuple(COMPONENTS)
 KNOWN: Final = "known"
@@ -116,3 +117,40 @@ class TrialSummary:
                 best = "-" if record.best is None else f"{record.best:.4f}"
                 lines.append(f"{f'{label} {value}':<{width}}{record.trials:>7}{record.ok:>7}{best:>{column}}")
         return lines
+
+
+def threshold_lines(calibration: Calibration) -> list[str]:
+    r"""Return a line on the threshold for a false-alarm rate and, where there are defects, one on that of the best F1.
+
+    Example:
+        >>> print("\n".join(threshold_lines(Calibration(normal=range(1, 20), defects=[18.5, 30.0]))))
+        threshold 19: at most 5 % false alarms, the least that 19 good images allow; finds 1 of 2 defects
+        threshold 18.25: highest F1, 0.800 on the images it was chosen on: finds 2 of 2 defects, 1 false alarm of 19
+    """
+    default, best = calibration.default(), calibration.best_f1()
+    n_defects, n_good = len(calibration.defects), len(calibration.normal)
+    line = f"threshold {default.value:.4g}: {claim(calibration)}"
+    if best is None:
+        return [line]
+    found, chosen = default.confusion.found_defects, best.confusion
+    return [
+        f"{line}; finds {found} of {n_defects} defects",
+        f"threshold {best.value:.4g}: highest F1, {chosen.f1:.3f} on the images it was chosen on: finds "
+        f"{chosen.found_defects} of {n_defects} defects, {chosen.false_alarms} false "
+        f"alarm{'' if chosen.false_alarms == 1 else 's'} of {n_good}",
+    ]
+
+
+def claim(calibration: Calibration) -> str:
+    """Return what the threshold for a false-alarm rate guarantees, and what limits it.
+
+    Example:
+        >>> claim(Calibration(normal=range(150)))
+        'at most 1 % false alarms, from 150 good images'
+    """
+    rate, n = calibration.default().rate, len(calibration.normal)
+    assert rate is not None
+    limited = calibration.rate is None and rate > DEFAULT_RATE
+    return f"at most {100 * rate:.3g} % false alarms, " + (
+        f"the least that {n} good images allow" if limited else f"from {n} good images"
+    )

@@ -15,7 +15,14 @@ import yaml
 from autoad_nni.errors import AutoADError
 from autoad_nni.searches.trial_command import trial_arguments, trial_environment
 
-__all__ = ["ADVISOR", "Experiment", "advisor_arguments", "make_experiment", "read_experiment"]
+__all__ = [
+    "ADVISOR",
+    "Experiment",
+    "advisor_arguments",
+    "make_experiment",
+    "read_environment",
+    "read_experiment",
+]
 
 ADVISOR = "autoad_nni.bridge.StrategyAdvisor"
 
@@ -28,7 +35,7 @@ class Experiment:
 
     Attributes:
         name: The file, for messages; ``the experiment`` for one from Python.
-        content: Its keys and values.
+        content: Its keys and values, the search space in the long form.
         folder: Where relative paths in it start.
         search_space: ``{label: {"_type": "choice", "_value": [...]}}``.
         trial_arguments: The words of ``trialCommand`` behind ``autoad-nni trial``.
@@ -40,6 +47,8 @@ class Experiment:
         tuner_name: Name of NNI's tuner otherwise, or a class of the user's own.
         tuner_is_class: Whether it is named as a class.
         tuner_arguments: ``tuner.classArgs`` of that tuner; empty for our advisor.
+        was_short: Whether its search space was written in the short form, which NNI does not know.
+        reasons: What was chosen for a folder of images and why, a line each; none for a file.
     """
 
     name: str
@@ -55,6 +64,8 @@ class Experiment:
     tuner_name: str | None
     tuner_is_class: bool
     tuner_arguments: dict[str, Any]
+    was_short: bool = False
+    reasons: tuple[str, ...] = ()
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -64,6 +75,17 @@ def read_experiment(path: Path) -> Experiment:
         AutoADError: If the file is missing, is no mapping, or a key that we need is missing or of another type.
     """
     return make_experiment(_load_mapping(path), name=str(path), folder=path.parent)
+
+
+def read_environment(path: Path) -> dict[str, str]:
+    """Return the variables that an experiment file's ``trialCommand`` sets; imports no torch, which reads some of them.
+
+    Raises:
+        AutoADError: If the file is missing, is no mapping, or its ``trialCommand`` is another command.
+    """
+    content = _load_mapping(path)
+    trial_arguments(content.get("trialCommand"), str(path))
+    return trial_environment(content["trialCommand"])
 
 
 def make_experiment(content: Mapping[str, Any], *, name: str, folder: Path) -> Experiment:
@@ -89,12 +111,24 @@ def make_experiment(content: Mapping[str, Any], *, name: str, folder: Path) -> E
         raise AutoADError(
             f"{name}: tuner has no codeDirectory. Expected one: nnictl stops without it. Add codeDirectory: . to it."
         )
+    arguments = trial_arguments(content.get("trialCommand"), name)
+    search_space = _search_space(content, name, folder)
+    # A label has a mapping there.
+    was_short = isinstance(search_space.get("space"), str)
+    if was_short:
+        # Only then: it imports torch, and the advisor, which reads this module too, has ten seconds to connect.
+        from autoad_nni.searches.short_form import with_long_form
+
+        content = with_long_form(content, search_space, name)
+        search_space = content["searchSpace"]
+        arguments = trial_arguments(content["trialCommand"], name)
+        tuner = content["tuner"]
     return Experiment(
         name=name,
         content=content,
         folder=folder,
-        search_space=_search_space(content, name, folder),
-        trial_arguments=trial_arguments(content.get("trialCommand"), name),
+        search_space=search_space,
+        trial_arguments=arguments,
         trial_environment=trial_environment(content["trialCommand"]),
         trial_folder=folder / str(content.get("trialCodeDirectory", ".")),
         max_trials=_max_trials(content.get("maxTrialNumber"), name),
@@ -103,6 +137,7 @@ def make_experiment(content: Mapping[str, Any], *, name: str, folder: Path) -> E
         tuner_name=None if ours else str(tuner.get("name") or tuner.get("className")),
         tuner_is_class=bool(tuner.get("className")),
         tuner_arguments={} if ours else _tuner_arguments(tuner.get("classArgs"), name),
+        was_short=was_short,
     )
 
 
@@ -155,8 +190,8 @@ def _search_space(content: Mapping[str, Any], name: str, folder: Path) -> dict[s
         space = _load_yaml(file_path)
     if not isinstance(space, dict) or not space:
         raise AutoADError(
-            f"{name}: searchSpace is {json.dumps(space, default=str)}. Expected a mapping of labels to choices. "
-            "'autoad-nni space' writes one."
+            f"{name}: searchSpace is {json.dumps(space, default=str)}. Expected a mapping of labels to choices, or "
+            "{space: NAME}. 'autoad-nni space' writes one."
         )
     return space
 

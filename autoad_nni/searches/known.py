@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.registry import SEARCH_SPACES
 from autoad_nni.searches.spaces import SampleSpace, holds
 
-__all__ = ["KnownFirst", "known_methods", "known_within"]
+__all__ = ["KnownFirst", "known_methods", "known_within", "spaces_with"]
 
 Sample = dict[str, Any]
 
@@ -37,6 +38,21 @@ def known_methods(space: str) -> dict[str, Sample]:
             "Expected a mapping of names to samples. Repair that distribution."
         )
     return {str(name): dict(sample) for name, sample in known.items()}
+
+
+def spaces_with(name: str) -> list[str]:
+    """Return the registered search spaces that have a known method of a name; one that is broken has none.
+
+    Example:
+        >>> spaces_with("patchcore")
+        ['features']
+    """
+    found = []
+    for space in SEARCH_SPACES.names():
+        with contextlib.suppress(AutoADError):
+            if name in known_methods(space):
+                found.append(space)
+    return found
 
 
 def known_within(space: str, mutables: Mapping[str, Mutable]) -> dict[str, Sample]:

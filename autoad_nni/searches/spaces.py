@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
 from nni.mutable import Categorical, LabeledMutable, Mutable, MutableDict, Sample, SampleValidationError
 from nni.nas.space import ExecutableModelSpace, ModelStatus
@@ -12,7 +12,7 @@ from nni.nas.space import ExecutableModelSpace, ModelStatus
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import FEATURES, HYPOTHESES, LOSSES, SEARCH_SPACES
 
-__all__ = ["SampleSpace", "declare", "holds", "narrow", "to_search_space"]
+__all__ = ["LAYERS", "SampleSpace", "declare", "declare_whole", "holds", "narrow", "to_search_space"]
 
 SearchSpace = Mapping[str, Any]
 """NNI's JSON form: ``{label: {"_type": "choice", "_value": [...]}}``."""
@@ -88,6 +88,24 @@ def declare(space: str, labels: Iterable[str], *, channels: int = 1) -> Any:
     if "extractor" in labels:
         installed["extractors"] = FEATURES.names()
     return SEARCH_SPACES.load(space).for_labels(labels, channels=channels, **installed)
+
+
+LAYERS: Final = 3
+"""Layers of a space that has layers, where nobody says how many."""
+
+
+def declare_whole(space: str, layers: int = LAYERS) -> Any:
+    """Build a registered space as it is by default.
+
+    Args:
+        space: Name in the registry of search spaces.
+        layers: How many layers; ignored by a space whose ``has_layers`` is false.
+
+    Raises:
+        AutoADError: If the space is not registered.
+    """
+    factory = SEARCH_SPACES.load(space)
+    return factory(layers) if getattr(factory, "has_layers", True) else factory()
 
 
 def to_search_space(space: Any) -> dict[str, Any]:

@@ -17,13 +17,12 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from autoad_nni.data.cache import CacheFolder
 from autoad_nni.models.features import FeatureExtractor, FeatureMaps
-from autoad_nni.models.features.maps import to_half
 from autoad_nni.registry import FEATURES
 
 __all__ = ["extract"]
 
 # Part of every key: raised when a built-in extractor, or what is kept, changes.
-_VERSION: Final = 1
+_VERSION: Final = 2
 # What safetensors and torch raise for a file that is cut off, of another kind, or gone.
 _UNREADABLE: Final = (SafetensorError, OSError, RuntimeError, ValueError, LookupError)
 
@@ -39,9 +38,10 @@ def extract(
 ) -> FeatureMaps:
     """Return features of images, computed now or kept from before; only stages that are missing are computed.
 
-    A stage is a file in the cache, in half precision, and is memory-mapped. It belongs to these images, the extractor
-    with its version and weights, the stage, and the kind of device; one whose checksum is wrong counts as missing. With
-    no cache, or on a disk that cannot be written, features are computed each time and stay in memory.
+    A stage is a file in the cache, and is memory-mapped; not in half precision, in which a last digit that another
+    runtime computes otherwise becomes one in a thousand. It belongs to these images, the extractor with its version and
+    weights, the stage, and the kind of device; one whose checksum is wrong counts as missing. With no cache, or on a
+    disk that cannot be written, features are computed each time and stay in memory.
 
     Args:
         extractor: Computes where its parameters are.
@@ -52,7 +52,7 @@ def extract(
         cache: Default: ``features`` in `autoad_nni.data.cache.cache_folder`.
 
     Returns:
-        The features, finest stage first, half precision, on the CPU. Numbers outside its range become its largest.
+        The features, finest stage first, float32, on the CPU.
 
     Raises:
         AutoADError: A stage that the extractor does not have, or ``$AUTOAD_NNI_CACHE_MB`` is not a number.
@@ -82,13 +82,13 @@ def extract(
 def _compute(
     extractor: FeatureExtractor, images: Tensor, stages: Sequence[int], batch: int, device: torch.device
 ) -> list[Tensor]:
-    """The maps of some stages of all images, half precision, on the CPU."""
+    """The maps of some stages of all images, on the CPU."""
     whole: list[Tensor] = []
     for begin in range(0, max(len(images), 1), batch):
         parts = extractor(images[begin : begin + batch].to(device), stages)
-        whole = whole or [torch.empty(len(images), *part.shape[1:], dtype=torch.half) for part in parts]
+        whole = whole or [torch.empty(len(images), *part.shape[1:], dtype=torch.float32) for part in parts]
         for into, part in zip(whole, parts, strict=True):
-            into[begin : begin + batch] = to_half(part)
+            into[begin : begin + batch] = part
     return whole
 
 
@@ -118,7 +118,7 @@ def _read(path: Path | None, images: Tensor) -> Tensor | None:
             checksum = (file.metadata() or {}).get("crc32")
     except _UNREADABLE:
         return None
-    is_right = maps.dtype == torch.half and maps.ndim == 4 and len(maps) == len(images)
+    is_right = maps.dtype == torch.float32 and maps.ndim == 4 and len(maps) == len(images)
     return maps if is_right and checksum == _checksum(maps) else None
 
 

@@ -26,7 +26,16 @@ from autoad_nni.trial.reading import choose_reading
 from autoad_nni.trial.settings import TrialSettings
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["EpochListener", "Validated", "fit_and_validate", "hold_out", "images_within", "inputs_of", "scorer_of"]
+__all__ = [
+    "EpochListener",
+    "Validated",
+    "fit_and_validate",
+    "hold_out",
+    "images_within",
+    "inputs_of",
+    "score_held_out",
+    "scorer_of",
+]
 
 EpochListener = Callable[[int, float, dict[str, float]], None]
 """Called with (number of the round of training from 1, training loss, validation metrics).
@@ -41,6 +50,8 @@ _MOST_LOCATIONS: Final = 8192
 # One of so many training images is not trained on: the statistics of readings are taken from it.
 _HELD_OUT_EACH: Final = 5
 _MOST_HELD_OUT: Final = 500
+# Statistics of all held-out images but one such part are about those of all.
+_FOLDS: Final = 20
 # Of the codes of a part of the training images; 256 MB.
 _MOST_NUMBERS = 64_000_000
 
@@ -205,6 +216,33 @@ def hold_out(inputs: Inputs) -> tuple[Inputs, Inputs]:
     kept = torch.ones(n, dtype=torch.bool)
     kept[held] = n == 1
     return inputs[kept.nonzero()[:, 0]], inputs[held]
+
+
+def score_held_out(scorer: Scorer, images: Tensor) -> Tensor:
+    """Return the scores of the training images that a model was not trained on, ``(n,)``, as if they were new to it.
+
+    They are not new to the reader, whose statistics come from them. At one place these rest on one number of each
+    image: measured by itself, an image scores too little. Of 9 solar cells, the highest was exceeded by 44 % of new
+    ones instead of 10 %. So where places count, a twentieth of them at a time is measured by the others.
+
+    Args:
+        scorer: Trained by `fit_and_validate`.
+        images: All training images.
+    """
+    held_out = hold_out(inputs_of(scorer.detector, images))[1]
+    if scorer.settings.patch is not None or not scorer.reading.by_place or len(held_out) == 1:
+        return predict(scorer, held_out).score
+    whole, maps = predict_parts(scorer, held_out)
+    reader, scores = scorer.detector.reader, torch.empty(len(held_out))
+    fitted = {name: value.clone() for name, value in reader.state_dict().items()}
+    for part in torch.arange(len(held_out)).tensor_split(min(len(held_out), _FOLDS)):
+        others = torch.ones(len(held_out), dtype=torch.bool)
+        others[part] = False
+        reader.fit({name: each[others] for name, each in maps.items()})
+        of_part = {name: each[part] for name, each in maps.items()}
+        scores[part] = scorer.read(whole[part], of_part, scorer.reading, size_of(held_out)).score
+    reader.load_state_dict(fitted)
+    return scores
 
 
 @torch.no_grad()

@@ -145,15 +145,19 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
 def _is_sound(content: Mapping[str, Any]) -> bool:
     """Whether the values are of the types that the record has."""
     return (
-        isinstance(content["number"], int)
+        _is_count(content["number"])
         and all(isinstance(content[name], Mapping) for name in ("sample", "validation", "plugins"))
         and content["verdict"] in [verdict.value for verdict in Verdict]
-        and _is_number(content["reward"])
-        and _is_number(content["seconds"])
-        and all(content[name] is None or _is_number(content[name]) for name in ("macs", "parameters"))
+        and all(_is_number(content[name]) and math.isfinite(content[name]) for name in ("reward", "seconds"))
+        and all(content[name] is None or _is_count(content[name]) for name in ("macs", "parameters"))
         and all(_is_number(value) for value in content["validation"].values())
-        and all(isinstance(content[name], str) for name in ("reading", "detail", "known"))
+        and all(isinstance(content[name], str) for name in ("reading", "detail", "known", "fingerprint"))
+        and all(isinstance(version, str) for version in content["plugins"].values())
     )

@@ -31,6 +31,7 @@ class TrialRequest:
         preset: Training settings: ``default`` or ``paper``.
         members: How many of its best models make the winner of a search together; 1 for one.
         weight_sharing: Whether the trials of a search start from one another's weights (Eq. 3).
+        false_alarm_rate: Of the winner's threshold; None for 1 %, or the least that the good images allow.
 
     Example:
         >>> request = TrialRequest.from_options(data="digits", abnormal="photos", epochs=2)
@@ -47,6 +48,7 @@ class TrialRequest:
     preset: str = option("default", help="Training settings: default, or paper (the article's).")
     members: int = option(5, help="In a search: the winner is the mean of so many best models; 1 for one.")
     weight_sharing: bool = option(False, help="In a search: start from the weights of earlier trials.")
+    false_alarm_rate: float | None = option(None, help="In a search: of the winner's threshold; default: 0.01.")
 
     def __post_init__(self) -> None:
         if self.members < 1:
@@ -74,7 +76,7 @@ class TrialRequest:
             task=_part(TaskOptions, options),
             settings=_part(TrialSettings, options, scoring=_part(ScoringSettings, options), training=training),
             preset=preset,
-            **{name: options[name] for name in ("members", "weight_sharing") if name in options},
+            **{name: options[name] for name in options_of(cls).keys() & options.keys()},
         )
 
     def options(self) -> dict[str, Any]:

@@ -153,8 +153,14 @@ def test_a_file_of_that_name_is_what_is_meant(tmp_path: Path, monkeypatch: pytes
         ),
         (
             "autoencoder",
+            "wdie",
+            "There is no sample file wdie. Expected JSON: label to value. Check the path.",
+        ),
+        (
+            "autoencoder",
             "wide",
-            "There is no sample file wide. Expected JSON: label to value. Check the path.",
+            "wide is a known method of the search space 'named', not of 'autoencoder'. Expected a method of "
+            "'autoencoder', or a file with a sample. Add --space named.",
         ),
         (
             "autoencoder",

@@ -72,6 +72,38 @@ def test_a_search_without_a_limit_and_a_trial_without_a_reward(capsys: pytest.Ca
     assert capsys.readouterr().out == "trial 1  best aupro -  0:00:00\ntrial 2  best aupro 0.2500  0:00:00\n"
 
 
+def test_the_limit_that_comes_first_says_what_is_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with SearchProgress("auroc", 6, 300.0) as progress:
+        clock.now += 100
+        progress.show(1, 0.5, total=6)  # at this pace the trials would take 500 s more
+        clock.now += 20
+        progress.show(5, 0.5, total=6)
+        clock.now += 400
+        progress.show(5, 0.5, total=6)
+    with SearchProgress("auroc", None, 90.0) as progress:
+        clock.now += 30
+        progress.show(1, 0.5, total=None)
+    assert capsys.readouterr().out.splitlines() == [
+        "trial 1/6  best auroc 0.5000  0:01:40, 0:03:20 left",
+        "trial 5/6  best auroc 0.5000  0:02:00, 0:00:24 left",
+        "trial 5/6  best auroc 0.5000  0:08:40, 0:00:00 left",
+        "trial 1  best auroc 0.5000  0:00:30, 0:01:00 left",
+    ]
+
+
+def test_the_bar_is_as_far_as_the_limit_that_is_nearer(clock: Clock) -> None:
+    pace = module._Pace(4, 100.0)
+    assert pace.share() == 0
+    clock.now += 10
+    pace.count(1, 4, False)
+    assert pace.share() == 0.25
+    clock.now += 70
+    assert pace.share() == 0.8
+    clock.now += 700
+    assert pace.share() == 1
+    assert module._Pace(None, None).share() is None
+
+
 def in_a_terminal(code: str, stream: str) -> list[str]:
     """The lines that a program leaves in a terminal, without colours."""
     ours, theirs = pty.openpty()

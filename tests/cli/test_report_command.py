@@ -56,7 +56,7 @@ def test_a_search_that_runs_can_be_looked_at(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "nowhere is neither a folder nor an NNI experiment. Expected the output folder of"),
+        (["nowhere"], "there is no folder nowhere, nor does NNI know an experiment of that id. Expected a folder"),
         (["."], ". holds no search. Expected a folder that"),
         (["RUN", "--output", "."], "--output . is a folder. Expected a file. Give for instance report.html."),
         (["RUN", "--output", "no/page.html"], "no/page.html cannot be written: No such file or directory. Expected"),

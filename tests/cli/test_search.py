@@ -20,6 +20,8 @@ import autoad_nni as ad
 from autoad_nni import __version__
 from autoad_nni.data import load_task
 from autoad_nni.engines import in_process
+from autoad_nni.engines.in_process import InProcessSearch
+from autoad_nni.engines.search import open_search
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.runs.folder import RunFolder
@@ -149,7 +151,8 @@ def test_the_winner_scores_the_same_in_a_new_process(finished: Path) -> None:
 
 def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
-        "history.jsonl", "best.json", "best.safetensors", "started.json", "state", "tensorboard"
+        "history.jsonl", "best.json", "best.safetensors", "scores.json", "report.html", "started.json", "state",
+        "tensorboard",
     }  # fmt: skip
     weights = [f"trial-{record.number:04d}.safetensors" for record in distinct(read_history(finished))[:5]]
     assert {path.name for path in (finished / "state").iterdir()} == {*weights, *STATE}
@@ -594,13 +597,22 @@ def test_a_winner_that_fails_on_the_test_images_keeps_its_place(
     assert by_hand.code == 0 and json.loads(by_hand.out)["test_detail"] == verdict
 
 
-def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path) -> None:
-    file = write(tmp_path / "x.yml", maxTrialNumber=None, maxExperimentDuration="0.001s")
-    assert command("search", file, "--output", tmp_path / "run").code == 0
-    ended = history(tmp_path / "run")
-    assert 1 <= len(ended) <= 3
-    assert command("search", file, "--output", tmp_path / "run", "--resume").code == 0
-    assert history(tmp_path / "run") == ended, "the time of earlier sessions counts"
+def test_a_duration_ends_a_search_without_a_number_of_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, run = write(tmp_path / "x.yml", maxTrialNumber=None, maxExperimentDuration="100s"), tmp_path / "run"
+    with monkeypatch.context() as clock:
+        clock.setattr(InProcessSearch, "seconds_left", lambda it: 50.0 - 25 * it.folder.summary.verdicts.total())
+        assert command("search", file, "--output", run).code == 0
+    ended = history(run)
+    assert len(ended) == 2
+    write(file, maxTrialNumber=None, maxExperimentDuration="0.001s")
+    again = command("search", file, "--output", run, "--resume")
+    assert again.code == 0 and "2 trials ended before, in 0.0 minutes, of 1.67e-05: none is run" in again.out
+    assert history(run) == ended
+    search = open_search(read_experiment(file), output=run, minutes=1, resume=True)
+    with closing(search.folder):
+        spent = sum(record.seconds for record in read_history(run))
+        assert search.seconds_before == spent > 0, "the time of earlier sessions counts"
+        assert search.seconds_left() < 60 - spent
 
 
 @pytest.mark.parametrize("strategy", ["random", "grid_search", "regularized_evolution"])

@@ -37,8 +37,8 @@ requests.exceptions.ConnectionError: HTTPConnectionPool(host='localhost', port=1
             "[2026-11-28 10:46] INFO (NNIManager) Change NNIManager status from: RUNNING to: STOPPING\n" + UNREACHABLE,
             1,
             AutoADError,
-            "the server of experiment 0efc9izj was stopped from outside. Expected it to run until the last trial has "
-            "ended. Go on with: autoad-nni launch --resume 0efc9izj",
+            "the server of experiment 0efc9izj, or its dispatcher, was stopped from outside. Expected both to run "
+            "until the last trial has ended. Go on with: autoad-nni launch --resume 0efc9izj",
         ),
         (
             "Error: Cannot find module 'express'\n" + UNREACHABLE,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autoad_nni.runs.mistakes import Group, caption, choose, group_images, heading, summary, threshold_of_good
+from autoad_nni.runs.mistakes import Group, caption, choose, group_images, heading, summary
 
 SCORES = np.array([0.2, 0.9, 0.5, 0.7, 0.1, 0.6, 0.95, 0.3])
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.uint8)
@@ -133,19 +133,3 @@ def test_the_sentence_says_when_there_is_no_mistake() -> None:
 def test_the_line_above_an_image(label: int, score: float, line: str) -> None:
     [group] = [group for group in group_images(np.array([score]), np.array([label]), 0.5) if group.images]
     assert caption(group, score, 0.5) == line
-
-
-@pytest.mark.parametrize(
-    ("n", "threshold", "origin"),
-    [
-        (1, 0, "highest score of 1 good validation images"),
-        (99, 98, "highest score of 99 good validation images"),
-        (100, 98, "99 % of the 100 good validation images are below"),
-        (101, 99, "99 % of the 101 good validation images are below"),
-        (1000, 989, "99 % of the 1000 good validation images are below"),
-    ],
-)
-def test_the_threshold_is_a_score_of_good_validation_images(n: int, threshold: float, origin: str) -> None:
-    scores = np.random.default_rng(0).permutation(np.arange(n, dtype=np.float32))
-    assert threshold_of_good(scores) == (threshold, origin)
-    assert (scores <= threshold).mean() >= 0.99 and ((scores < threshold).mean() < 0.99)

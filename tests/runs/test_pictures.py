@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from toys import Halving
 
 from autoad_nni.data import LabelledImages, Task
+from autoad_nni.metrics.threshold import Calibration
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_scores, reconstruct
+from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, reconstruct
 from autoad_nni.runs.best import save_pictures
 from autoad_nni.runs.drawing import typeface
 from autoad_nni.runs.pictures import picture_files, write_pictures
@@ -227,26 +228,27 @@ def test_a_folder_has_a_picture_of_each_of_many(tmp_path: Path) -> None:
     assert len(list((tmp_path / "p").iterdir())) == 60
 
 
-def test_the_threshold_is_that_of_the_good_validation_images(tmp_path: Path) -> None:
+def test_the_threshold_is_that_of_the_calibration(tmp_path: Path) -> None:
     torch.manual_seed(0)
     good, defects = torch.rand(7, 1, 8, 8), torch.ones(3, 1, 8, 8)
     labels = torch.tensor([0] * 7 + [1] * 3, dtype=torch.uint8)
     validation = LabelledImages(torch.cat([good, defects]), labels)
     test = LabelledImages(torch.cat([good * 2, defects]), labels)
     task = Task(name="a name", train=good, validation=validation, test=test)
+    calibration = Calibration(normal=range(1, 20), rate=0.1)
     detector = Detector(Grey(), ReconstructionHypothesis(), L1Distance())
     request = TrialRequest.from_options(data="folder", root=tmp_path)
     scorer = make_scorer(detector, good[0], request.settings.scoring)
-    of_validation, of_test = predict(scorer, validation.images), predict(scorer, test.images)
-    save_pictures(tmp_path / "run", scorer, task, request, "trial 5", validation=of_validation, test=of_test)
+    of_test = predict(scorer, test.images)
+    save_pictures(tmp_path / "run", scorer, task, request, "trial 5", calibration=calibration, test=of_test)
     expected = write_pictures(
         tmp_path / "expected",
         scorer,
         test,
         of_test,
         title="run: a name, trial 5",
-        threshold=float(predict_scores(scorer, good).max()),
-        origin="highest score of 7 good validation images",
+        threshold=18.0,
+        origin="at most 10 % false alarms, from 19 good images",
     )
     assert (tmp_path / "run" / "pictures.png").read_bytes() == expected.read_bytes()
 
@@ -279,7 +281,7 @@ def test_a_winner_of_several_models_of_features_has_three_columns(
         task,
         TrialRequest.from_options(data="folder", root=tmp_path),
         "mean of trials 1, 0",
-        validation=predict(scorer, task.validation.images),
+        calibration=Calibration(normal=together.score[:10].tolist()),
         test=together,
     )
     alone = [predict(member, task.test.images) for member in scorer.scorers]
@@ -297,7 +299,9 @@ def test_a_winner_of_several_models_of_features_has_three_columns(
         threshold=float(together.score[:10].max()),
     )
     title = "run: a name, mean of trials 1, 0"
-    expected = contact_sheet(view, title=title, origin="highest score of 10 good validation images")
+    expected = contact_sheet(
+        view, title=title, origin="at most 9.1 % false alarms, the least that 10 good images allow"
+    )
     with Image.open(tmp_path / "run" / "pictures.png") as sheet:
         assert (np.asarray(sheet) == np.asarray(expected)).all()
     with Image.open(tmp_path / "run" / "pictures" / "000000.png") as picture:

@@ -203,7 +203,9 @@ def test_tiles_are_cut_out_of_pictures(tmp_path: Path, shape: tuple[int, int, in
 
 def test_a_search_that_goes_on_has_no_test_figures(copy: Path) -> None:
     best = BestRecord.read(copy)
-    replace(best, validation=None, interval=None, n_validation=None, test=None, known=None).write(copy)
+    replace(best, validation=None, interval=None, n_validation=None, test=None, known=None, calibration=None).write(
+        copy
+    )
     with (copy / "history.jsonl").open("ab") as file:
         file.write(b'{"number": 12, "sam')  # being written
     text = text_of(page_of(copy))
@@ -306,7 +308,7 @@ def luminance(colour: str) -> float:
 
 
 def test_text_stands_out_from_its_background_in_both_schemes(run: Path) -> None:
-    style = re.findall(r":root \{(.*?)\}", (run / "report.html").read_text(), re.DOTALL)
+    style = re.findall(r":root \{([^}]*--page[^}]*)\}", (run / "report.html").read_text())
     assert len(style) == 2
     for scheme in style:
         colours = dict(re.findall(r"--(\w+): (#[0-9a-f]+)", scheme))

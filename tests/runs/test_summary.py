@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.runs.summary import TrialSummary
+from autoad_nni.metrics.threshold import Calibration
+from autoad_nni.runs.summary import TrialSummary, claim, threshold_lines
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.verdicts import Verdict
 
@@ -102,3 +103,15 @@ def test_what_to_raise_when_no_trial_ended_well(verdicts: list[str], said: str, 
     assert str(AutoADError(counted.no_good_trial("Give more trials"))) == (
         f"no trial ended well of {said}. Expected one with the verdict ok. Give more trials{advice}."
     )
+
+
+def test_a_rate_that_was_asked_for_is_not_called_the_least() -> None:
+    scores = [float(i) for i in range(19)]
+    assert claim(Calibration(normal=scores)) == "at most 5 % false alarms, the least that 19 good images allow"
+    assert claim(Calibration(normal=scores, rate=0.05)) == "at most 5 % false alarms, from 19 good images"
+    assert claim(Calibration(normal=range(250))) == "at most 1 % false alarms, from 250 good images"
+
+
+def test_without_defects_there_is_one_line_on_thresholds() -> None:
+    lines = threshold_lines(Calibration(normal=range(150)))
+    assert lines == ["threshold 149: at most 1 % false alarms, from 150 good images"]

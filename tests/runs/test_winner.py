@@ -19,15 +19,18 @@ from autoad_nni.models.detector import Detector
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-from autoad_nni.models.readings import WHOLE
+from autoad_nni.models.readings import WHOLE, Reading
 from autoad_nni.models.scoring import Scorer, predict
 from autoad_nni.models.training import TrainingSettings
 from autoad_nni.runs.records import KnownResult
 from autoad_nni.runs.winner import (
     best_known,
+    calibration_of,
+    check_false_alarm_rate,
     choose_winner,
     distinct,
     finish,
+    held_out_scores,
     join_weights,
     load_members,
     members_of,
@@ -195,10 +198,9 @@ def test_the_result_of_two_models_and_a_known_method(tmp_path: Path) -> None:
     assert result.interval is not None and result.interval[0] < result.validation["auroc"] < result.interval[1]
     assert result.n_validation == (3, 8)
     assert result.calibration is not None and result.calibration.rate is None
-    scores = winner.validation.score.tolist()
-    assert result.calibration.normal == tuple(sorted(scores[:5])), "good images of validation"
-    assert result.calibration.defects == tuple(sorted(scores[5:]))
-    assert list(tmp_path.iterdir()) == [], "no pictures of photographs among digits"
+    assert result.calibration.normal == (4 / 16,), "of the training image that was held out"
+    assert result.calibration.defects == (3 / 16, 8 / 16, 9 / 16), "of validation"
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"], "no pictures of photographs among digits"
 
 
 def test_a_known_method_that_is_the_winner_itself_is_not_tested_again(tmp_path: Path) -> None:
@@ -207,7 +209,47 @@ def test_a_known_method_that_is_the_winner_itself_is_not_tested_again(tmp_path: 
     winner = choose_winner([alone], alone[0], task(), REQUEST)
     result = finish(tmp_path, winner, alone, task(), REQUEST)
     assert result.known == KnownResult(alone[0], result.test)
-    assert [len(batch) for batch in model.seen] == [1, 8, 8], "for its memory, on validation, on test"
+    assert [len(batch) for batch in model.seen] == [1, 8, 8, 1], "for its memory, validation, test, threshold"
+
+
+def of_rank(n_train: int, rate: float) -> str:
+    images = replace(task(), train=torch.rand(n_train, 1, 8, 8))
+    try:
+        check_false_alarm_rate(rate, images)
+    except AutoADError as error:
+        return str(error)
+    winner = choose_winner([(trial(0, 0.9), detector(Blank()))], None, images, REQUEST)
+    calibration = calibration_of(winner, images, replace(REQUEST, false_alarm_rate=rate))
+    assert calibration.default().rate == rate
+    return f"{len(calibration.normal)} images"
+
+
+def test_a_rate_that_is_accepted_before_training_is_possible_after_it() -> None:
+    assert of_rank(99, 0.05) == "19 images" and of_rank(4000, 0.01) == "400 images", "at most 500"
+    assert of_rank(95, 0.05) == "19 images"
+    assert of_rank(94, 0.05).startswith(
+        "false_alarm_rate is 0.05, which takes scores of 19 normal images; there are 18."
+    )
+    check_false_alarm_rate(None, task())
+
+
+def test_scores_for_thresholds_are_those_that_predict_gives(tmp_path: Path) -> None:
+    """Of a mean of models, each in its own units, and read by place: but for one image's part in the statistics."""
+    images = load_task(TaskOptions(data="digits", abnormal=("photos",), limit=700))
+    settings = TrialSettings(training=TrainingSettings(epochs=1), threads=1)
+    scorers = []
+    for hypothesis in ("density", "centroid"):
+        trained = run_trial({**SAMPLE, "hypothesis": hypothesis, "layer1_pooling_kernel": 3}, images, settings).detector
+        assert trained is not None
+        trained.reader.reading = Reading("distance", by_place=True, pooling="top5")
+        scorers.append(Scorer(trained))
+    together, held_out = Ensemble(scorers), images.train[4::5]
+    expected = predict(together, held_out).score
+    found = held_out_scores(together, images, settings)
+    assert torch.corrcoef(torch.stack([found, expected]))[0, 1] > 0.95 and found.mean() > expected.mean()
+    for scorer in scorers:
+        scorer.detector.reader.reading = WHOLE
+    assert torch.allclose(held_out_scores(together, images, settings), predict(together, held_out).score, atol=1e-5)
 
 
 def test_members_that_put_the_mean_behind_the_known_method_are_left_out() -> None:

@@ -233,7 +233,8 @@ def test_class_args_of_the_wrong_type(read: Reader, tmp_path: Path, key: str, va
 def test_no_search_space(read: Reader, tmp_path: Path, space: Any, shown: str) -> None:
     message = fault(lambda: read(searchSpace=space), tmp_path / "x.yml")
     assert message == (
-        f"searchSpace is {shown}. Expected a mapping of labels to choices. 'autoad-nni space' writes one."
+        f"searchSpace is {shown}. Expected a mapping of labels to choices, or {{space: NAME}}. "
+        "'autoad-nni space' writes one."
     )
 
 
@@ -253,7 +254,7 @@ def test_a_search_space_file_is_relative_to_the_experiment_file(
         (None, "there is no searchSpaceFile"),
         (b"{", " is not YAML: while parsing"),
         (b"\xff\xfe\x00\x01", " is not YAML: "),
-        (b"[1]", "searchSpace is [1]. Expected a mapping of labels to choices."),
+        (b"[1]", "searchSpace is [1]. Expected a mapping of labels to choices,"),
         (b"", "searchSpace is null."),
     ],
 )

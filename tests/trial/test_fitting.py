@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +15,12 @@ from toys import ReadNever
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.models.detector import Detector
+from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.feature_model import FeatureModel, FeatureReconstruction
 from autoad_nni.models.features import FeatureMaps
+from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.models.locations import vectors_of
+from autoad_nni.models.readings import Reading
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts
 from autoad_nni.models.training import TrainingSettings
 from autoad_nni.trial import fitting
@@ -255,3 +259,62 @@ def test_of_features_the_model_sees_few_images_at_a_time(known: str, monkeypatch
     monkeypatch.setattr(FeatureModel, "forward", counted)
     assert run_trial(sample_of(known, stages="4"), task_of(200, side=128), FEATURES).detector is not None
     assert max(seen) == 8, "8 images have 8,192 locations"
+
+
+def held_out_of(detector: Detector, task: Task) -> tuple[Scorer, Tensor]:
+    return Scorer(detector), task.train[4::5]
+
+
+def test_where_places_count_an_image_is_measured_by_the_others() -> None:
+    task = task_of(60)
+    scorer, held_out = held_out_of(trained_on(60)[1], task)
+    reader = scorer.detector.reader
+    _, maps = predict_parts(scorer, held_out)
+    for name in ("distance/by_place/max", "code/by_place_two_sided/top5", "both/by_place/mean"):
+        reader.reading = Reading.parse(name)
+        before, expected = copy.deepcopy(reader.state_dict()), []
+        for i in range(12):
+            reader.fit({part: torch.cat([each[:i], each[i + 1 :]]) for part, each in maps.items()})
+            expected.append(predict(scorer, held_out).score[i])
+        reader.load_state_dict(before)
+        found = fitting.score_held_out(scorer, task.train)
+        assert torch.allclose(found, torch.stack(expected), atol=1e-5)
+        assert not torch.allclose(found, predict(scorer, held_out).score, atol=1e-3)
+        assert all(torch.equal(value, before[key]) for key, value in reader.state_dict().items())
+
+
+@pytest.mark.parametrize("reading", ["whole", "distance/raw/max", "code/raw_two_sided/mean"])
+def test_elsewhere_held_out_images_are_scored_as_any_others(reading: str) -> None:
+    task = task_of(60)
+    scorer, held_out = held_out_of(trained_on(60)[1], task)
+    scorer.detector.reader.reading = Reading.parse(reading)
+    assert torch.equal(fitting.score_held_out(scorer, task.train), predict(scorer, held_out).score)
+
+
+def test_in_windows_and_of_one_image_too() -> None:
+    task = task_of(9)
+    scorer, held_out = held_out_of(trained_on(9)[1], task)
+    scorer.detector.reader.reading = Reading("distance", by_place=True)
+    assert len(held_out) == 1
+    assert torch.equal(fitting.score_held_out(scorer, task.train), predict(scorer, held_out).score)
+    wide = task_of(60, side=16)
+    in_windows = Scorer(trained_on(9)[1], ScoringSettings(patch=8, two_sided=True))
+    assert torch.equal(fitting.score_held_out(in_windows, wide.train), predict(in_windows, wide.train[4::5]).score)
+
+
+@pytest.mark.parametrize("by_place", [False, True])
+def test_a_new_image_exceeds_the_held_out_ones_as_often_as_any_of_them_would(by_place: bool) -> None:
+    """Of 10, the highest is exceeded in 1 of 11 cases; measured by themselves, by place, in a third of all."""
+    scorer = Scorer(Detector(nn.Module(), ReconstructionHypothesis(), L1Distance()), ScoringSettings(smoothing=0))
+    scorer.detector.autoencoder.forward = lambda images: (torch.zeros_like(images), images.flatten(1))
+    reader = scorer.detector.reader
+    reader.reading = Reading("distance", by_place=by_place)
+    generator, exceeded, by_themselves = torch.Generator().manual_seed(0), 0.0, 0.0
+    for _ in range(100):
+        train, new = torch.rand(150, 1, 16, 16, generator=generator).split([50, 100])
+        reader.fit(predict_parts(scorer, train[4::5])[1])
+        scores = predict(scorer, new).score
+        exceeded += float((scores > fitting.score_held_out(scorer, train).max()).float().mean()) / 100
+        by_themselves += float((scores > predict(scorer, train[4::5]).score.max()).float().mean()) / 100
+    assert exceeded == pytest.approx(1 / 11, abs=0.04)
+    assert (by_themselves > 0.25) == by_place

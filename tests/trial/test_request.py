@@ -40,6 +40,7 @@ VALUES: dict[str, Any] = {
     "threads": 2,
     "weight_sharing": True,
     "members": 3,
+    "false_alarm_rate": 0.05,
     "seed": 4,
     "space": "other",
     "weights": "/data/my weights.pth",

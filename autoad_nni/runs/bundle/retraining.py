@@ -14,13 +14,13 @@ from autoad_nni.data import LabelledImages, Task, load_task
 from autoad_nni.data.plan import plan_task
 from autoad_nni.data.split import cut, generator
 from autoad_nni.errors import AutoADError
-from autoad_nni.metrics.threshold import rank_of
+from autoad_nni.metrics.threshold import Calibration, rank_of
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.readings import Reading
 from autoad_nni.runs.bundle.record import ModelRecord
 from autoad_nni.runs.model import Model
 from autoad_nni.runs.records import BestRecord
-from autoad_nni.runs.winner import calibration_of, choose_winner
+from autoad_nni.runs.winner import choose_winner
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import run_trial
@@ -77,7 +77,9 @@ def retrain(best: BestRecord, *, images: str | None, rate: float | None, report:
     winner = choose_winner(trained, None, again, request)
     if len(winner.members) < len(trained):
         raise AutoADError("the models, trained again, cancel out. Expected a score. Export without [[retrain=True]].")
-    calibration = replace(calibration_of(winner.validation, again), rate=rate)
+    scores, labels = winner.validation.score, again.validation.labels
+    normal, defects = (scores[labels == label].tolist() for label in (0, 1))
+    calibration = Calibration(normal=normal, defects=defects, rate=rate)
     record = replace(ModelRecord.of(best), calibration=calibration)
     return Retrained(Model(winner.scorer, record), len(again.train), n_calibration)
 

@@ -105,7 +105,9 @@ class _Pictures:
                 tiles = tiles_in(picture.convert("RGB"), self._sides)
         except OSError:
             return {}
-        found = {title: _embedded(tiles[title]) for title in ("image", "map over image") if title in tiles}
+        found: dict[str, tuple[str, int, int]] = {
+            title: _embedded(tiles[title]) for title in ("image", "map over image") if title in tiles
+        }
         size = sum(len(source) for source, _, _ in found.values())
         if size > self._left:
             self.is_full = True

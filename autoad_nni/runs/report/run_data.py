@@ -127,13 +127,10 @@ class ReportData:
         """The trials that ended well, the best first."""
         return sorted((each for each in self.records if each.ok), key=lambda each: (-each.reward, each.number))
 
-    @cached_property
+    @property
     def calibration(self) -> Calibration | None:
         """What thresholds come from; None before the end of the search."""
-        if self.scores is None:
-            return None
-        validation = self.scores.validation
-        return Calibration(normal=validation.of_class(0).tolist(), defects=validation.of_class(1).tolist())
+        return None if self.best is None else self.best.calibration
 
 
 def metric_name(name: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoad_nni.metrics.image import aupr_out, auroc
-from autoad_nni.metrics.threshold import Calibration, Threshold
+from autoad_nni.metrics.threshold import DEFAULT_RATE, Calibration, Threshold
 from autoad_nni.runs.report.figure import figure
 from autoad_nni.runs.report.markup import Markup, element, paragraph, table
 from autoad_nni.runs.report.run_data import ReportData
@@ -166,7 +166,7 @@ def _mistakes(images: ImageScores, threshold: float) -> tuple[int, int]:
 def _thresholds(data: ReportData, sets: dict[str, ImageScores], calibration: Calibration, default: Threshold) -> Markup:
     words, best_f1 = data.words, calibration.best_f1()
     rows = []
-    for rule, threshold in (("false alarms", default), ("highest F1 on validation", best_f1)):
+    for rule, threshold in (("false alarms", default), ("highest F1", best_f1)):
         if threshold is None:
             continue
         name = f"{rule}, at most {100 * threshold.rate:.3g} %" if threshold.rate else rule
@@ -180,14 +180,15 @@ def _thresholds(data: ReportData, sets: dict[str, ImageScores], calibration: Cal
     heads += [f"{what}, {name}" for name in sets for what in ("false alarms", "missed")]
     n = len(calibration.normal)
     note = (
-        f"An image is called defective if its score is above the threshold. The first one is set on the {n} "
-        f"{words.good} of validation, for a rate of false alarms among such images"
-        f"{_of_few(n, default)}. As the winner was chosen on these images, expect somewhat more."
+        f"An image is called defective if its score is above the threshold. The first one is set on {n} "
+        f"{words.good} that were held out of training, for a rate of false alarms among such images"
+        f"{_of_few(calibration, default)}. The second one is chosen on these and the {words.defects} of validation."
     )
     return element("div", table(heads, rows, caption="Thresholds"), paragraph(note, kind="note"))
 
 
-def _of_few(n: int, threshold: Threshold) -> str:
-    if threshold.rate is None or threshold.rate <= 0.01:
+def _of_few(calibration: Calibration, threshold: Threshold) -> str:
+    if calibration.rate is not None or threshold.rate is None or threshold.rate <= DEFAULT_RATE:
         return ""
+    n = len(calibration.normal)
     return f"; {100 * threshold.rate:.3g} % is the least that {n} images can promise, 1 % takes 99"

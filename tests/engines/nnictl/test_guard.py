@@ -142,6 +142,24 @@ def test_listens_on_loopback_and_no_guard_would_answer_anybody(port: int) -> Non
     assert address == "127.0.0.1"
 
 
+START = """
+const { spawn } = require('child_process');
+spawn('tensorboard', ['--bind_all --logdir_spec=0-a:/b', '--port=6006'], { shell: true, stdio: 'inherit' });
+"""
+
+
+def test_the_tensorboard_of_the_web_ui_listens_on_loopback(tmp_path: Path) -> None:
+    """NNI starts it so (extensions/nniTensorboardManager.js)."""
+    program = tmp_path / "tensorboard"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "NODE_OPTIONS": node_options(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [str(NODE / "node"), "-e", START], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["--host=127.0.0.1", "--logdir_spec=0-a:/b", "--port=6006"]
+
+
 # Sends and closes at once: its socket is then listed as root's, or no more.
 OTHER_USER = """
 import os, socket, struct, sys

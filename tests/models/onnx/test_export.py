@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ import numpy as np
 import pytest
 import torch
 from feature_samples import sample_of
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoad_nni.data import ImageShape, Task, TaskOptions, load_task, to_image_shape
+from autoad_nni.data.decode import read_images
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.ensemble import Ensemble
-from autoad_nni.models.onnx import check, check_exportable, export_onnx
+from autoad_nni.models.onnx import check, check_exportable, export, export_onnx
 from autoad_nni.models.onnx.preprocessing import resized
+from autoad_nni.models.readings import READINGS, WHOLE
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict
 from autoad_nni.models.training import TrainingSettings
 from autoad_nni.trial.run import make_scorer, run_trial
@@ -27,6 +30,7 @@ from autoad_nni.trial.settings import TrialSettings
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+ROOT = Path(__file__).parents[3]
 SIDE = 16
 LAYER = {"channels": 8, "kernel": 3, "pooling": "max", "pooling_kernel": 3, "normalization": "batch"}
 
@@ -41,11 +45,12 @@ def layer(hypothesis: str, distance: str) -> dict[str, Any]:
     return {f"layer1_{key}": value for key, value in values.items()} | {"hypothesis": hypothesis, "distance": distance}
 
 
-def trained(sample: dict[str, Any], **scoring: Any) -> Scorer:
+def trained(sample: dict[str, Any], weights: Path | None = None, **scoring: Any) -> Scorer:
     space = "features" if "extractor" in sample else "autoencoder"
     settings = TrialSettings(
-        training=TrainingSettings(steps=5), space=space, device="cpu", scoring=ScoringSettings(**scoring)
-    )
+        training=TrainingSettings(steps=5), space=space, device="cpu", weights=weights,
+        scoring=ScoringSettings(**scoring),
+    )  # fmt: skip
     result = run_trial(sample, digits(), settings)
     assert result.detector is not None, result.record.detail
     return make_scorer(result.detector, digits().validation.images[0], settings.scoring)
@@ -99,11 +104,53 @@ def test_an_autoencoder_scores_alike(hypothesis: str, distance: str, scoring: di
         sample_of("patchcore", extractor="patches"),
         sample_of("padim", extractor="contrast", stages="4+8"),
         sample_of("pca", enlargement=2),
+        sample_of("patchcore", extractor="efficientnet_lite0", enlargement=2),
+        sample_of("feature_autoencoder", extractor="resnet18", stages="4+8", enlargement=2),
     ],
-    ids=["patches", "contrast", "pixels"],
+    ids=lambda sample: str(sample["extractor"]),
 )
 def test_a_model_of_features_scores_alike(sample: dict[str, Any], tmp_path: Path) -> None:
-    check_agreement(trained(sample), tmp_path / "model.onnx")
+    weights = None
+    if sample["extractor"] == "efficientnet_lite0":
+        pytest.importorskip("efficientnet_lite_pytorch")
+    if sample["extractor"] == "resnet18":
+        models = pytest.importorskip("torchvision.models")
+        torch.manual_seed(0)
+        weights = tmp_path / "resnet18.pth"
+        torch.save(models.resnet18().state_dict(), weights)
+    check_agreement(trained(sample, weights), tmp_path / "model.onnx")
+
+
+class EveryReading(nn.Module):
+    """One pass of a model, read in every way."""
+
+    outputs = ("score", "anomaly_map")
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__()
+        self.scorer = scorer
+        self.readings = scorer.detector.reader.readings()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(n, readings)`` scores and ``(n, readings, height, width)`` maps."""
+        whole, distance, code = self.scorer.parts(resized(images, SIDE, SIDE))
+        maps = {"distance": distance, "code": code}
+        read = [self.scorer.read(whole, maps, reading, (SIDE, SIDE)) for reading in self.readings]
+        return torch.stack([each.score for each in read], 1), torch.cat([each.anomaly_map for each in read], 1)
+
+
+def test_every_reading_is_alike(tmp_path: Path) -> None:
+    every = EveryReading(trained(layer("centroid", "l2"))).eval()
+    assert set(every.readings) == {WHOLE, *READINGS}
+    (tmp_path / "model.onnx").write_bytes(export._to_onnx(every, 1).SerializeToString())
+    found = run(tmp_path / "model.onnx", pixels())
+    with torch.inference_mode():
+        expected = every(pixels())
+    for name, wanted in zip(every.outputs, expected, strict=True):
+        for number, reading in enumerate(every.readings):
+            of_reading = wanted[:, number].numpy()
+            difference = np.abs(found[name][:, number] - of_reading).max()
+            assert difference <= 1e-5 * of_reading.std(), (name, reading.name)
 
 
 def test_several_models_score_alike_and_are_described(tmp_path: Path) -> None:
@@ -139,7 +186,26 @@ def test_a_large_photograph_scores_as_its_resized_copy(tmp_path: Path) -> None:
     export_onnx(scorer, (1, SIDE, SIDE), None, tmp_path / "model.onnx")
     photos = torch.randint(0, 256, (3, 1, 150, 201), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = predict(scorer, to_image_shape(photos, ImageShape(1, SIDE, SIDE)))
-    np.testing.assert_allclose(run(tmp_path / "model.onnx", photos)["score"], expected.score, rtol=2e-5)
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", photos)["score"], expected.score, rtol=1e-5)
+
+
+def test_the_page_scores_a_photograph_as_predict_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    scorer = trained(layer("centroid", "l2"))
+    export_onnx(scorer, (1, SIDE, SIDE), 0.5, tmp_path / "model.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (15, 20), dtype=np.uint8)
+    photo = Image.fromarray(pixels).resize((200, 150))  # a JPEG that is decoded at an eighth
+    photo.save(tmp_path / "photo.jpg")
+    (code,) = re.findall("```python\n(.*?)```", (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    expected = predict(scorer, read_images([tmp_path / "photo.jpg"], ImageShape(1, SIDE, SIDE)))
+    np.testing.assert_allclose(found["score"], expected.score, rtol=1e-5)
+    assert found["defective"] == [expected.score.item() > 0.5]
+    with Image.open("heat.png") as heat:
+        assert heat.size == (25, 19)
 
 
 class ThirdParty(L1Distance):

@@ -19,7 +19,8 @@ if (launch !== undefined) {
 function watchLaunch(pid) {
   const began = beginning(pid);
   // In the foreground nnictl waits for the end, and would end this server.
-  const nnictl = process.argv.includes('--foreground') ? process.ppid : null;
+  const words = process.argv;
+  const nnictl = words[words.indexOf('--foreground') + 1] === 'true' ? process.ppid : null;
   const timer = setInterval(() => {
     if (began === null || beginning(pid) !== began || (nnictl !== null && process.ppid !== nnictl)) {
       clearInterval(timer);

@@ -1,0 +1,36 @@
+"""``autoad-nni init``: what a search of a folder would choose, as an experiment file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoad_nni.errors import AutoADError
+
+__all__ = ["init"]
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of images.")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many models to train; default: 30, or all within --minutes.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time for all trials.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the strategy.")] = 0,
+) -> None:
+    """Writes what 'autoad-nni search FOLDER' would do as an experiment file to standard output.
+
+    Change the file, and give it to 'autoad-nni search', 'autoad-nni launch' or 'nnictl create --config'. Paths in it
+    are absolute, so it may lie anywhere.
+    """
+    from autoad_nni.engines.isolation import quiet_nni
+    from autoad_nni.engines.search import open_experiment
+    from autoad_nni.searches.file_text import experiment_text
+
+    if not folder.is_dir():
+        raise AutoADError(f"{folder} is not a folder. Expected a folder of images. Check the path.")
+    with quiet_nni():
+        experiment = open_experiment(folder, trials=trials, minutes=minutes, seed=seed)
+    typer.echo(experiment_text(experiment), nl=False)

@@ -1,0 +1,1 @@
+"""What ``autoad-nni doctor`` looks at: packages, commands, NNI's servers, the machine, plugins. A file for each."""

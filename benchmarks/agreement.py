@@ -1,0 +1,274 @@
+"""Whether a trial, its reloaded model and its ONNX file give the same scores, maps and decisions.
+
+    python benchmarks/agreement.py [--winners 200] [--seed 0]
+
+Random samples of both spaces, trained for a few steps on small real images, every hypothesis, distance, extractor and
+reading among them; a quarter of the winners are the mean of two to four models. For images that were not trained on:
+
+  trial     the model as it was trained; its features from the cache, in which trials keep them
+  reloaded  built anew and given the weights of a file; features computed
+  ONNX      the exported file in onnxruntime on one core, from 8-bit pixels; half of the winners get images of twice the
+            size, which the file resizes
+
+  last digit  not another form, but what the model makes of such differences: the trial's, with the last digit of random
+            pixels one higher. Where a model divides by little, as by a deviation of codes that hardly differ, this
+            is how well one runtime can agree with another
+
+Differences are relative to |a| or, where that is smaller, to the standard deviation over normal images: scores are
+compared with one another and with a threshold, so a difference is small if it is small beside what normal images differ
+by, wherever zero is; and no float32 is more exact than in proportion to its size. For maps, of their pixels. A
+decision is score > threshold, that of the trial's normal images for 5 % false alarms or more; one within 1e-5 of the
+threshold, in the same unit, is a tie and not counted as flipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import Tensor
+
+from autoad_nni.data import ImageShape, Task, TaskOptions, load_task, to_image_shape
+from autoad_nni.metrics.threshold import Calibration
+from autoad_nni.models.autoencoder import LAYER_CHOICES
+from autoad_nni.models.ensemble import Ensemble
+from autoad_nni.models.feature_model import FEATURE_CHOICES
+from autoad_nni.models.onnx import export_onnx
+from autoad_nni.models.samples import stages_of
+from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predict
+from autoad_nni.models.training import TrainingSettings
+from autoad_nni.registry import FEATURES
+from autoad_nni.runs.winner import load_members, write_members
+from autoad_nni.trial.fitting import hold_out, inputs_of
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.trial.run import make_scorer, predict_kept, run_trial
+from autoad_nni.trial.settings import TrialSettings
+
+SIDE = 32
+HYPOTHESES = ("density", "cluster", "centroid", "reconstruction", "memory")
+DISTANCES = ("l1", "l2", "l21", "ssim", "l21_ssim")
+# A winner's models have one file of weights, or none.
+EXTRACTORS = (("resnet18",), *[("efficientnet_lite0", "contrast", "patches", "pixels")] * 4)
+# Of an autoencoder, for one image: so that 200 winners do not take hours.
+MAX_MACS = 30_000_000
+WINDOWS = (ScoringSettings(), ScoringSettings(), ScoringSettings(patch=12), ScoringSettings(patch=12, two_sided=True))
+DATA = (
+    TaskOptions(data="photos", abnormal=("uniform",), limit=100),
+    TaskOptions(data="textures", category="brick", limit=60),
+)
+AGREE = 1e-5
+
+
+@cache
+def task_of(options: TaskOptions, side: int) -> Task:
+    return load_task(replace(options, image_size=side))
+
+
+@cache
+def resnet_weights() -> Path:
+    """Random ones: the real ones would have to be downloaded."""
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    path = Path(os.environ["AUTOAD_NNI_CACHE"], "resnet18.pth")
+    torch.save(resnet18().state_dict(), path)
+    return path
+
+
+class Trained(NamedTuple):
+    record: TrialRecord
+    scorer: Scorer
+
+
+@dataclass
+class Difference:
+    """The worst of some winners, relative, and how many are within 1e-5."""
+
+    winners: int = 0
+    score: float = 0.0
+    map: float = 0.0
+    flipped: int = 0
+    near_score: int = 0
+    near_map: int = 0
+
+    def add(self, other: Difference) -> None:
+        self.winners += other.winners
+        self.score, self.map = max(self.score, other.score), max(self.map, other.map)
+        self.flipped += other.flipped
+        self.near_score, self.near_map = self.near_score + other.near_score, self.near_map + other.near_map
+
+
+def sample_of(space: str, extractors: Sequence[str], draw: random.Random) -> dict[str, Any]:
+    plugins = {"hypothesis": draw.choice(HYPOTHESES), "distance": draw.choice(DISTANCES)}
+    if space == "autoencoder":
+        layers = range(1, draw.choice((1, 2, 3)) + 1)
+        chosen = {f"layer{i}_{key}": draw.choice(values) for i in layers for key, values in LAYER_CHOICES.items()}
+        return chosen | plugins
+    chosen = {label: draw.choice(values) for label, values in FEATURE_CHOICES.items()}
+    return chosen | plugins | {"extractor": draw.choice(extractors)}
+
+
+def is_offered(sample: Mapping[str, Any]) -> bool:
+    """Whether the extractor has the stages that were drawn."""
+    name = sample.get("extractor")
+    strides = FEATURES.load(name).strides if name in ("contrast", "patches", "pixels") else (4, 8, 16, 32)
+    return name is None or set(stages_of(sample["stages"])) <= set(strides)
+
+
+def train(
+    data: TaskOptions, settings: TrialSettings, extractors: Sequence[str], draw: random.Random, read: Counter[str]
+) -> Trained:
+    """A random model that ended well, with a reading that few had before."""
+    while True:
+        sample = sample_of(settings.space, extractors, draw)
+        if not is_offered(sample):
+            continue
+        result = run_trial(sample, task_of(data, SIDE), settings, number=draw.randrange(10**6))
+        if result.detector is not None:
+            break
+    detector, task = result.detector, task_of(data, SIDE)
+    scorer = make_scorer(detector, task.train[0], settings.scoring)
+    if settings.scoring.patch is None:
+        readings = detector.reader.readings()
+        detector.reader.reading = min(readings, key=lambda each: (read[each.name], draw.random()))
+        read[detector.reader.reading.name] += 1
+        _, held_out = hold_out(inputs_of(detector, task.train))
+        detector.compare(*predict(scorer, held_out))
+    return Trained(result.record, scorer)
+
+
+def joined(scorers: list[Scorer]) -> Scorer | Ensemble:
+    return scorers[0] if len(scorers) == 1 else Ensemble(scorers)
+
+
+def reloaded(members: list[Trained], image: Tensor, settings: TrialSettings) -> Scorer | Ensemble:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "best.safetensors")
+        write_members({each.record.number: each.scorer.detector for each in members}, path)
+        records = [each.record for each in members]
+        detectors = load_members(records, path, channels=image.shape[0], settings=settings)
+    return joined([make_scorer(detector, image, settings.scoring) for detector in detectors])
+
+
+def in_onnx(
+    scorer: Scorer | Ensemble, shape: ImageShape, threshold: float, images: Tensor
+) -> tuple[Prediction, Tensor]:
+    """Prediction and decisions, from 8-bit images."""
+    with tempfile.TemporaryDirectory() as folder:
+        export_onnx(scorer, shape, threshold, Path(folder, "model.onnx"))
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = ort.InferenceSession(Path(folder, "model.onnx"), options, providers=["CPUExecutionProvider"])
+    parts = [session.run(None, {"images": part.numpy()}) for part in images.split(5)]
+    score, anomaly_map, defective = (torch.from_numpy(np.concatenate(each)) for each in zip(*parts, strict=True))
+    return Prediction(score, anomaly_map), defective
+
+
+def with_other_last_digits(images: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    changed = torch.rand(images.shape, generator=generator) < 0.5
+    return torch.where(changed, torch.nextafter(images, torch.ones(())), images)
+
+
+def relative(a: Tensor, b: Tensor, normal: Tensor) -> Tensor:
+    deviation = a[normal].double().std(correction=0)
+    return (a.double() - b.double()).abs() / torch.maximum(a.double().abs(), deviation)
+
+
+def compare(
+    a: Prediction, b: Prediction, normal: Tensor, threshold: float, decision: Tensor | None = None
+) -> Difference:
+    decision = b.score.double() > threshold if decision is None else decision
+    unit = torch.maximum(a.score.double().abs(), a.score[normal].double().std(correction=0))
+    tie = (a.score.double() - threshold).abs() <= AGREE * unit
+    changed = decision != (a.score.double() > threshold)
+    of_score = float(relative(a.score, b.score, normal).max())
+    of_map = float(relative(a.anomaly_map, b.anomaly_map, normal).max())
+    return Difference(1, of_score, of_map, int((changed & ~tie).sum()), int(of_score <= AGREE), int(of_map <= AGREE))
+
+
+def check(number: int, draw: random.Random, read: Counter[str]) -> tuple[str, int, list[Difference]]:
+    """Train a winner and compare its forms with the trial."""
+    space = ("autoencoder", "features")[number % 2]
+    data = DATA[number // 2 % 2]
+    scoring = draw.choice(WINDOWS) if space == "autoencoder" else ScoringSettings()
+    extractors = draw.choice(EXTRACTORS)
+    settings = TrialSettings(
+        training=TrainingSettings(steps=10), scoring=scoring, space=space, device="cpu", threads=1, seed=number,
+        max_macs=MAX_MACS if space == "autoencoder" else None,
+        weights=resnet_weights() if extractors == ("resnet18",) else None,
+    )  # fmt: skip
+    n_models = draw.choice((2, 3, 4)) if number % 8 in (6, 7) else 1
+    members = [train(data, settings, extractors, draw, read) for _ in range(n_models)]
+    task = task_of(data, SIDE)
+    raw = task_of(data, SIDE * (1 + number // 4 % 2))
+    pixels = torch.cat([raw.validation.images, raw.test.images]).mul(255).round().to(torch.uint8)
+    normal = torch.cat([raw.validation.labels, raw.test.labels]) == 0
+    shape = ImageShape(*task.train.shape[1:])
+    images = to_image_shape(pixels, shape)
+    winner = joined([each.scorer for each in members])
+    trial = predict_kept(winner, images)
+    calibration = Calibration(normal=trial.score[normal].tolist())
+    threshold = calibration.at(max(0.05, calibration.least_rate * 1.001)).value
+    again = predict(reloaded(members, task.train[0], settings), images)
+    exported, decision = in_onnx(winner, shape, threshold, pixels)
+    digits = predict(winner, with_other_last_digits(images))
+    differences = [
+        compare(trial, again, normal, threshold),
+        compare(trial, exported, normal, threshold, decision),
+        compare(trial, digits, normal, threshold),
+    ]
+    figures = "  ".join(f"{each.score:.1e} {each.map:.1e} {each.flipped}" for each in differences)
+    models = "; ".join(
+        f"{each.scorer.reading.name} {' '.join(map(str, each.record.sample.values()))}" for each in members
+    )
+    print(f"{number}: {figures}  patch {scoring.patch}; {models}", flush=True)
+    return space, n_models, differences
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--winners", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="Number of the first winner.")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["AUTOAD_NNI_CACHE"] = folder  # features of models that nobody wants to keep
+        compare_all(options)
+
+
+def compare_all(options: argparse.Namespace) -> None:
+    """Check the winners one by one and print the table."""
+    read: Counter[str] = Counter()
+    rows: dict[tuple[str, str], list[Difference]] = defaultdict(lambda: [Difference(), Difference(), Difference()])
+    started = time.monotonic()
+    for number in range(options.first, options.first + options.winners):
+        draw = random.Random(f"{options.seed} {number}")
+        space, n_models, differences = check(number, draw, read)
+        for total, one in zip(rows[space, "1 model" if n_models == 1 else "2 to 4 models"], differences, strict=True):
+            total.add(one)
+    print(f"{options.winners} winners, {len(read)} readings, {(time.monotonic() - started) / 60:.0f} minutes")
+    print(f"{'worst against the trial':33}" + "".join(f"{each:>30}" for each in ("reloaded", "ONNX", "last digit")))
+    print(f"{'space':12} {'winner':13} {'n':>6}" + f"{'score':>11} {'map':>8} {'flipped':>9}" * 3)
+    for (space, kind), totals in sorted(rows.items()):
+        figures = "".join(f"{each.score:11.1e} {each.map:8.1e} {each.flipped:9}" for each in totals)
+        print(f"{space:12} {kind:13} {totals[0].winners:6}{figures}")
+        shares = "".join(f"{each.near_score:11} {each.near_map:8} {'':9}" for each in totals)
+        print(f"{'  of them within 1e-5':33}{shares}")
+
+
+if __name__ == "__main__":
+    main()
