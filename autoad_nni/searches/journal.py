@@ -80,12 +80,13 @@ class Journal:
         """Raise unless trials are submitted as 0, 1, 2, ... and each ends at most once, after its submission."""
         n_submitted, open_ids = 0, set[int]()
         for number, event in enumerate(events, 2):
-            if event.get("event") == "submit" and event.get("id") == n_submitted and "sample" in event:
+            trial = event.get("id") if type(event.get("id")) is int else None
+            if event.get("event") == "submit" and trial == n_submitted and isinstance(event.get("sample"), dict):
                 open_ids.add(n_submitted)
                 n_submitted += 1
-            elif event.get("event") == "end" and event.get("id") in open_ids and "record" in event:
+            elif event.get("event") == "end" and trial in open_ids and _is_end(event):
                 open_ids.remove(event["id"])
-            elif event.get("event") in ("stop", "again") and event.get("id") in open_ids:
+            elif event.get("event") in ("stop", "again") and trial in open_ids:
                 pass
             else:
                 raise file_changed(self.path, number, _short(event), "the next trial's submission or an end")
@@ -119,6 +120,13 @@ class Journal:
         append_line(self.path, {"event": event, "id": trial_id, **more})
         self.n_events += 1
         self._attempts[trial_id] += _ATTEMPTS[event]
+
+
+def _is_end(event: Event) -> bool:
+    try:
+        return TrialRecord.from_json(event.get("record")).number == event["id"]
+    except AutoADError:
+        return False
 
 
 def _around_the_difference(old: list[Any], new: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -123,5 +123,5 @@ def _write(output: Path, model: Model, card: str, *, onnx: bool) -> None:
         if onnx:
             export_onnx(model.scorer, model.image_shape, model.calibration.default().value, folder / ONNX)
         with storing(output / CARD):
-            replace_file(folder / CARD, card.encode())
+            replace_file(folder / CARD, card.encode(errors="backslashreplace"))
         write_detector(folder, model.record)  # the last: it has the checksums of the others
