@@ -53,7 +53,7 @@ def test_it_runs_in_a_fresh_kernel(stored: NotebookNode, home: Path) -> None:
     for cell in code_cells(fresh):
         cell.outputs, cell.execution_count = [], None
     # Kernels talk over sockets in the file system, not over ports: nothing listens on the network.
-    over_files = Config({"KernelManager": {"transport": "ipc"}})
+    over_files = Config({"KernelManager": {"transport": "ipc", "ip": str(home / "kernel")}})
     resources = {"metadata": {"path": str(home)}}
     NotebookClient(fresh, timeout=900, kernel_name="python3", resources=resources, config=over_files).execute()
     assert [shown(cell) for cell in code_cells(fresh)] == [shown(cell) for cell in code_cells(stored)]
