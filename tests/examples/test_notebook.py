@@ -24,8 +24,10 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 def shown(cell: NotebookNode) -> set[str]:
     """What a cell shows, without what it says: ``stdout``, MIME types of results and pictures."""
-    kinds = [[output.name] if "name" in output else [*output.get("data", [output.output_type])] for output in cell.outputs]
-    return {kind for of_output in kinds for kind in of_output if kind != "stderr"}
+    kinds: set[str] = set()
+    for output in cell.outputs:
+        kinds |= {output.name} if output.output_type == "stream" else set(output.get("data", ["error"]))
+    return kinds - {"stderr"}
 
 
 @pytest.fixture
