@@ -2,4 +2,5 @@
 require('./listen');
 require('./callers');
 require('./tensorboard');
+require('./remote');
 require('./watch');
