@@ -80,7 +80,7 @@ class HangWatch:
         pipe = self._teller.stdin.fileno()
         text = f"trial {number} has taken {limit:g} s with --max-seconds {self._max_seconds:g}\n"
         with contextlib.suppress(OSError):  # somebody killed it
-            os.write(pipe, text.encode())
+            os.write(pipe, text.encode(errors="backslashreplace"))
         faulthandler.dump_traceback_later(limit, exit=True, file=pipe)
         try:
             yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def open_experiment(
         raise AutoADError(
             f"source is {source!r}. Expected a folder of images, an experiment file or a mapping. Give one of these."
         )
-    if not isinstance(source, Mapping) and Path(source).expanduser().is_dir():
+    if not isinstance(source, Mapping) and os.path.isdir(Path(source).expanduser()):
         options = {**_chosen_before(began), **options}
         return folder_experiment(Path(source).expanduser(), trials=trials, minutes=minutes, seed=seed or 0, **options)
     if options:
@@ -136,7 +137,7 @@ def open_experiment(
         )
     if isinstance(source, Mapping):
         return make_experiment(source, name="the experiment", folder=Path())
-    if not Path(source).expanduser().exists():
+    if not os.path.exists(Path(source).expanduser()):
         raise AutoADError(
             f"{source} does not exist. Expected a folder of images, or an experiment file (YAML). Check the path."
         )

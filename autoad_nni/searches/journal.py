@@ -83,12 +83,13 @@ class Journal:
         """Raise unless trials are submitted as 0, 1, 2, ... and each ends at most once, after its submission."""
         n_submitted, open_ids = 0, set[int]()
         for number, event in enumerate(events, 2):
-            if event.get("event") == "submit" and event.get("id") == n_submitted and "sample" in event:
+            trial = event.get("id") if type(event.get("id")) is int else None
+            if event.get("event") == "submit" and trial == n_submitted and isinstance(event.get("sample"), dict):
                 open_ids.add(n_submitted)
                 n_submitted += 1
-            elif event.get("event") == "end" and event.get("id") in open_ids and _is_end(event):
+            elif event.get("event") == "end" and trial in open_ids and _is_end(event):
                 open_ids.remove(event["id"])
-            elif event.get("event") in ("stop", "again") and event.get("id") in open_ids:
+            elif event.get("event") in ("stop", "again") and trial in open_ids:
                 pass
             else:
                 raise file_changed(self.path, number, _short(event), "the next trial's submission or an end")
@@ -96,7 +97,7 @@ class Journal:
     def seconds_recorded(self) -> float:
         """Return what earlier sessions took: the time of their trials, or less if several ran at a time."""
         ends = [event for event in self.recorded if event["event"] == "end"]
-        return math.fsum(event.get("spent", TrialRecord.from_json(event["record"]).seconds) for event in ends)
+        return float(sum(event.get("spent", TrialRecord.from_json(event["record"]).seconds) for event in ends))
 
     def submitted(self, trial_id: int, sample: Mapping[str, Any]) -> None:
         """Record that the strategy proposed a sample."""
@@ -132,7 +133,12 @@ class Journal:
 
 def _is_end(event: Event) -> bool:
     spent = event.get("spent", 0.0)
-    return "record" in event and isinstance(spent, int | float) and 0 <= spent < math.inf
+    if isinstance(spent, bool) or not isinstance(spent, int | float) or not 0 <= spent < math.inf:
+        return False
+    try:
+        return bool(TrialRecord.from_json(event.get("record")).number == event["id"])
+    except AutoADError:
+        return False
 
 
 def _around_the_difference(old: list[Any], new: list[Any]) -> tuple[list[Any], list[Any]]:
