@@ -23,7 +23,7 @@ test: $(VENV)/.installed
 
 # Kills, full disks, damaged files, fuzzing; other machines, which are an SSH server on 127.0.0.1.
 faults: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'faults or remote' tests/faults tests/engines/remote
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'faults or remote' tests
 
 notebook: $(VENV)/.installed
 	$(BIN)/python -m pytest -m notebook tests/examples

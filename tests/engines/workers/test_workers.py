@@ -135,6 +135,7 @@ def test_one_worker_finds_what_a_search_in_one_process_finds(tmp_path: Path) -> 
     assert history(tmp_path / "workers")[:5] == history(tmp_path / "alone")
 
 
+@pytest.mark.faults
 def test_a_worker_that_is_killed_is_replaced_and_its_trial_runs_again(site: Path, tmp_path: Path) -> None:
     file = experiment(tmp_path, ["exits", "killed", "l2", "l1"])
     ended = search(file, site, "--workers", "2")
@@ -147,6 +148,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_runs_again(site: Path
     assert [event for event, _ in events(tmp_path / "run")].count("again") == 2
 
 
+@pytest.mark.faults
 def test_a_worker_that_hangs_is_ended_and_the_search_goes_on(site: Path, tmp_path: Path) -> None:
     file = experiment(tmp_path, ["sleeps", "loops", "l2"], trialCommand=f"{TRIAL} --max-seconds 1")
     ended = search(file, site, "--workers", "2")
@@ -156,6 +158,7 @@ def test_a_worker_that_hangs_is_ended_and_the_search_goes_on(site: Path, tmp_pat
     assert len(lines) == 4 and {line.rsplit(" in ", 1)[1].split(")")[0] for line in lines} == {"map", "match"}
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("more", [[], ["--cluster", "local"]])
 def test_workers_end_when_the_search_is_killed(site: Path, tmp_path: Path, more: list[str]) -> None:
     """One of them sleeps, the other holds Python's lock; what is resumed has an attempt less."""
@@ -171,6 +174,7 @@ def test_workers_end_when_the_search_is_killed(site: Path, tmp_path: Path, more:
             wait_for(lambda: not workers(), 30)
 
 
+@pytest.mark.faults
 def test_ctrl_c_ends_the_workers_and_is_no_attempt(site: Path, tmp_path: Path) -> None:
     file = experiment(tmp_path, ["sleeps", "l2"])
     for more in ([], ["--resume"], ["--resume"]):
@@ -194,6 +198,7 @@ def test_two_searches_do_not_share_a_folder(site: Path, tmp_path: Path) -> None:
     assert second.code == 2 and second.err.startswith("autoad-nni: another search runs in ")
 
 
+@pytest.mark.faults
 def test_a_disk_that_is_full_for_a_worker_ends_the_search_and_is_no_crash(tmp_path: Path) -> None:
     file, run = write(tmp_path / "x.yml", maxTrialNumber=3, searchSpace=BIG), tmp_path / "run"
     with largest_file(8000):
@@ -205,6 +210,7 @@ def test_a_disk_that_is_full_for_a_worker_ends_the_search_and_is_no_crash(tmp_pa
     assert [line["verdict"] for line in history(run)] == ["ok"] * 3
 
 
+@pytest.mark.faults
 def test_a_killed_search_goes_on_with_any_number_of_workers(site: Path, tmp_path: Path) -> None:
     """The journal is replayed; trials that were open run again, and nothing is lost or counted twice."""
     lasting = space(distance=["lasts", "l2"])
