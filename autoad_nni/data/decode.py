@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 from collections.abc import Sequence
@@ -17,9 +16,19 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from autoad_nni.data.cache import ImageCache
+from autoad_nni.data.image_file import (
+    MAX_FILE_BYTES,
+    MAX_IMAGE_SIDE,
+    ImageTooLong,
+    bands,
+    decoding,
+    is_large,
+    open_image,
+)
 from autoad_nni.data.image_shape import MAX_SIDE, MIN_SIDE, ImageShape, to_image_shape
 from autoad_nni.data.masks import read_mask, resize_mask
 from autoad_nni.errors import AutoADError
+from autoad_nni.opening import read_bytes
 
 __all__ = [
     "UNREADABLE",
@@ -32,6 +41,7 @@ __all__ = [
     "read_image",
     "read_images",
     "read_masks",
+    "resized",
     "unreadable",
 ]
 
@@ -68,7 +78,7 @@ def image_shape_of_set(paths: Sequence[Path]) -> ImageShape:
 
 def _is_grey_file(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return is_grey(image)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
@@ -103,7 +113,7 @@ def read_image(path: Path, shape: ImageShape) -> Tensor:
         AutoADError: It is not an image.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MAX_FILE_BYTES)
     except OSError as error:
         raise unreadable(path, error) from error
     return _decode(content, path, shape)
@@ -149,11 +159,12 @@ def _mask(path: Path, image: Path) -> npt.NDArray[np.bool_]:
 def full_image_shape(path: Path) -> ImageShape:
     """Return channels and size as a viewer shows the image."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             width, height = image.size
             if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):
                 if image.format == "TIFF":  # turned by Pillow itself, the size at once or when it is read
-                    image.load()
+                    with decoding(image):
+                        image.load()
                     width, height = image.size
                 else:
                     width, height = height, width
@@ -165,7 +176,7 @@ def full_image_shape(path: Path) -> ImageShape:
 def _read_into(out: Tensor, path: Path, shape: ImageShape, cache: ImageCache) -> bool:
     """Write an image to ``out``; return whether it was decoded."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MAX_FILE_BYTES)
     except OSError as error:
         raise unreadable(path, error) from error
     kept = cache.get(content, shape)
@@ -179,13 +190,26 @@ def _read_into(out: Tensor, path: Path, shape: ImageShape, cache: ImageCache) ->
 
 def _decode(content: bytes, path: Path, shape: ImageShape) -> Tensor:
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(content) as image:
             # JPEG only: decodes at a half, a quarter or an eighth, but never below the wanted size.
             image.draft(None, (max(shape[1:]), max(shape[1:])))
-            pixels = pixels_of(ImageOps.exif_transpose(image))
+            with decoding(image):
+                ImageOps.exif_transpose(image, in_place=True)
+                return resized(image, shape)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
-    return to_image_shape(torch.from_numpy(pixels), shape)[0]
+
+
+def resized(image: Image.Image, shape: ImageShape) -> Tensor:
+    """Convert an upright image that was opened, ``shape``; raises as `pixels_of`."""
+    if not is_large(image):
+        return to_image_shape(torch.from_numpy(pixels_of(image)), shape)[0]
+    # Across first, as torch does: in floating point, only a band of a large image is there in full width.
+    narrow = [
+        to_image_shape(torch.from_numpy(pixels_of(band)), ImageShape(shape.channels, band.height, shape.width))
+        for band in bands(image)
+    ]
+    return to_image_shape(torch.cat(narrow, 2), shape)[0]
 
 
 def unreadable(path: Path, error: Exception, what: str = "image") -> AutoADError:
@@ -194,6 +218,10 @@ def unreadable(path: Path, error: Exception, what: str = "image") -> AutoADError
         return AutoADError(
             f"the {what} {path} has {error}. Expected 0 to 65535 in grey of 16 bits, 0 to 1 in float images. Scale the "
             "values, or save it with 8 bits."
+        )
+    if isinstance(error, ImageTooLong):
+        return AutoADError(
+            f"the {what} {path} has {error}. Expected at most {MAX_IMAGE_SIDE:,} a side. Cut it into parts."
         )
     if isinstance(error, Image.DecompressionBombError):
         return AutoADError(

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-
 from autoad_nni.data.decode import UNREADABLE, is_16_bit, pixels_of
+from autoad_nni.data.image_file import bands, decoding, open_image
 
 __all__ = ["NEARLY_BLACK", "bits_used", "peak_of_16_bits", "too_few_bits"]
 
@@ -26,8 +25,11 @@ _BITS = (8, 10, 12, 14)
 def peak_of_16_bits(path: Path) -> int | None:
     """Return the highest value of an image of 16 bits; None for any other, of which only the header is read."""
     try:
-        with Image.open(path) as image:
-            return round(float(pixels_of(image).max()) * 65535) if is_16_bit(image) else None
+        with open_image(path) as image:
+            if not is_16_bit(image):
+                return None
+            with decoding(image):
+                return round(max(float(pixels_of(band).max()) for band in bands(image)) * 65535)
     except UNREADABLE:
         return None
 

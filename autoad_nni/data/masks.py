@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["MAX_VALUES", "marked", "mask_path", "mask_pixels", "n_values", "read_mask", "resize_mask"]
+from autoad_nni.data.image_file import bands, decoding, open_image
+
+__all__ = ["MAX_VALUES", "marked", "mask_path", "mask_pixels", "n_values", "pixels_of_mask", "read_mask", "resize_mask"]
 
 MAX_VALUES: Final = 8
 """With more, it is more likely a photograph or a blurred mask. MVTec-AD's masks have two."""
@@ -42,16 +45,22 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     Raises:
         OSError: The file is missing or no image; or what else Pillow raises for a corrupt file.
     """
-    return marked(mask_pixels(path))
+    with open_image(path) as image, decoding(image):
+        return np.concatenate([marked(pixels_of_mask(band)) for band in bands(image)])
 
 
 def mask_pixels(path: Path) -> npt.NDArray[Any]:
     """Read the values of a mask, ``(height, width)`` or ``(height, width, channels)``; raises as `read_mask`."""
-    with Image.open(path) as image:
-        # The numbers of a palette are no colours; alpha is no defect. By way of RGBA: palettes with transparency
-        # warn otherwise.
-        is_plain = image.mode not in ("P", "RGBA", "LA", "PA")
-        return np.asarray(image if is_plain else image.convert("RGBA").convert("RGB"))
+    with open_image(path) as image, decoding(image):
+        return pixels_of_mask(image)
+
+
+def pixels_of_mask(image: Image.Image) -> npt.NDArray[Any]:
+    """Return the values of a mask that was opened."""
+    # The numbers of a palette are no colours; alpha is no defect. By way of RGBA: palettes with transparency warn
+    # otherwise.
+    is_plain = image.mode not in ("P", "RGBA", "LA", "PA")
+    return np.asarray(image if is_plain else image.convert("RGBA").convert("RGB"))
 
 
 def marked(pixels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -60,10 +69,14 @@ def marked(pixels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return found
 
 
-def n_values(pixels: npt.NDArray[Any]) -> int:
-    """Return the number of different greys or colours of `mask_pixels`."""
+def n_values(parts: Iterable[npt.NDArray[Any]]) -> int:
+    """Return the number of different greys or colours of a mask, given by the `mask_pixels` of its parts."""
+    return len(np.unique(np.concatenate([_values(pixels) for pixels in parts])))
+
+
+def _values(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     # A colour as one number.
-    return len(np.unique(pixels @ 256 ** np.arange(pixels.shape[2]) if pixels.ndim == 3 else pixels))
+    return np.unique(pixels @ 256 ** np.arange(pixels.shape[2]) if pixels.ndim == 3 else pixels)
 
 
 def resize_mask(mask: npt.NDArray[np.bool_], height: int, width: int) -> Tensor:
@@ -83,10 +96,17 @@ def resize_mask(mask: npt.NDArray[np.bool_], height: int, width: int) -> Tensor:
     from scipy import ndimage  # type: ignore[import-untyped]  # here, as it takes longer to import than all the rest
 
     regions, count = ndimage.label(mask, structure=np.ones((3, 3), bool))
-    numbers = torch.from_numpy(np.asarray(regions, np.float32))[None, None]
-    resized = F.interpolate(numbers, (height, width), mode="nearest-exact")
-    lost = np.setdiff1d(np.arange(1, count + 1), np.unique(resized.numpy()).astype(int))
+    nearest = [_nearest(*sides) for sides in zip(mask.shape, (height, width), strict=True)]
+    resized = np.asarray(regions)[np.ix_(*nearest)]
+    lost = np.setdiff1d(np.arange(1, count + 1), resized)
+    kept = torch.from_numpy(resized > 0)
     if len(lost):
         touched = torch.from_numpy(np.isin(regions, lost).astype(np.float32))[None, None]
-        resized = torch.maximum(resized, F.adaptive_max_pool2d(touched, (height, width)))
-    return resized[0, 0] > 0
+        kept |= F.adaptive_max_pool2d(touched, (height, width))[0, 0] > 0
+    return kept
+
+
+def _nearest(side: int, wanted: int) -> npt.NDArray[np.int64]:
+    """The rows or columns that torch takes as the nearest."""
+    positions = torch.arange(side, dtype=torch.float32)[None, None]
+    return F.interpolate(positions, wanted, mode="nearest-exact")[0, 0].long().numpy()

@@ -70,7 +70,7 @@ class Windows:
         """Return the windows of images ``(n, c, height, width)``, ``(n number, c, side, side)``."""
         rows, columns = (self._pixels(starts).to(images.device) for starts in (self.tops, self.lefts))
         pixels = images.index_select(2, rows).index_select(3, columns)
-        grid = pixels.unflatten(3, (-1, self.side)).unflatten(2, (-1, self.side))
+        grid = pixels.reshape(-1, images.shape[1], len(self.tops), self.side, len(self.lefts), self.side)
         return grid.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
     def joined(self, windows: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Windows:
         rows, columns = (
             self._shares(starts, size, windows) for starts, size in zip((self.tops, self.lefts), self.size, strict=True)
         )
-        grid = windows.unflatten(0, (-1, len(self.tops), len(self.lefts))).permute(0, 3, 1, 4, 2, 5)
+        grid = windows.reshape(-1, len(self.tops), len(self.lefts), *windows.shape[1:]).permute(0, 3, 1, 4, 2, 5)
         return rows @ grid.flatten(4).flatten(2, 3) @ columns.mT
 
     def _pixels(self, starts: list[int]) -> Tensor:

@@ -69,7 +69,11 @@ class Search:
         self.mutables = narrow(declare(space, search_space), search_space)
         self.known = known_within(space, self.mutables) if known else {}
         factory = STRATEGIES.load(strategy)
-        self._make_strategy = lambda: factory(seed=seed, **strategy_args)
+
+        def make() -> Any:
+            return factory(seed=seed, **strategy_args)  # a second seed among them is refused
+
+        self._make_strategy = make
         try:
             self.strategy = self._make_strategy()
         except (TypeError, ValueError) as error:

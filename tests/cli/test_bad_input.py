@@ -82,7 +82,7 @@ WRONG_KEYS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"trialCommand": f"{TRIAL} --sample best.json"}, ("trialCommand has --sample, which is for a trial by hand",)),
     ({"trialCommand": f"{TRIAL} --help"}, ("trialCommand has --help", "Remove it.")),
     ({"maxTrialNumber": 0}, ("maxTrialNumber is 0", "1 or more")),
-    ({"maxTrialNumber": None}, ("the search has no end", "Add one, or give --trials 30.")),
+    ({"maxTrialNumber": None}, ("the search has no end", "Add one, or give --trials 30 or --minutes 10.")),
     ({"maxExperimentDuration": "soon"}, ("maxExperimentDuration is 'soon'", "Write for instance 2h.")),
     ({"searchSpace": None, "searchSpaceFile": "none.json"}, ("there is no searchSpaceFile",)),
     ({"bogus": 3}, ("NNI refuses it: ExperimentConfig does not have field(s) bogus.", "Correct that key")),

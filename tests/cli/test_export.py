@@ -186,11 +186,11 @@ def test_the_rate_is_that_which_is_asked_for(one: Path, tmp_path: Path) -> None:
     assert command("export", one, "--output", tmp_path / "b", "--false-alarm-rate", "0.1").code == 0
     calibration = ad.load(tmp_path / "b").calibration
     assert calibration is not None and calibration.rate == 0.1
-    assert read(tmp_path / "b" / "threshold.json")["threshold"]["value"] == calibration.normal[36], "the 37th of 40"
+    assert read(tmp_path / "b" / "threshold.json")["threshold"]["value"] == calibration.normal[22], "the 23rd of 24"
     assert "--false-alarm-rate 0.1" in (tmp_path / "b" / "card.md").read_text()
-    for words in ([], ["--retrain"]):
+    for words, n in (([], 24), (["--retrain"], 40)):
         ended = command("export", one, "--output", tmp_path / "c", "--false-alarm-rate", "0.01", *words)
-        assert_refused(ended, "--false-alarm-rate is 0.01, which takes scores of 99 normal images; there are 40")
+        assert_refused(ended, f"--false-alarm-rate is 0.01, which takes scores of 99 normal images; there are {n}")
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 

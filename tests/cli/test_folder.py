@@ -118,7 +118,7 @@ def test_a_trial_that_the_end_stops_is_not_recorded(tmp_path: Path, monkeypatch:
         ended = command("search", file, "--output", tmp_path / "run")
     assert ended.code == 0 and len(history(tmp_path / "run")) == 1
     events = [json.loads(line) for line in (tmp_path / "run" / "state" / "journal.jsonl").read_text().splitlines()]
-    assert (events[-1]["event"], events[-1]["id"]) == ("submit", 1)
+    assert [(event["event"], event["id"]) for event in events[-2:]] == [("submit", 1), ("stop", 1)]
     again = command("search", file, "--output", tmp_path / "run", "--resume")
     assert again.code == 0 and "1 trial ended before, in 0.0 minutes, going on to 3 or 1.67 minutes" in again.out
     assert command("search", file, "--output", tmp_path / "whole").code == 0

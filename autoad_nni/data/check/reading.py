@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
 # What the data set folder can read is what is readable here.
-from autoad_nni.data.decode import UNREADABLE, is_16_bit, is_grey, pixels_of, unreadable
-from autoad_nni.data.image_shape import ImageShape, to_image_shape
-from autoad_nni.data.masks import marked, mask_pixels, n_values
+from autoad_nni.data.decode import UNREADABLE, is_16_bit, is_grey, pixels_of, resized, unreadable
+from autoad_nni.data.image_file import bands, decoding, open_image
+from autoad_nni.data.image_shape import ImageShape
+from autoad_nni.data.masks import marked, n_values, pixels_of_mask
 
 __all__ = ["ImageFacts", "MaskFacts", "read_all", "read_image", "read_mask_facts", "read_thumbnail"]
 
@@ -75,38 +75,55 @@ def read_all(read: Callable[[Path], _Facts], paths: Iterable[Path]) -> dict[Path
 def read_image(path: Path) -> ImageFacts:
     """Decode an image completely, as the data set folder does."""
     try:
-        with Image.open(path) as image:
-            grey, deep = is_grey(image), is_16_bit(image)
-            pixels = pixels_of(ImageOps.exif_transpose(image))[0]
+        with open_image(path) as image, decoding(image):
+            ImageOps.exif_transpose(image, in_place=True)
+            return _facts(image)
     except UNREADABLE as error:
         return ImageFacts(fault=str(unreadable(path, error)))
-    peak = round(float(pixels.max()) * 65535) if deep else None
-    # The same grey picture, saved as grey and as RGB.
-    if len(pixels) == 3 and np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[0], pixels[2]):
-        pixels = pixels[:1]
-    found = hashlib.sha256(f"{pixels.dtype}{pixels.shape}".encode())
-    found.update(np.ascontiguousarray(pixels).data)
-    return ImageFacts(pixels.shape[1], pixels.shape[2], found.digest(), grey, peak)
+
+
+def _facts(image: Image.Image) -> ImageFacts:
+    # The same grey picture, saved as grey and as RGB, has one digest.
+    colour, grey = hashlib.sha256(), hashlib.sha256()
+    without_colour, peak = True, 0.0
+    for band in bands(image):
+        pixels = pixels_of(band)[0]
+        head = f"{pixels.dtype}{pixels.shape[1:]}".encode()
+        grey.update(head + np.ascontiguousarray(pixels[0]).tobytes())
+        colour.update(head + np.ascontiguousarray(pixels).tobytes())
+        without_colour = without_colour and all(np.array_equal(pixels[0], other) for other in pixels[1:])
+        peak = max(peak, float(pixels.max()))
+    return ImageFacts(
+        height=image.height,
+        width=image.width,
+        digest=(grey if without_colour else colour).digest(),
+        grey=is_grey(image),
+        peak=round(peak * 65535) if is_16_bit(image) else None,
+    )
 
 
 def read_thumbnail(path: Path) -> Tensor:
     """Decode an image that can be read to ``(1, 1, 8, 8)``, grey in [0, 1]."""
-    with Image.open(path) as image:
-        pixels = pixels_of(ImageOps.exif_transpose(image))
-    return to_image_shape(torch.from_numpy(pixels), ImageShape(1, 8, 8))
+    with open_image(path) as image, decoding(image):
+        ImageOps.exif_transpose(image, in_place=True)
+        return resized(image, ImageShape(1, 8, 8))[None]
 
 
 def read_mask_facts(path: Path) -> MaskFacts:
     """Decode a mask completely."""
     try:
-        pixels = mask_pixels(path)
+        with open_image(path) as image, decoding(image):
+            return _mask_facts(image)
     except UNREADABLE as error:
         return MaskFacts(fault=str(unreadable(path, error, "mask")))
-    defect = marked(pixels)
+
+
+def _mask_facts(image: Image.Image) -> MaskFacts:
+    defect = np.concatenate([marked(pixels_of_mask(band)) for band in bands(image)])
     return MaskFacts(
         height=defect.shape[0],
         width=defect.shape[1],
         marked=float(defect.mean()),
         corners=bool(defect[[0, 0, -1, -1], [0, -1, 0, -1]].all()),
-        n_values=n_values(pixels),
+        n_values=n_values(pixels_of_mask(band) for band in bands(image)),
     )

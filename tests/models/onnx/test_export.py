@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from feature_samples import sample_of
 from torch import Tensor, nn
 
 from autoad_nni.data import ImageShape, Task, TaskOptions, load_task, to_image_shape
+from autoad_nni.data.decode import read_images
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.distances.l1 import L1Distance
 from autoad_nni.models.ensemble import Ensemble
@@ -28,6 +30,7 @@ from autoad_nni.trial.settings import TrialSettings
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+ROOT = Path(__file__).parents[3]
 SIDE = 16
 LAYER = {"channels": 8, "kernel": 3, "pooling": "max", "pooling_kernel": 3, "normalization": "batch"}
 
@@ -184,6 +187,25 @@ def test_a_large_photograph_scores_as_its_resized_copy(tmp_path: Path) -> None:
     photos = torch.randint(0, 256, (3, 1, 150, 201), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = predict(scorer, to_image_shape(photos, ImageShape(1, SIDE, SIDE)))
     np.testing.assert_allclose(run(tmp_path / "model.onnx", photos)["score"], expected.score, rtol=1e-5)
+
+
+def test_the_page_scores_a_photograph_as_predict_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    scorer = trained(layer("centroid", "l2"))
+    export_onnx(scorer, (1, SIDE, SIDE), 0.5, tmp_path / "model.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (15, 20), dtype=np.uint8)
+    photo = Image.fromarray(pixels).resize((200, 150))  # a JPEG that is decoded at an eighth
+    photo.save(tmp_path / "photo.jpg")
+    (code,) = re.findall("```python\n(.*?)```", (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    expected = predict(scorer, read_images([tmp_path / "photo.jpg"], ImageShape(1, SIDE, SIDE)))
+    np.testing.assert_allclose(found["score"], expected.score, rtol=1e-5)
+    assert found["defective"] == [expected.score.item() > 0.5]
+    with Image.open("heat.png") as heat:
+        assert heat.size == (25, 19)
 
 
 class ThirdParty(L1Distance):
