@@ -23,6 +23,7 @@ from ending_plugins import install_endings
 from safetensors.torch import load_file
 
 import autoad_nni as ad
+from autoad_nni.engines.in_process import InProcessSearch
 
 # The command, with a short grace for trials that hang and for workers whose search is gone.
 COMMAND = """
@@ -100,9 +101,9 @@ def started(*arguments: Any) -> Iterator[tuple[subprocess.Popen[str], Callable[[
         yield process, workers
     finally:
         process.kill()
-        process.communicate()
         for each in workers():
             each.kill()
+        process.communicate()
 
 
 def verdicts(run: Path) -> dict[str, str]:
@@ -134,6 +135,7 @@ def test_one_worker_finds_what_a_search_in_one_process_finds(tmp_path: Path) -> 
     assert history(tmp_path / "workers")[:5] == history(tmp_path / "alone")
 
 
+@pytest.mark.faults
 def test_a_worker_that_is_killed_is_replaced_and_its_trial_runs_again(site: Path, tmp_path: Path) -> None:
     file = experiment(tmp_path, ["exits", "killed", "l2", "l1"])
     ended = search(file, site, "--workers", "2")
@@ -146,6 +148,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_runs_again(site: Path
     assert [event for event, _ in events(tmp_path / "run")].count("again") == 2
 
 
+@pytest.mark.faults
 def test_a_worker_that_hangs_is_ended_and_the_search_goes_on(site: Path, tmp_path: Path) -> None:
     file = experiment(tmp_path, ["sleeps", "loops", "l2"], trialCommand=f"{TRIAL} --max-seconds 1")
     ended = search(file, site, "--workers", "2")
@@ -155,6 +158,7 @@ def test_a_worker_that_hangs_is_ended_and_the_search_goes_on(site: Path, tmp_pat
     assert len(lines) == 4 and {line.rsplit(" in ", 1)[1].split(")")[0] for line in lines} == {"map", "match"}
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("more", [[], ["--cluster", "local"]])
 def test_workers_end_when_the_search_is_killed(site: Path, tmp_path: Path, more: list[str]) -> None:
     """One of them sleeps, the other holds Python's lock; what is resumed has an attempt less."""
@@ -170,6 +174,7 @@ def test_workers_end_when_the_search_is_killed(site: Path, tmp_path: Path, more:
             wait_for(lambda: not workers(), 30)
 
 
+@pytest.mark.faults
 def test_ctrl_c_ends_the_workers_and_is_no_attempt(site: Path, tmp_path: Path) -> None:
     file = experiment(tmp_path, ["sleeps", "l2"])
     for more in ([], ["--resume"], ["--resume"]):
@@ -193,6 +198,7 @@ def test_two_searches_do_not_share_a_folder(site: Path, tmp_path: Path) -> None:
     assert second.code == 2 and second.err.startswith("autoad-nni: another search runs in ")
 
 
+@pytest.mark.faults
 def test_a_disk_that_is_full_for_a_worker_ends_the_search_and_is_no_crash(tmp_path: Path) -> None:
     file, run = write(tmp_path / "x.yml", maxTrialNumber=3, searchSpace=BIG), tmp_path / "run"
     with largest_file(8000):
@@ -204,6 +210,7 @@ def test_a_disk_that_is_full_for_a_worker_ends_the_search_and_is_no_crash(tmp_pa
     assert [line["verdict"] for line in history(run)] == ["ok"] * 3
 
 
+@pytest.mark.faults
 def test_a_killed_search_goes_on_with_any_number_of_workers(site: Path, tmp_path: Path) -> None:
     """The journal is replayed; trials that were open run again, and nothing is lost or counted twice."""
     lasting = space(distance=["lasts", "l2"])
@@ -224,16 +231,28 @@ def test_a_killed_search_goes_on_with_any_number_of_workers(site: Path, tmp_path
     assert {line["verdict"] for line in ended} == {"ok"}
 
 
-def test_the_end_of_the_time_stops_all_workers(site: Path, tmp_path: Path) -> None:
-    endless = TRIAL.replace("--epochs 1", "--epochs 20")
-    file = write(tmp_path / "x.yml", maxTrialNumber=200, searchSpace=space(distance=["lasts"]), trialCommand=endless)
-    run = tmp_path / "run"
-    ended = search(file, site, "--workers", "2", "--minutes", "0.5")
-    assert ended.code in (0, 1)
-    spent = [json.loads(line).get("spent", 0.0) for line in (run / "state" / "journal.jsonl").read_text().splitlines()]
-    assert 0 < sum(spent) < 40
-    n_open = len(events(run)) - 2 * len(history(run)) if history(run) else 0
-    assert n_open >= 0 and not (run / "state" / "workers").exists()
+def test_a_trial_that_the_end_stops_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another worker runs meanwhile is, if it ends well."""
+    file, run = write(tmp_path / "x.yml", maxTrialNumber=4, maxExperimentDuration="1000s"), tmp_path / "run"
+    words = ["search", file, "--output", run, "--workers", "2"]
+    with monkeypatch.context() as clock:
+        # So little that no trial ends in it, as soon as one has ended.
+        clock.setattr(InProcessSearch, "seconds_left", lambda it: 1e-9 if it.folder.best is not None else 50.0)
+        began = time.monotonic()
+        ended = command(*words)
+        took = time.monotonic() - began
+    before = history(run)
+    assert ended.code == 0 and len(before) in (1, 2)
+    stopped = [trial for event, trial in events(run) if event == "stop"]
+    assert stopped and sorted([*stopped, *(line["number"] for line in before)]) == list(
+        range(len(stopped) + len(before))
+    )
+    lines = [json.loads(line) for line in (run / "state" / "journal.jsonl").read_text().splitlines()]
+    spent = [line["spent"] for line in lines if line["event"] == "end"]
+    assert len(spent) == len(before) and 0 < sum(spent) < took
+    assert command(*words, "--resume").code == 0
+    assert history(run)[: len(before)] == before and {line["verdict"] for line in history(run)} == {"ok"}
+    assert sorted(line["number"] for line in history(run)) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
