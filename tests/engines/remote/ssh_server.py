@@ -8,9 +8,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ StrictModes no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
-AllowTcpForwarding no
+AllowTcpForwarding remote
 Subsystem sftp internal-sftp
 """
 # Every command that comes over SSH starts with one of these two.
@@ -46,23 +47,17 @@ exec {folder}/bin/python -m autoad_nni "$@"
 @contextmanager
 def ssh_server(folder: Path) -> Iterator[dict[str, Any]]:
     """Runs the server, and yields how a machine of NNI's ``machineList`` logs in."""
-    assert SSHD is not None
-    folder.mkdir()
-    for name in ("host_key", "key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (folder / "config").write_text(_CONFIG.format(port=port, folder=folder))
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # an sshd of root refuses to start without it
+    words, login = _prepare(folder, port)
     with (
         (folder / "log").open("w") as log,
-        subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "config")], stderr=log) as process,
+        subprocess.Popen([*words, "-D"], stderr=log) as process,
     ):
         try:
             _wait_for(port, process)
-            yield {"host": "127.0.0.1", "port": port, "user": getpass.getuser(), "sshKeyFile": str(folder / "key")}
+            yield login
         finally:
             sessions = psutil.Process(process.pid).children(recursive=True)
             process.terminate()
@@ -71,14 +66,72 @@ def ssh_server(folder: Path) -> Iterator[dict[str, Any]]:
                     session.terminate()
 
 
+@contextmanager
+def tunnelled_ssh_server(folder: Path, manager_port: int) -> Iterator[dict[str, Any]]:
+    """As `ssh_server`, on a machine whose network reaches nothing but NNI's port, through an SSH tunnel."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:
+        port = server.getsockname()[1]
+        words, login = _prepare(folder, port)
+        alone = _started(stack, "unshare", "--net", "sh", "-c", "ip link set lo up && exec sleep 600")
+        inside = ["nsenter", f"--net=/proc/{alone.pid}/ns/net"]
+        wait_for(lambda: "LOOPBACK,UP" in _printed(*inside, "ip", "link"), "network")
+        sessions: list[subprocess.Popen[bytes]] = []
+        stack.callback(lambda: [session.terminate() or session.wait() for session in sessions])
+
+        def serve() -> None:
+            with suppress(OSError):  # closed
+                while True:
+                    connection, _ = server.accept()
+                    with connection, (folder / "log").open("a") as log:
+                        pipes = {"stdin": connection, "stdout": connection, "stderr": log}
+                        sessions.append(subprocess.Popen([*inside, *words, "-i"], **pipes))
+
+        threading.Thread(target=serve, daemon=True).start()
+        options = ("StrictHostKeyChecking=no", f"UserKnownHostsFile={folder}/known", "LogLevel=ERROR")
+        tunnel = ["ssh", "-N", "-i", login["sshKeyFile"], "-p", str(port), *(f"-o{option}" for option in options)]
+        forward = f"{manager_port}:127.0.0.1:{manager_port}"
+        _started(stack, *tunnel, "-R", forward, f"{login['user']}@127.0.0.1")
+        wait_for(lambda: f"127.0.0.1:{manager_port} " in _printed(*inside, "ss", "-ltn"), "tunnel")
+        yield login
+
+
+def _prepare(folder: Path, port: int) -> tuple[list[str], dict[str, Any]]:
+    """Makes keys and configuration; returns the server's command and how to log in."""
+    assert SSHD is not None
+    folder.mkdir()
+    for name in ("host_key", "key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    (folder / "config").write_text(_CONFIG.format(port=port, folder=folder))
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # an sshd of root refuses to start without it
+    login = {"host": "127.0.0.1", "port": port, "user": getpass.getuser(), "sshKeyFile": str(folder / "key")}
+    return [SSHD, "-e", "-f", str(folder / "config")], login
+
+
+def _started(stack: ExitStack, *words: str) -> subprocess.Popen[bytes]:
+    process = stack.enter_context(subprocess.Popen(words))
+    stack.callback(process.terminate)
+    return process
+
+
+def _printed(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True).stdout
+
+
+def wait_for(reached: Callable[[], object], what: str = "", *, timeout_s: float = 120) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not reached():
+        assert time.monotonic() < deadline, f"no {what}"
+        time.sleep(0.2)
+
+
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while True:
+    def answers() -> bool:
+        assert process.poll() is None, "sshd does not start"
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert process.poll() is None and time.monotonic() < deadline, "sshd does not start"
-        time.sleep(0.1)
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(answers, "sshd")
 
 
 class Worker:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,20 @@ import psutil
 import pytest
 from cli.run_command import command
 from engines.nnictl.experiment import ADVISOR, TRIAL, Experiment, launch, write_experiment
-from engines.remote.ssh_server import SSHD, Worker, install_distance, listening, ssh_server
+from engines.remote.ssh_server import (
+    SSHD,
+    Worker,
+    install_distance,
+    listening,
+    ssh_server,
+    tunnelled_ssh_server,
+    wait_for,
+)
 from installed import seen
 from mini_mvtec import write_mini_mvtec
 
 from autoad_nni import load
+from autoad_nni.engines.nnictl.ports import reserved_port
 from autoad_nni.runs.records import read_history
 
 pytestmark = [
@@ -109,7 +120,7 @@ def test_two_workers_give_what_the_search_in_this_process_gives(
     assert all(worker.trials() for worker in workers)
     assert not [call for worker in workers for call in worker.calls() if "pip" in call]
     assert where.found == [{"127.0.0.1"}, {"127.0.0.1"}]
-    wait(lambda: not any(worker.processes() for worker in workers), what="workers that have ended")
+    wait_for(lambda: not any(worker.processes() for worker in workers), "workers that have ended")
 
 
 def outcomes(run: Path) -> list[tuple[list[Any], float]]:
@@ -131,7 +142,7 @@ def test_a_search_goes_on_when_a_trial_a_worker_and_a_connection_die(
     with Experiment(tmp_path, file) as experiment:
         experiment.wait_for_trials(1)
 
-        wait(lambda: one.running("sleep 5 &&"), what="a trial")
+        wait_for(lambda: one.running("sleep 5 &&"), "trial")
         one.running("sleep 5 &&")[-1].kill()
         experiment.wait_for_trials(3)
 
@@ -139,12 +150,12 @@ def test_a_search_goes_on_when_a_trial_a_worker_and_a_connection_die(
             session.kill()
         experiment.wait_for_trials(5)
 
-        wait(lambda: two.running("sleep 5 &&"), what="a trial")
+        wait_for(lambda: two.running("sleep 5 &&"), "trial")
         (keeper,) = two.running("trial_keeper/main.js")
         n_trials = len(two.trials())
         for process in (keeper, *two.processes()):
             process.kill()
-        wait(lambda: len(two.trials()) > n_trials, what="trial on the worker that came back")
+        wait_for(lambda: len(two.trials()) > n_trials, "trial on the worker that came back")
         experiment.wait_for_trials(experiment.n_ended() + 2)
 
         ends = {event["id"]: event["record"] for event in experiment.journal() if event["event"] == "end"}
@@ -158,7 +169,7 @@ def test_a_search_goes_on_when_a_trial_a_worker_and_a_connection_die(
                     json.loads(job["finalMetricData"][0]["data"]),
                 )
                 assert json.loads(report)["default"] == ends[parameters["parameter_id"]]["reward"]
-    wait(lambda: not (one.processes() or two.processes()), what="workers that have ended")
+    wait_for(lambda: not (one.processes() or two.processes()), "workers that have ended")
 
 
 def sessions(login: dict[str, Any]) -> list[psutil.Process]:
@@ -171,8 +182,18 @@ def sessions(login: dict[str, Any]) -> list[psutil.Process]:
     return server.children(recursive=True)
 
 
-def wait(reached: Callable[[], object], *, what: str) -> None:
-    deadline = time.monotonic() + 120
-    while not reached():
-        assert time.monotonic() < deadline, f"no {what}"
-        time.sleep(0.2)
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip", "ss", "ssh"))),
+    reason="a network of its own takes root, and util-linux, iproute2 and ssh",
+)
+def test_a_worker_reaches_the_manager_through_a_tunnel(tmp_path: Path) -> None:
+    """A reverse tunnel to a port of the same number is all that it needs of the network."""
+    worker = Worker(tmp_path / "worker")
+    with reserved_port(range(20000, 21000)) as port:
+        pass
+    with tunnelled_ssh_server(tmp_path / "ssh", port) as login, ExitStack() as stack:
+        stack.callback(worker.end)
+        file = write_experiment(tmp_path, trainingService=remote(login, [worker]), maxTrialNumber=2, trialConcurrency=1)
+        ended = launch(tmp_path, file, "--port", port)
+        assert ended.code == 0, ended
+        assert len(worker.trials()) == 2 and "2 trials: 2 ok" in ended.out
