@@ -40,10 +40,10 @@ Not ``.raw`` and ``.hdr``, which also stand for other things than images.
 def walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
     """Give a folder and all below it, each with the files in it, without hidden ones, in the order of their names.
 
-    Links to folders are followed, also out of the folder, each folder once; none may lead to a folder that it is in.
+    Links to folders are followed, also out of the folder, each folder once: one that leads round in a circle ends.
 
     Raises:
-        AutoADError: A folder cannot be listed, or a link leads to a folder that it is in: what lies beside the folder
+        AutoADError: A folder cannot be listed, or a link leads to one that ``folder`` is in: what is beside that
             would be taken for a part of it.
     """
     seen = set()
@@ -55,7 +55,7 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
         seen.add(place)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in folders:
-            _check_link(Path(parent, name))
+            _check_link(Path(parent, name), folder)
         yield Path(parent), [Path(parent, name) for name in sorted(files) if not name.startswith(".")]
 
 
@@ -67,16 +67,16 @@ def _cannot_be_listed(error: OSError) -> None:
         ) from None
 
 
-def _check_link(folder: Path) -> None:
-    """Raise if a folder is a link to one that it is in, by the name that it has or by the way that leads to it."""
-    if not os.path.islink(folder):
+def _check_link(link: Path, top: Path) -> None:
+    """Raise if a folder below ``top`` is a link to one that ``top`` is in, also if ``top`` is a link itself."""
+    if not os.path.islink(link):
         return
-    target = os.path.realpath(folder)
-    within = (os.path.realpath(above) for above in (folder.parent, *folder.parent.parents))
-    if any(Path(place).is_relative_to(target) for place in within):
+    target = os.path.realpath(link)
+    above = (Path(os.path.realpath(top)).parent, *top.absolute().parents)
+    if any(Path(os.path.realpath(place)).is_relative_to(target) for place in above):
         raise AutoADError(
-            f"the link {folder} leads to {target}, a folder that it is in. Expected links to other folders: what is "
-            "beside would count as in it. Remove the link."
+            f"the link {link} leads to {target}, which {top} is in. Expected links to other folders: what is beside "
+            f"{top} would count as in it. Remove the link."
         )
 
 

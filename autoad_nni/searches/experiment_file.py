@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.opening import check_size
 from autoad_nni.searches.trial_command import trial_arguments, trial_environment
 
 __all__ = [
@@ -154,6 +155,10 @@ def _load_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
+# PyYAML also lets through what values of a wrong tag or form raise, such as a date that does not exist.
+_NO_YAML = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice: PyYAML would take the last one without a word."""
 
@@ -169,12 +174,14 @@ class _Loader(yaml.SafeLoader):
 
 def _load_yaml(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        check_size(content)
+        return content
     except OSError as error:
         raise AutoADError(
             f"{path} cannot be read: {error.strerror}. Expected YAML or JSON. Give read access to the file."
         ) from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that does not exist
+    except _NO_YAML as error:
         reason = " ".join(str(error).split())
         raise AutoADError(f"{path} is not YAML: {reason}. Expected YAML or JSON. Correct the file.") from None
 

@@ -136,7 +136,7 @@ def _is_end(event: Event) -> bool:
     if isinstance(spent, bool) or not isinstance(spent, int | float) or not 0 <= spent < math.inf:
         return False
     try:
-        return bool(TrialRecord.from_json(event.get("record")).number == event["id"])
+        return TrialRecord.from_json(event.get("record")).number == int(event["id"])
     except AutoADError:
         return False
 

@@ -46,27 +46,42 @@ def test_links_to_folders_are_followed(tmp_path: Path, write_images: Write) -> N
     assert len(task.train) + len(task.validation.labels) + len(task.test.labels) == 19
 
 
-@pytest.mark.parametrize("where", ["up", "to the root", "across", "by way of outside"])
-def test_a_link_to_a_folder_that_it_is_in_is_refused(plain: Path, write_images: Write, where: str) -> None:
+@pytest.mark.parametrize("where", ["up", "to the root", "of the folder itself", "by way of outside"])
+def test_a_link_to_a_folder_around_is_refused(plain: Path, write_images: Write, where: str) -> None:
     """``good/loop -> ..`` took the defects for good images."""
     link = plain / "good" / "more"
     if where == "up":
         link.symlink_to("..")
     elif where == "to the root":
         link.symlink_to(plain.parent)
-    elif where == "across":
-        link.symlink_to(plain / "bent")
-        (plain / "bent" / "back").symlink_to(plain / "good")
+    elif where == "of the folder itself":
+        (plain / "good").rename(plain.parent / "elsewhere")
+        (plain / "good").symlink_to(plain.parent / "elsewhere")
+        link.symlink_to(plain)
     else:
         outside = plain.parent / "outside"
         write_images(outside, 1)
         link.symlink_to(outside)
         (outside / "back").symlink_to(plain)
     for read in (lambda: load_task(TaskOptions(data="folder", root=plain)), lambda: check_layout(plain)):
-        with pytest.raises(AutoADError, match=r"^the link .* leads to .*, a folder that it is in\. Expected"):
+        with pytest.raises(AutoADError, match=r"^the link .* leads to .*, which .*/good is in\. Expected"):
             read()
     with pytest.raises(AutoADError, match="leads to"):
         find_images([plain / "good"])
+
+
+@pytest.mark.parametrize("where", ["up", "to itself", "across"])
+def test_links_that_lead_round_in_a_circle_end(tmp_path: Path, write_images: Write, where: str) -> None:
+    write_images(tmp_path / "a", 2)
+    write_images(tmp_path / "b", 2)
+    if where == "up":
+        (tmp_path / "a" / "up").symlink_to(tmp_path)
+    elif where == "to itself":
+        (tmp_path / "a" / "self").symlink_to(tmp_path / "a" / "self")
+    else:
+        (tmp_path / "a" / "x").symlink_to(tmp_path / "b")
+        (tmp_path / "b" / "y").symlink_to(tmp_path / "a")
+    assert len(image_files(tmp_path)) == 4, "each once"
 
 
 def test_a_link_to_itself_is_no_folder(plain: Path) -> None:

@@ -93,3 +93,8 @@ def test_as_much_json_as_any_file_of_ours_has_is_read(run: Path) -> None:
     assert parse_json(f"[{2**1023}, {'[' * 49}{']' * 49}]")[0] == 2**1023
     for reader in READERS.values():
         assert reader(run) is not None
+
+
+def test_a_value_with_ends_of_lines_leaves_an_error_in_one_line() -> None:
+    error = AutoADError("[[data=a\nb]] is unknown.\r")
+    assert str(error) == r"data=a\nb is unknown.\r" and error.on_command_line() == r"--data a\nb is unknown.\r"

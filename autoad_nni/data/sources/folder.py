@@ -47,8 +47,8 @@ class Folder(ImageSource):
     one for each image with a defect, or no such folder at all.
 
     Images are png, jpg, bmp, tif or webp, of any mode, also in sub-folders and behind links, to folders elsewhere too.
-    A link to a folder that it is in is an error, and a file that is in two of the folders by a link. Hidden files are
-    skipped; gif, heic, raw files of cameras and other known image formats are an error. Grey images of 16 bits are
+    A link in good to a folder that good is in is an error, as is a file that is in two of the folders by a link. Hidden
+    files are skipped; gif, heic, raw files of cameras and other known image formats are an error. Grey of 16 bits is
     divided by 65535; data of 12 bits or fewer in such files are an error, as they would be nearly black. Float images
     must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
     All are read as RGB if any of them, good or not, is stored in colour, and as grey if none is. Without
