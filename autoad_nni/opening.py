@@ -16,7 +16,7 @@ _MAX_JSON_BYTES: Final = 2**25
 """Of a JSON file; best.json has some 100 kB, scores.json of 100,000 images 5 MB."""
 
 _MAX_DEPTH: Final = 50
-_MAX_INT: Final = 2**63 - 1
+_MAX_INT: Final = 2**1023  # a double holds it
 
 
 def is_regular(path: Path | str) -> bool:
@@ -63,7 +63,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON whose numbers are finite and fit into 64 bits, and which is not nested so deep that code fails on it.
+    """Parse JSON whose numbers are finite as doubles, and which is not nested so deep that code fails on it.
 
     Raises:
         ValueError: It is something else.
@@ -92,4 +92,4 @@ def _check(content: Any, depth: int) -> None:
     elif isinstance(content, float) and not math.isfinite(content):
         raise ValueError(f"it holds the number {content}")
     elif isinstance(content, int) and abs(content) > _MAX_INT:
-        raise ValueError("it holds a whole number of more than 64 bits")
+        raise ValueError("it holds a whole number that is too large")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ def make_experiment(content: Mapping[str, Any], *, name: str, folder: Path) -> E
 
 
 def _load_mapping(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise AutoADError(f"{path} does not exist. Expected an experiment file (YAML). Check the path.")
     content = _load_yaml(path)
     if not isinstance(content, dict):
@@ -183,7 +184,7 @@ def _search_space(content: Mapping[str, Any], name: str, folder: Path) -> dict[s
     file = content.get("searchSpaceFile")
     if file is not None:
         file_path = folder / str(file)
-        if not file_path.is_file():
+        if not os.path.isfile(file_path):
             raise AutoADError(
                 f"{name}: there is no searchSpaceFile {file_path}. Expected one. Give a path relative to {folder}."
             )

@@ -132,7 +132,9 @@ class TrialRecord:
             macs=int(macs) if _is_number(macs) else None,
             parameters=int(parameters) if _is_number(parameters) else None,
             seconds=float(seconds) if _is_number(seconds) else 0.0,
-            validation={name: float(value) for name, value in flat.items() if _is_number(value)},
+            validation={
+                name: float(value) for name, value in flat.items() if _is_number(value) and math.isfinite(value)
+            },
         )
 
     @classmethod

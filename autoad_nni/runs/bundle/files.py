@@ -93,7 +93,9 @@ def write_detector(folder: Path, record: ModelRecord) -> None:
             "weights": None if record.settings.weights is None else str(record.settings.weights.absolute()),
         },
         "extractors": _extractors(record),
-        "sha256": {name: sha256_of(folder / name) for name in (MODEL, ONNX, THRESHOLD) if (folder / name).exists()},
+        "sha256": {
+            name: sha256_of(folder / name) for name in (MODEL, ONNX, THRESHOLD) if os.path.exists(folder / name)
+        },
     }
     write_json(folder / DETECTOR, {**content, "digest": _digest(content)})
 
