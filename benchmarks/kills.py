@@ -164,17 +164,17 @@ def experiment_in(folder: Path) -> Experiment:
 
 def straight_launch(folder: Path) -> list[tuple[str, float | None]]:
     """Sample and reward of every trial of an experiment that nobody interrupts."""
-    if "launch" not in _straight:
-        home = folder.with_name(f"{folder.name}-straight")
+    home = folder.with_name("straight")
+    kept = home / "results.json"
+    if not kept.exists():
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
         experiment = experiment_in(home)
         with experiment.launch(str(experiment.file), printed=experiment.home / "printed.txt") as process:
             err = process.communicate(timeout=HUNG_S)[1]
         assert process.returncode == 0, err
-        _straight["launch"] = rewards_by_sample(experiment.journal())
-        shutil.rmtree(home)
-    return list(_straight["launch"])
+        kept.write_text(json.dumps(rewards_by_sample(experiment.journal())))
+    return [(sample, reward) for sample, reward in json.loads(kept.read_text())]
 
 
 def kill_launch(fault: str, folder: Path, chance: random.Random) -> Result:
@@ -186,8 +186,8 @@ def kill_launch(fault: str, folder: Path, chance: random.Random) -> Result:
             time.sleep(after)
             victim = wait_for_victim(fault, experiment, process)
             if victim is None:
-                process.communicate(timeout=HUNG_S)
-                return {"after": round(after, 2), "outcome": "ended before the kill"}
+                code, err = end_of(process)
+                return {"after": round(after, 2), "outcome": "ended before the kill", "code": code, "err": err}
             before = ends(experiment)
             victim.kill()
             if fault == "trial":
