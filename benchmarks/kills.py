@@ -3,12 +3,12 @@
 Usage: python benchmarks/kills.py LOG [--times 50] [--fault search manager dispatcher trial launch] [--home DIR]
 
 ``search`` runs in a process of its own; the others are processes of ``autoad-nni launch``: NNI's manager, the
-dispatcher with our advisor, one trial, and launch itself. Each is killed with SIGKILL at a random time, and resumed while
-what the kill left is still there. The log gets a line for each kill; a stopped run goes on where its log ends.
+dispatcher with our advisor, one trial, and launch itself. Each is killed with SIGKILL at a random time, and resumed
+while what the kill left is still there. The log gets a line for each kill; a stopped run goes on where its log ends.
 
 Outcomes: as uninterrupted; lost (an ended trial is gone), twice (a trial ended twice), differs (other samples or
-rewards), hung, traceback, refused (a resume that was answered with one line every time for two minutes). A trial that is
-killed itself counts as uninterrupted if it alone is recorded as crashed, or ran once more.
+rewards), hung, traceback, refused (a resume that was answered with one line every time for two minutes). A trial that
+is killed itself counts as uninterrupted if it alone is recorded as crashed, or ran once more.
 """
 
 from __future__ import annotations
@@ -23,11 +23,8 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("NNI_FRAMEWORK", "none")
@@ -36,12 +33,12 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 import psutil  # noqa: E402
 from cli.small_experiment import history, write  # noqa: E402
-from engines.nnictl.experiment import Experiment, rewards_by_sample, write_experiment  # noqa: E402
+from engines.nnictl.experiment import TRIAL, Experiment, rewards_by_sample, write_experiment  # noqa: E402
 from faults import forked  # noqa: E402
 
 FAULTS = ("search", "manager", "dispatcher", "trial", "launch")
 TRIALS = 8
-HUNG_S = 400
+HUNG_S = 600
 
 Result = dict[str, Any]
 
@@ -161,43 +158,36 @@ def experiment_in(folder: Path) -> Experiment:
     command.write_text(QUICK_TRIAL)
     command.chmod(0o755)
     # One at a time, so that the order of the samples does not depend on the machine's load.
-    return Experiment(folder, write_experiment(folder, maxTrialNumber=TRIALS, trialConcurrency=1))
-
-
-@contextmanager
-def launched(experiment: Experiment, *words: str, printed: str) -> Iterator[subprocess.Popen[str]]:
-    path = f"{experiment.home}/bin{os.pathsep}{os.environ['PATH']}"
-    with mock.patch.dict(os.environ, PATH=path):
-        with experiment.launch(*words, printed=experiment.home / printed) as process:
-            yield process
+    trial = f"env PATH={command.parent}:/usr/bin:/bin {TRIAL}"
+    return Experiment(folder, write_experiment(folder, trialCommand=trial, maxTrialNumber=TRIALS, trialConcurrency=1))
 
 
 def straight_launch(folder: Path) -> list[tuple[str, float | None]]:
     """Sample and reward of every trial of an experiment that nobody interrupts."""
-    if "launch" not in _straight:
-        home = folder.with_name(f"{folder.name}-straight")
+    home = folder.with_name("straight")
+    kept = home / "results.json"
+    if not kept.exists():
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
         experiment = experiment_in(home)
-        with launched(experiment, str(experiment.file), printed="printed.txt") as process:
+        with experiment.launch(str(experiment.file), printed=experiment.home / "printed.txt") as process:
             err = process.communicate(timeout=HUNG_S)[1]
         assert process.returncode == 0, err
-        _straight["launch"] = rewards_by_sample(experiment.journal())
-        shutil.rmtree(home)
-    return list(_straight["launch"])
+        kept.write_text(json.dumps(rewards_by_sample(experiment.journal())))
+    return [(sample, reward) for sample, reward in json.loads(kept.read_text())]
 
 
 def kill_launch(fault: str, folder: Path, chance: random.Random) -> Result:
     straight = straight_launch(folder)
     experiment = experiment_in(folder)
     try:
-        with launched(experiment, str(experiment.file), printed="printed.txt") as process:
+        with experiment.launch(str(experiment.file), printed=experiment.home / "printed.txt") as process:
             after = chance.uniform(0, 15)
             time.sleep(after)
             victim = wait_for_victim(fault, experiment, process)
             if victim is None:
-                process.communicate(timeout=HUNG_S)
-                return {"after": round(after, 2), "outcome": "ended before the kill"}
+                code, err = end_of(process)
+                return {"after": round(after, 2), "outcome": "ended before the kill", "code": code, "err": err}
             before = ends(experiment)
             victim.kill()
             if fault == "trial":
@@ -254,7 +244,9 @@ def resume_until_the_end(experiment: Experiment) -> tuple[tuple[int | None, str]
     deadline = time.monotonic() + 120
     refused = 0
     while True:
-        with launched(experiment, "--resume", experiment.id, printed=f"resumed-{refused}.txt") as process:
+        with experiment.launch(
+            "--resume", experiment.id, printed=experiment.home / f"resumed-{refused}.txt"
+        ) as process:
             ended = end_of(process)
         if ended[0] in (0, None) or "Traceback" in ended[1] or time.monotonic() > deadline:
             return ended, refused

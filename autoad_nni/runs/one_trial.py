@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,7 @@ def run_sample(
     except StorageError:
         raise
     except (Exception, SystemExit) as error:
+        traceback.clear_frames(error.__traceback__)  # lets go of the memory and the files that the trial took
         scalars.add_trial(TrialRecord.crashed(number, sample, str(error)))
         raise
     scalars.add_trial(result.record)

@@ -36,7 +36,7 @@ class Started(NamedTuple):
     printed: Path
 
     def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
 
     def wait(self, timeout_s: float = 240) -> Ended:
         """Wait for its end; a code below 0 is the signal that ended it, as of subprocess."""
