@@ -1,6 +1,6 @@
 """Whether a trial, its reloaded model and its ONNX file give the same scores, maps and decisions.
 
-    python benchmarks/agreement.py [--winners 200] [--seed 0]
+    python benchmarks/agreement.py [--winners 200] [--seed 0] [--log FILE]
 
 Random samples of both spaces, trained for a few steps on small real images, every hypothesis, distance, extractor and
 reading among them; a quarter of the winners are the mean of two to four models. For images that were not trained on:
@@ -19,18 +19,21 @@ compared with one another and with a threshold, so a difference is small if it i
 by, wherever zero is; and no float32 is more exact than in proportion to its size. For maps, of their pixels. A
 decision is score > threshold, that of the trial's normal images for 5 % false alarms or more; one within 1e-5 of the
 threshold, in the same unit, is a tie and not counted as flipped.
+
+The figures of each winner are a line of the log; winners that it has are not done again, so a run can be stopped, and
+several can share a log (--first).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import tempfile
-import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,6 +72,9 @@ DATA = (
     TaskOptions(data="textures", category="brick", limit=60),
 )
 AGREE = 1e-5
+# The largest of some thousand pixels is itself a matter of chance.
+TIMES = 3
+FORMS = ("reloaded", "ONNX", "last digit")
 
 
 @cache
@@ -92,22 +98,22 @@ class Trained(NamedTuple):
     scorer: Scorer
 
 
+class Difference(NamedTuple):
+    """The largest of a winner, relative, and how many decisions are others."""
+
+    score: float
+    map: float
+    flipped: int
+
+
 @dataclass
-class Difference:
-    """The worst of some winners, relative, and how many are within 1e-5."""
+class Figures:
+    """What was found of a winner: its differences from the trial, form by form."""
 
-    winners: int = 0
-    score: float = 0.0
-    map: float = 0.0
-    flipped: int = 0
-    near_score: int = 0
-    near_map: int = 0
-
-    def add(self, other: Difference) -> None:
-        self.winners += other.winners
-        self.score, self.map = max(self.score, other.score), max(self.map, other.map)
-        self.flipped += other.flipped
-        self.near_score, self.near_map = self.near_score + other.near_score, self.near_map + other.near_map
+    number: int
+    space: str
+    models: list[str]
+    forms: dict[str, Difference]
 
 
 def sample_of(space: str, extractors: Sequence[str], draw: random.Random) -> dict[str, Any]:
@@ -196,10 +202,10 @@ def compare(
     changed = decision != (a.score.double() > threshold)
     of_score = float(relative(a.score, b.score, normal).max())
     of_map = float(relative(a.anomaly_map, b.anomaly_map, normal).max())
-    return Difference(1, of_score, of_map, int((changed & ~tie).sum()), int(of_score <= AGREE), int(of_map <= AGREE))
+    return Difference(of_score, of_map, int((changed & ~tie).sum()))
 
 
-def check(number: int, draw: random.Random, read: Counter[str]) -> tuple[str, int, list[Difference]]:
+def check(number: int, draw: random.Random, read: Counter[str]) -> Figures:
     """Train a winner and compare its forms with the trial."""
     space = ("autoencoder", "features")[number % 2]
     data = DATA[number // 2 % 2]
@@ -225,17 +231,16 @@ def check(number: int, draw: random.Random, read: Counter[str]) -> tuple[str, in
     again = predict(reloaded(members, task.train[0], settings), images)
     exported, decision = in_onnx(winner, shape, threshold, pixels)
     digits = predict(winner, with_other_last_digits(images))
-    differences = [
-        compare(trial, again, normal, threshold),
-        compare(trial, exported, normal, threshold, decision),
-        compare(trial, digits, normal, threshold),
-    ]
-    figures = "  ".join(f"{each.score:.1e} {each.map:.1e} {each.flipped}" for each in differences)
-    models = "; ".join(
-        f"{each.scorer.reading.name} {' '.join(map(str, each.record.sample.values()))}" for each in members
+    return Figures(
+        number,
+        space,
+        [f"{each.scorer.reading.name} {' '.join(map(str, each.record.sample.values()))}" for each in members],
+        {
+            "reloaded": compare(trial, again, normal, threshold),
+            "ONNX": compare(trial, exported, normal, threshold, decision),
+            "last digit": compare(trial, digits, normal, threshold),
+        },
     )
-    print(f"{number}: {figures}  patch {scoring.patch}; {models}", flush=True)
-    return space, n_models, differences
 
 
 def main() -> None:
@@ -243,31 +248,55 @@ def main() -> None:
     parser.add_argument("--winners", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="Number of the first winner.")
+    parser.add_argument("--log", type=Path, help="Figures, a line for each winner; default: not kept.")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["AUTOAD_NNI_CACHE"] = folder  # features of models that nobody wants to keep
-        compare_all(options)
+        log = options.log or Path(folder, "agreement.jsonl")
+        compare_all(range(options.first, options.first + options.winners), options.seed, log)
+        print_table(known(log))
 
 
-def compare_all(options: argparse.Namespace) -> None:
-    """Check the winners one by one and print the table."""
+def compare_all(numbers: Sequence[int], seed: int, log: Path) -> None:
+    """Check the winners that the log lacks, one by one."""
     read: Counter[str] = Counter()
-    rows: dict[tuple[str, str], list[Difference]] = defaultdict(lambda: [Difference(), Difference(), Difference()])
-    started = time.monotonic()
-    for number in range(options.first, options.first + options.winners):
-        draw = random.Random(f"{options.seed} {number}")
-        space, n_models, differences = check(number, draw, read)
-        for total, one in zip(rows[space, "1 model" if n_models == 1 else "2 to 4 models"], differences, strict=True):
-            total.add(one)
-    print(f"{options.winners} winners, {len(read)} readings, {(time.monotonic() - started) / 60:.0f} minutes")
-    print(f"{'worst against the trial':33}" + "".join(f"{each:>30}" for each in ("reloaded", "ONNX", "last digit")))
+    for number in sorted(set(numbers) - {each.number for each in known(log)}):
+        found = check(number, random.Random(f"{seed} {number}"), read)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(found)) + "\n")
+        print(json.dumps(asdict(found)), flush=True)
+
+
+def known(log: Path) -> list[Figures]:
+    """The winners of a log."""
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    found = [Figures(**json.loads(line)) for line in lines]
+    return [replace(each, forms={form: Difference(*values) for form, values in each.forms.items()}) for each in found]
+
+
+def print_table(winners: Sequence[Figures]) -> None:
+    """Print the worst of each kind of winners, and how many agree."""
+    kinds: dict[tuple[str, str], list[Figures]] = defaultdict(list)
+    for each in winners:
+        kinds[each.space, "1 model" if len(each.models) == 1 else "2 to 4 models"].append(each)
+    print(f"{'worst against the trial':33}" + "".join(f"{form:>30}" for form in FORMS))
     print(f"{'space':12} {'winner':13} {'n':>6}" + f"{'score':>11} {'map':>8} {'flipped':>9}" * 3)
-    for (space, kind), totals in sorted(rows.items()):
-        figures = "".join(f"{each.score:11.1e} {each.map:8.1e} {each.flipped:9}" for each in totals)
-        print(f"{space:12} {kind:13} {totals[0].winners:6}{figures}")
-        shares = "".join(f"{each.near_score:11} {each.near_map:8} {'':9}" for each in totals)
-        print(f"{'  of them within 1e-5':33}{shares}")
+    for (space, kind), some in sorted(kinds.items()):
+        worst = [Difference(*map(max, zip(*(each.forms[form] for each in some), strict=True))) for form in FORMS]
+        flipped = [sum(each.forms[form].flipped for each in some) for form in FORMS]
+        figures = "".join(f"{w.score:11.1e} {w.map:8.1e} {n:9}" for w, n in zip(worst, flipped, strict=True))
+        print(f"{space:12} {kind:13} {len(some):6}{figures}")
+        for times, text in ((0, "of them within 1e-5"), (TIMES, f"or {TIMES} times the last digit")):
+            near = "".join(
+                f"{near_of(some, form, 0, times):11} {near_of(some, form, 1, times):8} {'':9}" for form in FORMS
+            )
+            print(f"  {text:31}{near}")
+
+
+def near_of(winners: Sequence[Figures], form: str, of: int, times: int) -> int:
+    """How many winners' scores (0) or maps (1) differ by 1e-5 or less, or by so many times what a last digit makes."""
+    return sum(each.forms[form][of] <= max(AGREE, times * each.forms["last digit"][of]) for each in winners)
 
 
 if __name__ == "__main__":

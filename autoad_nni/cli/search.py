@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,8 +41,19 @@ def search(
     false_alarm_rate: Annotated[
         float | None, typer.Option(help="Of the winner's threshold; default: the file's, or 0.01.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many trials run at a time, each in its own process; default: one, in this."),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="slurm: each worker is a job of a cluster; local: the same on this machine.")
+    ] = None,
+    cluster_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Of a worker's job, as submitit calls it; may be given repeatedly."),
+    ] = None,
 ) -> None:
-    """Searches the best model in this process: no server, no web UI.
+    """Searches the best model: no server, no web UI.
 
     A folder has good/ with good images and a folder for each kind of defect, or the layout of MVTec-AD. Everything
     else is chosen, and said; 'autoad-nni init' writes it into a file. Stop it with Ctrl-C, or kill it: the same command
@@ -67,6 +78,9 @@ def search(
             seed=seed,
             resume=resume,
             false_alarm_rate=false_alarm_rate,
+            workers=workers,
+            cluster=cluster,
+            cluster_options=_cluster_options(cluster_option or []),
         )
         if experiment.reasons and not run.n_recorded:
             say("\n".join([f"searching {source}", *experiment.reasons]))
@@ -74,6 +88,23 @@ def search(
             say(_how_it_goes_on(run, output))
         best = _run_with_progress(run)
     _print_result(best, run, output)
+
+
+def _cluster_options(words: list[str]) -> dict[str, Any]:
+    import yaml
+
+    options: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise AutoADError(
+                f"--cluster-option is {word}. Expected NAME=VALUE. Give for instance --cluster-option timeout_min=60."
+            )
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            options[name] = value
+    return options
 
 
 def _how_it_goes_on(run: InProcessSearch, output: Path) -> str:

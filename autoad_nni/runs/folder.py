@@ -46,7 +46,6 @@ class RunFolder:
     def __init__(self, path: Path, start: RunStart, *, resume: bool) -> None:
         self.path = path
         self.journal = path / "state" / "journal.jsonl"
-        self.shared_weights = path / "state" / "shared_weights"
         if os.path.exists(path) and not os.path.isdir(path):
             raise AutoADError(f"[[output]] {path} is a file. Expected a folder. Give another [[output]].")
         self._check_new(resume)
@@ -118,6 +117,15 @@ class RunFolder:
     def save_weights(self, trial: int, detector: Detector) -> None:
         """Write the weights of a trial that `keeps` keeps; `write_best` removes them when better ones have ended."""
         save_weights(detector, self._candidate(trial))
+
+    def take_weights(self, trial: int, path: Path) -> None:
+        """Move the weights of a trial that `keeps` keeps here, from where another process wrote them.
+
+        Raises:
+            StorageError: If the disk refuses.
+        """
+        with storing(self._candidate(trial)):
+            os.replace(path, self._candidate(trial))
 
     def without_weights(self) -> list[TrialRecord]:
         """Return the trials that are kept, and whose weights are lost or damaged."""

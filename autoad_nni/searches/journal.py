@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class Journal:
         """The events of earlier sessions, oldest first."""
         self.n_events = len(self.recorded)
         """How many there are now."""
+        self.clock: Callable[[], float] | None = None
+        """Returns the seconds since the end before; set where several trials run at a time."""
         self._attempts = Counter[int]()
         for event in self.recorded:
             self._attempts[event["id"]] += _ATTEMPTS[event["event"]]
@@ -91,13 +94,19 @@ class Journal:
             else:
                 raise file_changed(self.path, number, _short(event), "the next trial's submission or an end")
 
+    def seconds_recorded(self) -> float:
+        """Return what earlier sessions took: the time of their trials, or less if several ran at a time."""
+        ends = [event for event in self.recorded if event["event"] == "end"]
+        return float(sum(event.get("spent", TrialRecord.from_json(event["record"]).seconds) for event in ends))
+
     def submitted(self, trial_id: int, sample: Mapping[str, Any]) -> None:
         """Record that the strategy proposed a sample."""
         self._append("submit", trial_id, sample=dict(sample))
 
     def ended(self, record: TrialRecord) -> None:
         """Record how a trial ended."""
-        self._append("end", record.number, record=record.to_json())
+        spent = {} if self.clock is None else {"spent": round(self.clock(), 3)}
+        self._append("end", record.number, record=record.to_json(), **spent)
 
     def stopped(self, trial_id: int) -> None:
         """Record that a trial was stopped on purpose: it is no fault of its own that it has no end."""
@@ -123,6 +132,9 @@ class Journal:
 
 
 def _is_end(event: Event) -> bool:
+    spent = event.get("spent", 0.0)
+    if isinstance(spent, bool) or not isinstance(spent, int | float) or not 0 <= spent < math.inf:
+        return False
     try:
         return TrialRecord.from_json(event.get("record")).number == int(event["id"])
     except AutoADError:

@@ -138,8 +138,17 @@ class TrialRecord:
 
     @classmethod
     def crashed(cls, number: int, sample: Mapping[str, Any], detail: str, **more: Any) -> TrialRecord:
-        """Return the record of a trial that raised an error, or whose process ended without a result."""
+        """Return the record of a trial that raised an error, or whose process ended without a result.
+
+        Of a detail longer than 2,000 characters the middle is left out: a plugin's message may be of any length.
+        """
+        if len(detail) > _LONGEST_DETAIL:
+            half = _LONGEST_DETAIL // 2
+            detail = f"{detail[:half]} ... {detail[-half:]}"
         return cls(number=number, sample=dict(sample), verdict=Verdict.CRASHED, detail=detail, **more)
+
+
+_LONGEST_DETAIL: Final = 2000
 
 
 def _is_number(value: Any) -> bool:

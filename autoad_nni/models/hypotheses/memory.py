@@ -11,6 +11,8 @@ __all__ = ["MemoryHypothesis"]
 
 # Codes that the memory is chosen from; more would take longer and change little.
 _MOST_CANDIDATES = 20_000
+# Whose distances are compared exactly: of codes that are alike, rounding may put the second nearest first.
+_NEAREST = 2
 
 
 class MemoryHypothesis(Hypothesis):
@@ -75,5 +77,6 @@ class MemoryHypothesis(Hypothesis):
         centre = self.memory.mean(0)
         offsets = self.memory - centre
         squares = offsets.square().sum(1)
-        nearest = torch.addmm(squares, codes - centre, offsets.mT, alpha=-2).argmin(1)
-        return (codes - self.memory[nearest]).square().sum(1).sqrt()
+        order = torch.addmm(squares, codes - centre, offsets.mT, alpha=-2)
+        nearest = order.topk(min(_NEAREST, len(squares)), 1, largest=False, sorted=False).indices
+        return (codes[:, None] - self.memory[nearest]).square().sum(2).amin(1).sqrt()

@@ -78,6 +78,8 @@ def export(
         retrained=retrained,
         command=_command(false_alarm_rate, retraining, format),
     )
+    if format is not None:
+        report(f"writing {ONNX}, which can take minutes")
     _write(final, model, card, onnx=format is not None)
     return model
 

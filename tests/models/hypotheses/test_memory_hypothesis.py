@@ -51,6 +51,14 @@ def test_the_score_is_the_distance_to_the_nearest_code_of_the_memory(offset: flo
     assert not scores[30:].any(), "a code of the memory is at no distance"
 
 
+def test_of_two_codes_that_are_alike_the_nearer_one_counts() -> None:
+    """In float32, squares of 30 and more differ by rounding more than those of the two distances."""
+    codes = codes_of(200, 8) * 10
+    near = codes + codes_of(200, 8, seed=1) * 1e-3
+    scores = fitted(torch.cat([codes, near])).score(torch.cat([codes, near]))
+    assert not scores.any(), "each is in the memory"
+
+
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_codes_far_from_zero_have_the_same_memory(offset: float) -> None:
     codes = codes_of(60, 4).mul(64).round().div(64)  # so that adding the offset rounds nothing

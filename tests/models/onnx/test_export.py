@@ -68,8 +68,13 @@ def run(path: Path, images: Tensor) -> dict[str, np.ndarray[Any, Any]]:
     return dict(zip(names, session.run(None, {"images": images.numpy()}), strict=True))
 
 
+def relative(found: np.ndarray[Any, Any], wanted: Tensor) -> float:
+    """The largest difference, relative to the number or, where that is less, to the deviation of all."""
+    of = np.maximum(np.abs(wanted.numpy()), wanted.std().item())
+    return float((np.abs(found - wanted.numpy()) / of).max())
+
+
 def check_agreement(scorer: Scorer | Ensemble, path: Path) -> None:
-    """To 1e-5 of the deviation over images."""
     images = pixels()
     expected = predict(scorer, images / 255)
     threshold = float(expected.score.double().median())
@@ -77,7 +82,7 @@ def check_agreement(scorer: Scorer | Ensemble, path: Path) -> None:
     found = run(path, images)
     for name, wanted in expected._asdict().items():
         assert found[name].shape == wanted.shape
-        assert np.abs(found[name] - wanted.numpy()).max() <= 1e-5 * wanted.std().item(), name
+        assert relative(found[name], wanted) <= 1e-5, name
     assert (found["defective"] == (found["score"].astype(float) > threshold)).all()
     assert 0.4 < found["defective"].mean() < 0.6
     one = run(path, images[:1])
@@ -148,9 +153,7 @@ def test_every_reading_is_alike(tmp_path: Path) -> None:
         expected = every(pixels())
     for name, wanted in zip(every.outputs, expected, strict=True):
         for number, reading in enumerate(every.readings):
-            of_reading = wanted[:, number].numpy()
-            difference = np.abs(found[name][:, number] - of_reading).max()
-            assert difference <= 1e-5 * of_reading.std(), (name, reading.name)
+            assert relative(found[name][:, number], wanted[:, number]) <= 1e-5, (name, reading.name)
 
 
 def test_several_models_score_alike_and_are_described(tmp_path: Path) -> None:
