@@ -6,7 +6,7 @@ WORKERS ?= 2
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint benchmarks
+.PHONY: demo test notebook faults lint benchmarks
 
 # A stamp newer than the files that name the dependencies: the environment is up to date.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -20,6 +20,13 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# Kills, full disks, damaged files, fuzzing; other machines, which are an SSH server on 127.0.0.1.
+faults: $(VENV)/.installed
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'faults or remote' tests
+
+notebook: $(VENV)/.installed
+	$(BIN)/python -m pytest -m notebook tests/examples
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

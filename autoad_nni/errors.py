@@ -7,7 +7,7 @@ import re
 __all__ = ["AutoADError"]
 
 # [[name]] or [[name=value]] in a message: an argument, which is an option on the command line.
-_ARGUMENT = re.compile(r"\[\[(\w+)(?:=(.*?))?\]\](?!\])")
+_ARGUMENT = re.compile(r"\[\[(\w+)(?:=(.*?))?\]\](?!\])", re.DOTALL)
 
 
 class AutoADError(Exception):
@@ -25,11 +25,16 @@ class AutoADError(Exception):
     """
 
     def __str__(self) -> str:
-        return _ARGUMENT.sub(_in_python, super().__str__())
+        return _in_one_line(_ARGUMENT.sub(_in_python, super().__str__()))
 
     def on_command_line(self) -> str:
         """Return the message with options in place of arguments."""
-        return _ARGUMENT.sub(_as_option, super().__str__())
+        return _in_one_line(_ARGUMENT.sub(_as_option, super().__str__()))
+
+
+def _in_one_line(message: str) -> str:
+    """Escape the ends of lines, which names and values from files may have."""
+    return message.replace("\n", r"\n").replace("\r", r"\r")
 
 
 def _in_python(argument: re.Match[str]) -> str:

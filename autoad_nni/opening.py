@@ -10,13 +10,14 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-__all__ = ["is_regular", "open_regular", "parse_json", "read_bytes", "read_json"]
+__all__ = ["check_size", "is_regular", "open_regular", "parse_json", "read_bytes", "read_json"]
 
 _MAX_JSON_BYTES: Final = 2**25
 """Of a JSON file; best.json has some 100 kB, scores.json of 100,000 images 5 MB."""
 
 _MAX_DEPTH: Final = 50
-_MAX_INT: Final = 2**63 - 1
+_MAX_VALUES: Final = 1_000_000
+_MAX_INT: Final = 2**1023  # a double holds it
 
 
 def is_regular(path: Path | str) -> bool:
@@ -63,7 +64,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON whose numbers are finite and fit into 64 bits, and which is not nested so deep that code fails on it.
+    """Parse JSON whose numbers are finite as doubles, and which is not nested so deep that code fails on it.
 
     Raises:
         ValueError: It is something else.
@@ -83,6 +84,20 @@ def parse_json(text: str | bytes) -> Any:
     return content
 
 
+def check_size(content: Any) -> None:
+    """Raise ValueError if content with parts that stand in several places, as YAML has them, is large or endless."""
+    left = [(content, _MAX_DEPTH)]
+    for _ in range(_MAX_VALUES):
+        if not left:
+            return
+        value, depth = left.pop()
+        if isinstance(value, dict | list):
+            if not depth:
+                raise ValueError("it is nested too deep")
+            left += [(each, depth - 1) for each in (value.values() if isinstance(value, dict) else value)]
+    raise ValueError("it holds too much, perhaps by its aliases")
+
+
 def _check(content: Any, depth: int) -> None:
     if isinstance(content, dict | list):
         if not depth:
@@ -92,4 +107,4 @@ def _check(content: Any, depth: int) -> None:
     elif isinstance(content, float) and not math.isfinite(content):
         raise ValueError(f"it holds the number {content}")
     elif isinstance(content, int) and abs(content) > _MAX_INT:
-        raise ValueError("it holds a whole number of more than 64 bits")
+        raise ValueError("it holds a whole number that is too large")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.opening import parse_json, read_bytes
 
 __all__ = [
     "StorageError",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 _UNFINISHED = ".unfinished"
+_MAX_LINES_BYTES = 2**30  # of some 2 kB for each trial
 
 
 class StorageError(AutoADError):
@@ -88,9 +90,9 @@ def check_new_folder(path: Path, argument: str = "output") -> None:
         path: Of the folder.
         argument: What it was given as; for the message.
     """
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise AutoADError(f"[[{argument}]] {path} is a file. Expected a folder. Give another [[{argument}]].")
-    if path.exists() and any(path.iterdir()):
+    if os.path.exists(path) and any(path.iterdir()):
         raise AutoADError(
             f"[[{argument}]] {path} holds files. Expected a new or empty folder. Give another [[{argument}]]."
         )
@@ -179,9 +181,14 @@ def read_lines(path: Path, *, mend: bool = True) -> list[dict[str, Any]]:
     Raises:
         AutoADError: If a line other than the last is no JSON object.
     """
-    if not path.exists():
+    try:
+        raw = read_bytes(path, _MAX_LINES_BYTES)
+    except FileNotFoundError:
         return []
-    raw = path.read_bytes()
+    except OSError as error:
+        raise AutoADError(
+            f"{path} cannot be read: {reason_of(error)}. Expected a file of lines. Give read access to it."
+        ) from None
     whole, torn = raw.rpartition(b"\n")[0], raw.rpartition(b"\n")[2]
     if torn and mend:
         with storing(path):
@@ -189,7 +196,7 @@ def read_lines(path: Path, *, mend: bool = True) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     for number, line in enumerate(whole.splitlines(), 1):
         try:
-            event = json.loads(line)
+            event = parse_json(line)
         except ValueError:
             event = None
         if not isinstance(event, dict):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoad_nni.opening import open_regular, parse_json
 from autoad_nni.storing import replace_file, storing
 
 if TYPE_CHECKING:
@@ -64,12 +65,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    content = path.read_bytes()
+    with open_regular(path) as file:
+        content = file.read()
     try:
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        notes = json.loads(header["__metadata__"][_KEY])
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        notes = parse_json(header["__metadata__"][_KEY])
         digest = notes.pop("sha256").encode()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError("it has no checksum, or its beginning is damaged") from None
     at = content.find(digest)
     rest = memoryview(content)

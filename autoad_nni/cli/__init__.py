@@ -25,7 +25,7 @@ from autoad_nni.cli import (
     trial,
     trials,
 )
-from autoad_nni.cli.usage import UsageFault, one_line, printable
+from autoad_nni.cli.usage import UsageFault, allow_any_text, one_line, printable, say
 from autoad_nni.errors import AutoADError
 from autoad_nni.version import __version__
 
@@ -34,7 +34,7 @@ __all__ = ["main"]
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"autoad-nni {__version__}")
+        say(f"autoad-nni {__version__}")
         raise typer.Exit
 
 
@@ -84,6 +84,7 @@ def main(
         commands: Default: those of ``autoad-nni``.
         program: Its name in messages.
     """
+    allow_any_text()
     arguments = sys.argv[1:] if arguments is None else arguments
     # NNI says so of every torch class that it does not know; harmless, and not to be fixed in an archived package.
     warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)
@@ -96,7 +97,7 @@ def main(
     except UsageFault as error:
         _fail(program, f"{one_line(error)} See '{program} --help'.")
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("stopped.", err=True)
+        say("stopped.", err=True)
         code = 130
     except BrokenPipeError:
         sys.stderr.close()
@@ -105,5 +106,5 @@ def main(
 
 
 def _fail(program: str, message: str) -> None:
-    typer.echo(printable(f"{program}: {message}"), err=True)
+    say(printable(f"{program}: {message}"), err=True)
     sys.exit(2)

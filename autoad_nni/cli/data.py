@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from autoad_nni.cli.usage import printable, say
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Sets of images: make one, check one.", no_args_is_help=True)
@@ -24,7 +26,7 @@ def textures(
     from autoad_nni.data.textures import KINDS, TEXTURES, write_textures
 
     write_textures(out, seed=seed)
-    typer.echo(f"written to {out}: {', '.join(TEXTURES)}, each with the defects {', '.join(KINDS)}")
+    say(f"written to {out}: {', '.join(TEXTURES)}, each with the defects {', '.join(KINDS)}")
 
 
 @app.command("check")
@@ -38,13 +40,13 @@ def check(path: Annotated[Path, typer.Argument(help="A category, or a folder of 
 
     report = check_layout(path)
     for problem in report.problems:
-        typer.echo(problem.on_command_line())
+        say(printable(problem.on_command_line()))
     if report.problems:
         raise typer.Exit(2)
     kinds = ", ".join(report.kinds[:8]) + (", ..." if len(report.kinds) > 8 else "")
-    typer.echo(
+    say(
         f"nothing wrong in {path}: categories {report.n_categories}, images {report.n_images}, "
         f"kinds of defects {len(report.kinds)}{f' ({kinds})' if kinds else ''}, masks {report.n_masks}"
     )
     for remark in report.remarks:
-        typer.echo(remark)
+        say(printable(remark))

@@ -12,7 +12,7 @@ def doctor() -> None:
 
     Ends with 1 when something will fail; notes and warnings alone end with 0.
     """
-    from autoad_nni.cli.usage import printable
+    from autoad_nni.cli.usage import printable, say
     from autoad_nni.doctor import machine, packages, plugins, server
     from autoad_nni.doctor.findings import Level, run_checks
 
@@ -24,11 +24,11 @@ def doctor() -> None:
     counted = dict.fromkeys(Level, 0)
     for finding in run_checks(checks):
         counted[finding.level] += 1
-        typer.echo(printable(f"{finding.level.value:<8} {finding.what}"))
+        say(printable(f"{finding.level.value:<8} {finding.what}"))
         if finding.advice:
-            typer.echo(printable(f"{'':<8} -> {finding.advice}"))
+            say(printable(f"{'':<8} -> {finding.advice}"))
     failures, warnings = counted[Level.FAILURE], counted[Level.WARNING]
-    typer.echo(f"{failures or 'no'} failure{'' if failures == 1 else 's'}, {warnings or 'no'} "
+    say(f"{failures or 'no'} failure{'' if failures == 1 else 's'}, {warnings or 'no'} "
                f"warning{'' if warnings == 1 else 's'}")  # fmt: skip
     if failures:
         raise typer.Exit(1)

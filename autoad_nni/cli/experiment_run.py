@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from autoad_nni.cli.progress import SearchProgress
+from autoad_nni.cli.usage import say
 from autoad_nni.engines.nnictl.database import finished_trials
 from autoad_nni.engines.nnictl.experiments import experiment_folder, find_experiment_folder
 from autoad_nni.engines.nnictl.finish import request_of
@@ -137,12 +138,12 @@ def _stopped(experiment_id: str) -> NoReturn:
     stop_server(experiment_id)
     begun = find_experiment_folder(experiment_id) is not None
     hint = f" Go on with: autoad-nni launch --resume {experiment_id}" if begun else ""
-    typer.echo(f"stopped.{hint}", err=True)
+    say(f"stopped.{hint}", err=True)
     raise typer.Exit(130)
 
 
 def view_experiment(experiment_id: str, port: int) -> None:
     """Open the web UI of an ended experiment, and leave it open."""
-    typer.echo(f"web UI: http://127.0.0.1:{port}")
+    say(f"web UI: http://127.0.0.1:{port}")
     run_nnictl(["view", experiment_id, "--port", str(port)], echo=lambda line: None)
-    typer.echo(f"close it with: nnictl stop {experiment_id}")
+    say(f"close it with: nnictl stop {experiment_id}")

@@ -9,6 +9,7 @@ import typer
 
 from autoad_nni.cli.sources import run_folder
 from autoad_nni.cli.stopping import sigterm_as_ctrl_c
+from autoad_nni.cli.usage import say
 
 __all__ = ["export"]
 
@@ -41,12 +42,12 @@ def export(
             retraining=retrain,
             format=format,
             weights=weights,
-            report=lambda line: typer.echo(line, err=True),
+            report=lambda line: say(line, err=True),
         )
     assert model.calibration is not None
     threshold, n = model.calibration.default(), len(model.scorers)
-    typer.echo(
+    say(
         f"written to {output}: {n} model{'' if n == 1 else 's'}, threshold "
         f"{threshold.value:.6g} for a false-alarm rate of at most {threshold.rate:.3g}"
     )
-    typer.echo(f"what it is and what it cannot do: {output}/card.md")
+    say(f"what it is and what it cannot do: {output}/card.md")

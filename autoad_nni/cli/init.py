@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from autoad_nni.cli.usage import say
 from autoad_nni.errors import AutoADError
 
 __all__ = ["init"]
@@ -29,8 +31,8 @@ def init(
     from autoad_nni.engines.search import open_experiment
     from autoad_nni.searches.file_text import experiment_text
 
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise AutoADError(f"{folder} is not a folder. Expected a folder of images. Check the path.")
     with quiet_nni():
         experiment = open_experiment(folder, trials=trials, minutes=minutes, seed=seed)
-    typer.echo(experiment_text(experiment), nl=False)
+    say(experiment_text(experiment).removesuffix("\n"))

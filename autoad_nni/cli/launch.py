@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autoad_nni.cli.stopping import sigterm_as_ctrl_c
+from autoad_nni.cli.usage import say
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def launch(
         with sigterm_as_ctrl_c():
             _launch(experiment, resume, view, port)
     except KeyboardInterrupt:
-        typer.echo("stopped.", err=True)
+        say("stopped.", err=True)
         raise typer.Exit(130) from None
 
 
@@ -91,25 +92,25 @@ def _report(experiment_id: str) -> None:
 
     folder = experiment_folder(experiment_id)
     os.environ.update(trial_environment(stored_trial_command(folder)[0]))
-    typer.echo("training the best models once more, then reading the test set")
+    say("training the best models once more, then reading the test set")
     summary, best, again = finish_experiment(folder)
-    typer.echo("\n".join(summary.lines()))
+    say("\n".join(summary.lines()))
     if best is None:
         message = summary.no_good_trial("Raise maxTrialNumber and launch it anew")
         raise AutoADError(f"experiment {experiment_id}: {message} See the logs in {folder}.")
     print_best(best, folder)
     rewards = {record.number: record.reward for record in again}
     if best.request.weight_sharing:
-        typer.echo(
+        say(
             f"the test figures are of models trained from fresh weights: trial {best.trial.number} has "
             f"{summary.reward} {rewards[best.trial.number]:.4f}"
         )
     elif differing := [member for member in best.members if rewards[member.number] != member.reward]:
         member = differing[0]
-        typer.echo(
+        say(
             f"warning: trained again, trial {member.number} has {summary.reward} {rewards[member.number]:.4f} on "
             f"validation, in the search it had {member.reward:.4f}: images, versions or machine are not those of the "
             "search.",
             err=True,
         )
-    typer.echo(f"open the web UI again: autoad-nni launch --view {experiment_id}")
+    say(f"open the web UI again: autoad-nni launch --view {experiment_id}")

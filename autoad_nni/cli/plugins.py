@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autoad_nni.cli.usage import say
+
 if TYPE_CHECKING:
     from autoad_nni.registry import Registry
     from autoad_nni.testing.checking import Check
@@ -29,13 +31,13 @@ def list_plugins() -> None:
     from autoad_nni.registry import REGISTRIES
 
     for registry in REGISTRIES:
-        typer.echo(f"{registry.group}:")
+        say(f"{registry.group}:")
         for name in registry.names():
             try:
                 origin = registry.origin(name)
-                typer.echo(f"  {name:<22} {origin.distribution} {origin.version}")
+                say(f"  {name:<22} {origin.distribution} {origin.version}")
             except AutoADError as error:
-                typer.echo(f"  {name:<22} {error}")
+                say(f"  {name:<22} {error}")
 
 
 @app.command("show")
@@ -44,9 +46,9 @@ def show(name: Name) -> None:
     from autoad_nni.registry import registries_of
 
     for registry in registries_of(name):
-        typer.echo(f"{registry.noun} {name}")
+        say(f"{registry.noun} {name}")
         for key, value in _facts(registry, name).items():
-            typer.echo(f"  {key + ':':<13} {value}")
+            say(f"  {key + ':':<13} {value}")
 
 
 def _facts(registry: Registry, name: str) -> dict[str, str]:
@@ -114,15 +116,15 @@ def _with_weights(plugin: Any, weights: Path | None, download: bool) -> Any:
 
 def _keeps_contract(registry: Registry, plugin: Any, name: str) -> bool:
     origin = registry.origin(name)
-    typer.echo(f"{registry.noun} {name}, {origin.distribution} {origin.version}")
-    typer.echo("  ok    it can be loaded")
+    say(f"{registry.noun} {name}, {origin.distribution} {origin.version}")
+    say("  ok    it can be loaded")
     checks = _checks_for(registry)
     if not checks:
-        typer.echo(f"  There are no contract checks for {_article(registry.noun)} {registry.noun}.")
+        say(f"  There are no contract checks for {_article(registry.noun)} {registry.noun}.")
         return True
     n_failed = [_passes(check, plugin) for check in checks].count(False)
     outcome = f"{n_failed} failed" if n_failed else "all passed"
-    typer.echo(f"  {len(checks) + 1} checks, {outcome}.")  # that it can be loaded is one too
+    say(f"  {len(checks) + 1} checks, {outcome}.")  # that it can be loaded is one too
     return n_failed == 0
 
 
@@ -153,9 +155,9 @@ def _passes(check: Check[Any], plugin: Any) -> bool:
             warnings.simplefilter("ignore")
             check(plugin)
     except AssertionError as error:
-        typer.echo(f"  FAIL  {said}. {error}")
+        say(f"  FAIL  {said}. {error}")
         return False
-    typer.echo(f"  ok    {said}")
+    say(f"  ok    {said}")
     return True
 
 

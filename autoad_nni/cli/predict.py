@@ -9,7 +9,7 @@ import typer
 
 from autoad_nni.cli.sources import run_folder
 from autoad_nni.cli.stopping import sigterm_as_ctrl_c
-from autoad_nni.cli.usage import printable
+from autoad_nni.cli.usage import printable, say
 
 if TYPE_CHECKING:
     from autoad_nni.runs.model import Model
@@ -55,9 +55,9 @@ def predict(
         with sigterm_as_ctrl_c():
             written = _predict(model, files, chosen, output, source=folder, maps=maps)
     except KeyboardInterrupt:
-        typer.echo("stopped. Nothing is kept.", err=True)
+        say("stopped. Nothing is kept.", err=True)
         raise typer.Exit(130) from None
-    typer.echo(printable(f"{_summary(written, chosen)}, written to {written.table}"))
+    say(printable(f"{_summary(written, chosen)}, written to {written.table}"))
     if written.counts["unreadable"]:
         raise typer.Exit(1)
 

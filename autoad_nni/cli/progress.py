@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-import typer
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.progress_bar import ProgressBar
 from rich.text import Text
+
+from autoad_nni.cli.usage import printable, say
 
 __all__ = ["CountProgress", "SearchProgress"]
 
@@ -59,7 +60,7 @@ class SearchProgress:
         if self._bar is not None:
             self._bar.update(self._task, completed=ended, description=self._trials(), best=self._best_reward())
         elif not recorded:
-            typer.echo(f"{self._trials()}  {self._best_reward()}  {self._pace.clock()}")
+            say(f"{self._trials()}  {self._best_reward()}  {self._pace.clock()}")
 
     def finish(self, ended: int, best: float | None) -> None:
         """Show the last count, unless it is shown already."""
@@ -69,9 +70,9 @@ class SearchProgress:
     def print(self, line: str) -> None:
         """Print a line above the bar."""
         if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
         else:
-            typer.echo(line)
+            say(line)
 
     def _trials(self) -> str:
         return f"trial {self._pace.ended}" + ("" if self._pace.total is None else f"/{self._pace.total}")
@@ -118,9 +119,9 @@ class CountProgress:
     def print(self, line: str) -> None:
         """Print a line on stderr, above the bar."""
         if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
         else:
-            typer.echo(line, err=True)
+            say(line, err=True)
 
     def _count(self) -> str:
         return f"{self._what} {self._pace.ended}/{self._pace.total}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from autoad_nni.cli.stopping import sigterm_as_ctrl_c
+from autoad_nni.cli.usage import say
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def refine(
         refine_files(
             model, names, output, classifier=classifier, segmenter=segmenter, target=target, object_name=object_name
         )
-    typer.echo(f"{len(names)} image{'s' if len(names) > 1 else ''} refined, written to {output}")
+    say(f"{len(names)} image{'s' if len(names) > 1 else ''} refined, written to {output}")
 
 
 def refine_files(
@@ -159,9 +160,9 @@ def names_of(images: Sequence[Path]) -> dict[Path, Path]:
         AutoADError: There is no such file, or two would have one name.
     """
     for path in images:
-        if not path.is_file():
+        if not os.path.isfile(path):
             what, advice = "no file", "Check the path"
-            if path.is_dir():
+            if os.path.isdir(path):
                 what, advice = "a folder", f"Give for instance {path / '*.png'}"
             raise AutoADError(f"the image {path} is {what}. Expected image files. {advice}.")
     # Normalised, or a result of ../a.png would be written beside it, over it even, and not below --output.
@@ -180,9 +181,9 @@ def names_of(images: Sequence[Path]) -> dict[Path, Path]:
 
 
 def _check_output(output: Path) -> None:
-    if output.exists() and not output.is_dir():
+    if os.path.exists(output) and not os.path.isdir(output):
         raise AutoADError(f"[[output]] {output} is a file. Expected a folder. Give another [[output]].")
-    if output.exists() and any(output.iterdir()):
+    if os.path.exists(output) and any(output.iterdir()):
         raise AutoADError(f"[[output]] {output} holds files. Expected a new or empty folder. Give another [[output]].")
 
 

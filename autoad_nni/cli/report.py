@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autoad_nni.cli.sources import run_folder
+from autoad_nni.cli.usage import say
 
 if TYPE_CHECKING:
     from autoad_nni.trial.record import TrialRecord
@@ -32,13 +34,13 @@ def report(
     from autoad_nni.runs.report.page import write_report
 
     folder, records = _find(run)
-    typer.echo(f"written to {write_report(folder, output, records=records)}")
+    say(f"written to {write_report(folder, output, records=records)}")
 
 
 def _find(run: str) -> tuple[Path, Sequence[TrialRecord] | None]:
     """The folder of a search; and for an NNI experiment its trials: until `launch` ends it, only NNI has them."""
     folder = run_folder(run)
-    if not (folder / "db" / "nni.sqlite").exists():
+    if not os.path.exists(folder / "db" / "nni.sqlite"):
         return folder, None
     from autoad_nni.engines.nnictl.database import finished_trials
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autoad_nni.cli.stopping import sigterm_as_ctrl_c
+from autoad_nni.cli.usage import say
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
@@ -40,14 +41,25 @@ def search(
     false_alarm_rate: Annotated[
         float | None, typer.Option(help="Of the winner's threshold; default: the file's, or 0.01.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many trials run at a time, each in its own process; default: one, in this."),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="slurm: each worker is a job of a cluster; local: the same on this machine.")
+    ] = None,
+    cluster_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Of a worker's job, as submitit calls it; may be given repeatedly."),
+    ] = None,
 ) -> None:
-    """Searches the best model in this process: no server, no web UI.
+    """Searches the best model: no server, no web UI.
 
     A folder has good/ with good images and a folder for each kind of defect, or the layout of MVTec-AD. Everything
     else is chosen, and said; 'autoad-nni init' writes it into a file. Stop it with Ctrl-C, or kill it: the same command
     with --resume goes on.
     """
-    if source.is_file():
+    if os.path.isfile(source):
         from autoad_nni.searches.experiment_file import read_environment
 
         os.environ.update(read_environment(source))  # before torch is imported: OMP_NUM_THREADS
@@ -66,13 +78,33 @@ def search(
             seed=seed,
             resume=resume,
             false_alarm_rate=false_alarm_rate,
+            workers=workers,
+            cluster=cluster,
+            cluster_options=_cluster_options(cluster_option or []),
         )
         if experiment.reasons and not run.n_recorded:
-            typer.echo("\n".join([f"searching {source}", *experiment.reasons]))
+            say("\n".join([f"searching {source}", *experiment.reasons]))
         if resume:
-            typer.echo(_how_it_goes_on(run, output))
+            say(_how_it_goes_on(run, output))
         best = _run_with_progress(run)
     _print_result(best, run, output)
+
+
+def _cluster_options(words: list[str]) -> dict[str, Any]:
+    import yaml
+
+    options: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise AutoADError(
+                f"--cluster-option is {word}. Expected NAME=VALUE. Give for instance --cluster-option timeout_min=60."
+            )
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            options[name] = value
+    return options
 
 
 def _how_it_goes_on(run: InProcessSearch, output: Path) -> str:
@@ -106,17 +138,17 @@ def _run_with_progress(run: InProcessSearch) -> BestRecord | None:
             run.say = progress.print
             return run.run(listener, end_hung=True)
     except KeyboardInterrupt:
-        typer.echo("stopped. The same command with --resume goes on.", err=True)
+        say("stopped. The same command with --resume goes on.", err=True)
         raise typer.Exit(130) from None
 
 
 def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -> None:
-    typer.echo("\n".join(run.folder.summary.lines()))
+    say("\n".join(run.folder.summary.lines()))
     if best is None:
         larger = "--trials" if run.max_seconds is None else "--minutes"
         message = run.folder.summary.no_good_trial(f"Add --resume with a larger {larger}")
         fault = AutoADError(f"{message} {output}/history.jsonl says why for each.")
-        typer.echo(f"autoad-nni: {fault.on_command_line()}", err=True)
+        say(f"autoad-nni: {fault.on_command_line()}", err=True)
         raise typer.Exit(1)
     print_best(best, output, when="read once, for this model" if run.read_test else "read before, not again")
 
@@ -128,27 +160,27 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
     reward = best.request.settings.reward
     members = ", ".join(f"{each.number} ({each.known})" if each.known else str(each.number) for each in best.members)
     winner = f"mean of trials {members}" if len(best.members) > 1 else f"trial {members}"
-    typer.echo(f"best: {winner}, {reward} {best.reward:.4f} on validation{_interval(best)}")
+    say(f"best: {winner}, {reward} {best.reward:.4f} on validation{_interval(best)}")
     if best.test is not None:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in best.test.items())
-        typer.echo(f"on test ({when}): {figures}")
+        say(f"on test ({when}): {figures}")
     else:
-        typer.echo(f"on test ({when}): no figures, {best.test_detail}")
+        say(f"on test ({when}): no figures, {best.test_detail}")
     if best.known is not None:
         test = "" if best.known.test is None else f", {best.known.test[reward]:.4f} on test"
         known = best.known.trial
-        typer.echo(f"best known method: {known.known}, {reward} {known.reward:.4f} on validation{test}")
+        say(f"best known method: {known.known}, {reward} {known.reward:.4f} on validation{test}")
     if best.calibration is not None:
-        typer.echo("\n".join(threshold_lines(best.calibration)))
-    typer.echo(f"trial {best.trial.number}:")
+        say("\n".join(threshold_lines(best.calibration)))
+    say(f"trial {best.trial.number}:")
     for label, value in best.sample.items():
-        typer.echo(f"  {label}: {value}")
+        say(f"  {label}: {value}")
     if best.trial.reading:
-        typer.echo(f"  read as: {best.trial.reading}")
-    typer.echo(f"written to {folder}/best.json")
-    if (folder / "pictures.png").exists():
-        typer.echo(f"how it works on test images: {folder}/pictures.png")
-    typer.echo(f"report: {folder}/report.html")
+        say(f"  read as: {best.trial.reading}")
+    say(f"written to {folder}/best.json")
+    if os.path.exists(folder / "pictures.png"):
+        say(f"how it works on test images: {folder}/pictures.png")
+    say(f"report: {folder}/report.html")
 
 
 def _interval(best: BestRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from autoad_nni.errors import AutoADError
@@ -16,7 +17,7 @@ def run_folder(source: str) -> Path:
         AutoADError: It is neither.
     """
     folder = Path(source).expanduser()
-    if folder.exists():
+    if os.path.exists(folder):
         return folder
     if source.isalnum():  # no other id is; asking NNI takes seconds
         from autoad_nni.engines.nnictl.experiments import find_experiment_folder

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from autoad_nni.cli.usage import say
+
 __all__ = ["space"]
 
 
@@ -30,7 +32,7 @@ def space(
         sample = {
             label: entry["_value"][generator.integers(len(entry["_value"]))] for label, entry in search_space.items()
         }
-        typer.echo(json.dumps(sample, indent=2))
+        say(json.dumps(sample, indent=2))
         return
     lines = [f"  {json.dumps(label)}: {json.dumps(entry)}" for label, entry in search_space.items()]
-    typer.echo("{\n" + ",\n".join(lines) + "\n}")
+    say("{\n" + ",\n".join(lines) + "\n}")

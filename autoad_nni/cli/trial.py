@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from autoad_nni.cli.usage import say
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _recorded(
 def _run_under_nni(request: TrialRequest) -> None:
     from autoad_nni.engines.nnictl.trial import run_under_nni
 
-    typer.echo(json.dumps(run_under_nni(request).to_json()))
+    say(json.dumps(run_under_nni(request).to_json()))
 
 
 def _run_by_hand(recorded: Recorded, request: TrialRequest, test: bool) -> None:
@@ -149,6 +150,6 @@ def _run_by_hand(recorded: Recorded, request: TrialRequest, test: bool) -> None:
             request,
             scalars=Path(scalars),
             test=test,
-            report=lambda figures: typer.echo(json.dumps(figures), err=True),
+            report=lambda figures: say(json.dumps(figures), err=True),
         )
-    typer.echo(json.dumps(content, indent=2))
+    say(json.dumps(content, indent=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from autoad_nni.cli.sources import run_folder
-from autoad_nni.cli.usage import printable
+from autoad_nni.cli.usage import printable, say
 
 __all__ = ["trials"]
 
@@ -32,24 +33,24 @@ def trials(
     # A trial's detail may quote the name of a file, or an error.
     rows = [{name: printable(v) if isinstance(v, str) else v for name, v in row.items()} for row in search.rows]
     if csv == "-":
-        typer.echo(as_csv(rows), nl=False)
+        say(as_csv(rows).removesuffix("\n"))
     elif csv is not None:
         path = Path(csv).expanduser()
         _write(path, as_csv(rows))
-        typer.echo(printable(f"{len(rows)} trial{'' if len(rows) == 1 else 's'} written to {path}"))
+        say(printable(f"{len(rows)} trial{'' if len(rows) == 1 else 's'} written to {path}"))
     elif rows:
         metrics = {name for record in search.records for name in record.validation}
         for line in as_lines(rows, shutil.get_terminal_size((120, 24)).columns, metrics=metrics):
-            typer.echo(line)
+            say(line)
     else:
-        typer.echo("no trial has ended")
+        say("no trial has ended")
 
 
 def _write(path: Path, content: str) -> None:
     from autoad_nni.storing import replace_file, storing
 
     with storing(path, "Give another FILE."):
-        if path.exists() and not path.is_file():  # a pipe or a device is written to, never replaced
-            path.write_text(content, encoding="utf-8")
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device is written to, never replaced
+            path.write_text(content, encoding="utf-8", errors="backslashreplace")
         else:
-            replace_file(path, content.encode())
+            replace_file(path, content.encode(errors="backslashreplace"))

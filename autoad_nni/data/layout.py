@@ -29,7 +29,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from autoad_nni.data.decode import UNREADABLE
-from autoad_nni.data.files import image_files, is_read, sub_folders, walk
+from autoad_nni.data.files import image_files, is_folder, is_read, sub_folders, walk
 from autoad_nni.data.masks import MAX_VALUES, mask_path, mask_pixels, n_values
 
 __all__ = ["Layout", "NamingFault", "good_folders", "kinds_of_defects", "layout_of", "naming_faults", "tested_folder"]
@@ -65,11 +65,11 @@ def layout_of(root: Path) -> Layout | None:
 
     With ``train`` and ``test``, but no ``good`` anywhere, it is MVTec-AD's: then that is what is missing.
     """
-    if (root / "train" / "good").is_dir():
+    if is_folder(root / "train" / "good"):
         return "mvtec"
-    if (root / "good").is_dir():
+    if is_folder(root / "good"):
         return "plain"
-    return "mvtec" if (root / "train").is_dir() and (root / "test").is_dir() else None
+    return "mvtec" if is_folder(root / "train") and is_folder(root / "test") else None
 
 
 def tested_folder(root: Path, layout: Layout) -> Path:
@@ -123,7 +123,7 @@ def _misspelt(root: Path, layout: Layout | None) -> Iterator[NamingFault]:
         for folder in sub_folders(parent):
             right = names.get(_meaning(folder) or "", folder)
             # When there is a ground_truth, masks beside it are not read.
-            spare = layout == "mvtec" and right == root / "ground_truth" and parent == root and right.is_dir()
+            spare = layout == "mvtec" and right == root / "ground_truth" and parent == root and is_folder(right)
             if folder != right and not spare:
                 yield NamingFault(
                     (folder,),

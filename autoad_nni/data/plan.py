@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autoad_nni.data.files import is_folder
 from autoad_nni.data.image_shape import MAX_SIDE, MIN_SIDE, ImageShape
 from autoad_nni.data.options import MIN_NORMAL, TaskOptions
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
@@ -130,7 +131,7 @@ def _sets_that_can_be_abnormal(besides: str) -> Iterator[str]:
 
 def _source(name: str, options: TaskOptions) -> ImageSource:
     kind: type[ImageSource] = DATASETS.load(name)
-    if not kind.checks_root and options.root is not None and not options.root.is_dir():
+    if not kind.checks_root and options.root is not None and not is_folder(options.root):
         raise AutoADError(
             f"[[root]] {options.root} is not a folder. Expected an existing folder of images. Correct the path."
         )

@@ -5,6 +5,8 @@ The data set ``folder`` reads what a scan finds and refuses a folder for its fir
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from autoad_nni.data.files import (
     EXTENSIONS,
     files_in,
     image_files,
+    is_folder,
     is_read,
     is_refused,
     refused_files,
@@ -94,6 +97,8 @@ def scan_folder(root: Path) -> FolderScan:
     first, *others = good_folders(root, layout)
     kinds = [folder for folder in kinds_of_defects(root, layout) if folder not in misplaced]
     images = {folder: _images(folder, misplaced) for folder in (first, *others, *kinds)}
+    masks = image_files(root / "ground_truth")
+    faults += _in_two_folders([*images.values(), masks])
     faults += [_refused(path) for folder in images for path in refused_files(folder)]
     if not named:  # else images may be missing here for the very reason that they are in a folder of another name
         faults += _empty(images, first, kinds)
@@ -105,12 +110,27 @@ def scan_folder(root: Path) -> FolderScan:
         train=images[first],
         held_out=[path for folder in others for path in images[folder]],
         defects={folder.name: images[folder] for folder in kinds},
-        masks=image_files(root / "ground_truth"),
+        masks=masks,
     )
 
 
 def _images(folder: Path, misplaced: set[Path]) -> list[Path]:
     return [path for path in image_files(folder) if misplaced.isdisjoint((path, *path.parents))]
+
+
+def _in_two_folders(folders: list[list[Path]]) -> Iterator[str]:
+    """A file that is in two of the folders by a link, and would be good and defective, or in training and in test."""
+    first: dict[tuple[int, int], tuple[int, Path]] = {}
+    for number, paths in enumerate(folders):
+        for path in paths:
+            with contextlib.suppress(OSError):  # it cannot be read either, which is found then
+                status = os.stat(path)
+                other, twin = first.setdefault((status.st_dev, status.st_ino), (number, path))
+                if other != number:
+                    yield (
+                        f"{path} is the file {twin} too, by a link. Expected each file in one folder only. Remove one "
+                        "of the two, or the link to the folder that it is in."
+                    )
 
 
 def _no_layout(root: Path) -> str:
@@ -137,7 +157,7 @@ def _refused(path: Path) -> str:
 
 def _empty(images: dict[Path, list[Path]], first: Path, kinds: list[Path]) -> Iterator[str]:
     for folder, paths in images.items():
-        if not paths and (folder == first or folder.is_dir()):
+        if not paths and (folder == first or is_folder(folder)):
             advice = "Add some." if folder == first else "Add some or remove the folder."
             yield f"{folder} has no images. Expected files that end in {', '.join(EXTENSIONS)}. {advice}"
         if len(paths) == 1 and folder != first and folder not in kinds:

@@ -19,7 +19,7 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
         >>> bool(generator(0, "split").integers(9) == generator(0, "split").integers(9))
         True
     """
-    words = (zlib.crc32(word.encode()) if isinstance(word, str) else word for word in purpose)
+    words = (zlib.crc32(word.encode(errors="surrogatepass")) if isinstance(word, str) else word for word in purpose)
     return np.random.default_rng([seed, *words])
 
 

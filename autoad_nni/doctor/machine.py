@@ -79,7 +79,7 @@ def cache() -> Iterator[Finding]:
     if not limit:
         yield Finding(Level.NOTE, "AUTOAD_NNI_CACHE_MB is 0: images are decoded anew by every trial of launch")
         return
-    exists = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    exists = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))
     # Without a cache a search is slower, not wrong.
     yield _folder(f"the cache, {limit / _GIB:.1f} GiB at most", exists, Level.WARNING)
 

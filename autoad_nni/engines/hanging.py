@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-__all__ = ["HangWatch"]
+__all__ = ["HangWatch", "hangs_after"]
 
 # Between two checks of --max-seconds lies a batch, or a fit: long on a slow machine, but no hour.
 _FACTOR, _GRACE_S = 2.0, 30.0
@@ -32,6 +32,16 @@ if blocks:
         "--resume goes on; should it hang again, it counts as crashed.\\n"
     )
 """
+
+
+def hangs_after(max_seconds: float | None) -> float | None:
+    """Return how long a trial takes that hangs; None for one without a limit.
+
+    Example:
+        >>> hangs_after(60.0)
+        150.0
+    """
+    return None if max_seconds is None else _FACTOR * max_seconds + _GRACE_S
 
 
 class HangWatch:
@@ -63,13 +73,14 @@ class HangWatch:
     @contextlib.contextmanager
     def trial(self, number: int) -> Iterator[None]:
         """Watch a trial within the block."""
-        if self._teller is None or self._teller.stdin is None or self._max_seconds is None:
+        limit = hangs_after(self._max_seconds)
+        if self._teller is None or self._teller.stdin is None or limit is None:
             yield
             return
-        pipe, limit = self._teller.stdin.fileno(), _FACTOR * self._max_seconds + _GRACE_S
+        pipe = self._teller.stdin.fileno()
         text = f"trial {number} has taken {limit:g} s with --max-seconds {self._max_seconds:g}\n"
         with contextlib.suppress(OSError):  # somebody killed it
-            os.write(pipe, text.encode())
+            os.write(pipe, text.encode(errors="backslashreplace"))
         faulthandler.dump_traceback_later(limit, exit=True, file=pipe)
         try:
             yield

@@ -6,22 +6,21 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nni
 import torch
-from nni.nas.execution import SequentialExecutionEngine
+from nni.nas.execution import ExecutionEngine, SequentialExecutionEngine
 
 from autoad_nni.engines.beginning import check_and_load
 from autoad_nni.engines.hanging import HangWatch
 from autoad_nni.errors import AutoADError
-from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
 from autoad_nni.runs.folder import RunFolder
-from autoad_nni.runs.one_trial import run_sample, train_again
+from autoad_nni.runs.one_trial import crashed_by, run_in_folder, train_again
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.report.page import write_report
 from autoad_nni.runs.scalars import ScalarWriter
@@ -31,12 +30,11 @@ from autoad_nni.searches.replay import JournalMiddleware
 from autoad_nni.searches.search import Search, check_recorded_plugins
 from autoad_nni.searches.spaces import SampleSpace
 from autoad_nni.storing import StorageError
-from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.verdicts import Verdict
 
-__all__ = ["InProcessSearch"]
+__all__ = ["InProcessSearch", "TimeIsUp"]
 
 _logger = logging.getLogger("autoad_nni")
 
@@ -50,7 +48,7 @@ _LAST_SHARE = 0.1
 _LEAST_SECONDS = 1e-3
 
 
-class _TimeIsUp(AutoADError):
+class TimeIsUp(AutoADError):
     """The search has no time left for a trial, which is not recorded: it runs again when the search goes on."""
 
 
@@ -125,7 +123,7 @@ class InProcessSearch:
         """Called with a line for the user."""
         self.read_test = False
         """Whether this session read the test set."""
-        self.seconds_before = self._seconds_spent()
+        self.seconds_before = self._search.journal.seconds_recorded()
         """What the trials of earlier sessions took."""
         self.on_finish: Callable[[], None] = lambda: None
         """Called when the last trial has ended, before the winner is put together and tested."""
@@ -147,32 +145,30 @@ class InProcessSearch:
         """
         self._listener = listener
         self._search.say = self.say
-        engine = _Engine(self.seconds_left)
-        self._middleware = JournalMiddleware(
-            engine, self._search.journal, max_trials=self.max_trials, on_end=self._on_end
-        )
         try:
-            with (
-                contextlib.suppress(_TimeIsUp),
-                HangWatch(self.request.settings.max_seconds if end_hung else None) as self._watch,
-            ):
+            with contextlib.suppress(TimeIsUp), self._engine(end_hung) as engine:
+                self._middleware = JournalMiddleware(
+                    engine, self._search.journal, max_trials=self.max_trials, on_end=self._on_end
+                )
                 self._search.run(self._middleware, self._evaluate)
+                self._middleware.wait_models()
             best = self._finish()
             write_report(self.folder.path)
             return best
         finally:
             self.folder.close()
 
+    @contextlib.contextmanager
+    def _engine(self, end_hung: bool) -> Iterator[ExecutionEngine]:
+        """What runs the trials, within the block."""
+        with HangWatch(self.request.settings.max_seconds if end_hung else None) as self._watch:
+            yield _Engine(self.seconds_left)
+
     def seconds_left(self) -> float:
         """Return how long trials may still run; infinite without a limit."""
         if self.max_seconds is None:
             return math.inf
         return self.max_seconds - self.seconds_before - (time.monotonic() - self._began)
-
-    def _seconds_spent(self) -> float:
-        """What earlier sessions took, which counts towards the experiment's duration."""
-        ends = [event["record"] for event in self._search.journal.recorded if event["event"] == "end"]
-        return sum(TrialRecord.from_json(record).seconds for record in ends)
 
     def _evaluate(self, model: SampleSpace) -> None:
         assert model.sample is not None and model.trial_id is not None
@@ -181,30 +177,27 @@ class InProcessSearch:
         try:
             # The strategy around it has one thread.
             with torch_threads(self._threads), self._watch.trial(number):
-                result = run_sample(
+                result = run_in_folder(
+                    self.folder.path,
                     model.sample,
                     self._task,
                     request,
                     number=number,
-                    # Absolute, should a plugin change the folder.
-                    scalars=ScalarWriter(self.folder.path.absolute() / "tensorboard" / f"trial-{number:04d}"),
                     report=nni.report_intermediate_result,
-                    shared=SharedWeights(self.folder.shared_weights, str(number)),
                 )
-            if is_cut and result.record.verdict is Verdict.OVER_TIME and self._is_ending():
-                raise _TimeIsUp
-            if result.detector is not None and self.folder.keeps(replace(result.record, known=model.known)):
+            if is_cut and self._is_over(result.record):
+                raise TimeIsUp
+            if result.detector is not None and self._keeps(model, result.record):
                 # Before the journal knows of the trial: a kill here repeats it.
                 self.folder.save_weights(number, result.detector)
-        except (StorageError, _TimeIsUp) as error:
+        except (StorageError, TimeIsUp) as error:
             self._middleware.abort(error)  # neither a full disk nor the end of the search is the model's fault
             raise
         except (Exception, SystemExit) as error:
-            detail = " ".join(f"{type(error).__name__}: {error}".split())
-            plugins = plugins_of_trial(model.sample, self.request.space, self.request.data_sets)
-            self._middleware.take(TrialRecord.crashed(number, model.sample, detail, plugins=plugins))
+            record = crashed_by(error, number, model.sample, self.request)
+            self._middleware.take(record)
             # A plugin that exits ends its trial, not the search: NNI's engine takes any Exception for a crash.
-            raise RuntimeError(detail) from error
+            raise RuntimeError(record.detail) from error
         self._middleware.take(result.record)
 
     def _within_time(self) -> tuple[TrialRequest, bool]:
@@ -215,8 +208,13 @@ class InProcessSearch:
         limited = replace(settings, max_seconds=max(left, _LEAST_SECONDS))
         return replace(self.request, settings=limited), True
 
-    def _is_ending(self) -> bool:
-        return self.max_seconds is not None and self.seconds_left() < _LAST_SHARE * self.max_seconds
+    def _is_over(self, record: TrialRecord) -> bool:
+        """Whether the end of the search, not the trial's own limit, stopped it."""
+        ends = self.max_seconds is not None and self.seconds_left() < _LAST_SHARE * self.max_seconds
+        return ends and record.verdict is Verdict.OVER_TIME
+
+    def _keeps(self, model: SampleSpace, record: TrialRecord) -> bool:
+        return self.folder.keeps(replace(record, known=model.known))
 
     def _on_end(self, record: TrialRecord, replayed: bool) -> None:
         self.folder.add_trial(record)

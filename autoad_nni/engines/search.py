@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from autoad_nni.engines.in_process import InProcessSearch
 from autoad_nni.engines.isolation import isolated, quiet_nni
+from autoad_nni.engines.workers.search import WorkerSearch
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.run import Run
 from autoad_nni.runs.start import RunStart
@@ -29,10 +31,13 @@ def search(
     seed: int | None = None,
     resume: bool = False,
     false_alarm_rate: float | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    cluster_options: Mapping[str, Any] | None = None,
     on_trial: Callable[[int, float | None], None] | None = None,
     **options: Any,
 ) -> Run:
-    """Search the best anomaly-detection model for a set of images, in this process.
+    """Search the best anomaly-detection model for a set of images, in this process or in workers.
 
     Args:
         source: A folder of images (``good/`` and folders of defects, or the layout of MVTec-AD), an experiment file, or
@@ -46,6 +51,9 @@ def search(
         resume: Go on with the search in ``output``; ``trials`` and ``minutes`` are those of all its sessions together.
         false_alarm_rate: Of the winner's threshold; default: the experiment's, else 0.01, or the least that the good
             images allow (docs/thresholds.md).
+        workers: How many trials run at a time, each in a process of its own; default: one, in this process.
+        cluster: ``slurm``: workers are jobs of a cluster (docs/workers.md); ``local``: the same on this machine.
+        cluster_options: Parameters of submitit for a job, for instance ``timeout_min`` or ``slurm_partition``.
         on_trial: Called after each trial with the number of trials that have ended and the best reward so far.
         options: For a folder, any option of ``autoad-nni trial`` by name, for instance ``image_size=128``.
 
@@ -86,6 +94,9 @@ def search(
                 seed=seed,
                 resume=resume,
                 false_alarm_rate=false_alarm_rate,
+                workers=workers,
+                cluster=cluster,
+                cluster_options=cluster_options,
             )
             listener = on_trial or (lambda ended, best: None)
             started.run(lambda ended, best, replayed: listener(ended, best))
@@ -116,7 +127,7 @@ def open_experiment(
         raise AutoADError(
             f"source is {source!r}. Expected a folder of images, an experiment file or a mapping. Give one of these."
         )
-    if not isinstance(source, Mapping) and Path(source).expanduser().is_dir():
+    if not isinstance(source, Mapping) and os.path.isdir(Path(source).expanduser()):
         options = {**_chosen_before(began), **options}
         return folder_experiment(Path(source).expanduser(), trials=trials, minutes=minutes, seed=seed or 0, **options)
     if options:
@@ -126,7 +137,7 @@ def open_experiment(
         )
     if isinstance(source, Mapping):
         return make_experiment(source, name="the experiment", folder=Path())
-    if not Path(source).expanduser().exists():
+    if not os.path.exists(Path(source).expanduser()):
         raise AutoADError(
             f"{source} does not exist. Expected a folder of images, or an experiment file (YAML). Check the path."
         )
@@ -142,6 +153,9 @@ def open_search(
     seed: int | None = None,
     resume: bool = False,
     false_alarm_rate: float | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    cluster_options: Mapping[str, Any] | None = None,
 ) -> InProcessSearch:
     """Prepare a search, ready to run; arguments and errors as of `search`."""
     request = parse_request(experiment.trial_arguments, experiment.trial_folder)
@@ -152,9 +166,13 @@ def open_search(
     output = Path(output).expanduser()
     _check_output(output, request)
     _check_limits(trials, minutes, seed)
+    _check_workers(workers, cluster, cluster_options)
     seconds = None if minutes is None else minutes * 60
-    return InProcessSearch(
-        experiment, request, output, max_trials=trials, max_seconds=seconds, seed=seed, resume=resume
+    limits: dict[str, Any] = {"max_trials": trials, "max_seconds": seconds, "seed": seed, "resume": resume}
+    if workers is None:
+        return InProcessSearch(experiment, request, output, **limits)
+    return WorkerSearch(
+        experiment, request, output, n_workers=workers, cluster=cluster, cluster_options=cluster_options, **limits
     )
 
 
@@ -171,6 +189,20 @@ def _check_limits(trials: int | None, minutes: float | None, seed: int | None) -
         raise AutoADError(f"[[seed]] is {seed!r}. Expected a whole number from 0 to 2^32 - 1. Give [[seed=0]].")
     if minutes is not None and (type(minutes) not in (int, float) or not 0 < minutes < math.inf):
         raise AutoADError(f"[[minutes]] is {minutes!r}. Expected a number above 0. Give [[minutes=10]].")
+
+
+def _check_workers(workers: int | None, cluster: str | None, options: Mapping[str, Any] | None) -> None:
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise AutoADError(f"[[workers]] is {workers!r}. Expected a whole number of 1 or more. Give [[workers=2]].")
+    if cluster is not None and workers is None:
+        raise AutoADError(
+            f"[[cluster={cluster}]] is given without a number of workers. Expected both. Give [[workers=4]], for "
+            "instance."
+        )
+    if options and cluster is None:
+        raise AutoADError(
+            "Options of a cluster are given without one. Expected both. Give [[cluster=slurm]], or leave them out."
+        )
 
 
 def _check_output(output: Path, request: TrialRequest) -> None:

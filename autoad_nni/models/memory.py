@@ -42,7 +42,7 @@ def bytes_per_image(detector: Detector, image: Inputs) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # an output that its own graph held would never be freed
 
     def unpack(tensor: Any) -> Any:
         return tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +99,7 @@ class SharedWeights:
         from safetensors import SafetensorError, safe_open
 
         path = self._folder / operation.file_name
-        if not path.exists():
+        if not os.path.exists(path):
             return {}
         try:
             with safe_open(path, framework="pt") as file:

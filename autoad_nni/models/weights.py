@@ -7,6 +7,7 @@ one is read with ``weights_only=True``: tensors and plain containers, no code.
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,7 +104,7 @@ def _download(source: WeightsFile) -> Any:
 
 def check_is_file(path: Path, network: str, argument: str = "weights") -> None:
     """Raise AutoADError unless there is a file; messages name the network and the argument."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise AutoADError(f"[[{argument}={path}]] is no file. Expected weights of {network}. Check the path.")
 
 

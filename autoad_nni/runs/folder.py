@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from autoad_nni.errors import AutoADError
@@ -45,11 +46,10 @@ class RunFolder:
     def __init__(self, path: Path, start: RunStart, *, resume: bool) -> None:
         self.path = path
         self.journal = path / "state" / "journal.jsonl"
-        self.shared_weights = path / "state" / "shared_weights"
-        if path.exists() and not path.is_dir():
+        if os.path.exists(path) and not os.path.isdir(path):
             raise AutoADError(f"[[output]] {path} is a file. Expected a folder. Give another [[output]].")
         self._check_new(resume)
-        if path.exists() and not self.journal.exists() and set(path.iterdir()) - {self.journal.parent}:
+        if os.path.exists(path) and not os.path.exists(self.journal) and set(path.iterdir()) - {self.journal.parent}:
             raise AutoADError(f"[[output]] {path} holds other files. Expected a new or empty folder. Give another one.")
         try:
             self.journal.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ class RunFolder:
         read_lines(self.path / HISTORY)  # cuts off a line that a kill left half written
         self._written = {record.number for record in read_history(self.path)}
         self._on_disk: BestRecord | None = None
-        if (self.path / BEST).exists():
+        if os.path.exists(self.path / BEST):
             with contextlib.suppress(AutoADError):  # damaged: it is written anew
                 self._on_disk = BestRecord.read(self.path)
         self._tested = self._on_disk if _is_tested(self._on_disk) else None
@@ -85,7 +85,7 @@ class RunFolder:
         self.summary = TrialSummary(start.request.settings.reward)
 
     def _check_new(self, resume: bool) -> None:
-        if self.journal.exists() and not resume:
+        if os.path.exists(self.journal) and not resume:
             raise AutoADError(
                 f"[[output]] {self.path} holds a search already. Expected a new folder. "
                 "Add [[resume=True]] to go on with that search, or give another [[output]]."
@@ -117,6 +117,15 @@ class RunFolder:
     def save_weights(self, trial: int, detector: Detector) -> None:
         """Write the weights of a trial that `keeps` keeps; `write_best` removes them when better ones have ended."""
         save_weights(detector, self._candidate(trial))
+
+    def take_weights(self, trial: int, path: Path) -> None:
+        """Move the weights of a trial that `keeps` keeps here, from where another process wrote them.
+
+        Raises:
+            StorageError: If the disk refuses.
+        """
+        with storing(self._candidate(trial)):
+            os.replace(path, self._candidate(trial))
 
     def without_weights(self) -> list[TrialRecord]:
         """Return the trials that are kept, and whose weights are lost or damaged."""
@@ -169,7 +178,7 @@ class RunFolder:
     def _join_weights(self) -> None:
         """Write the members' weights into one file."""
         members = self.members
-        if members == self._joined and self.weights.exists():
+        if members == self._joined and os.path.exists(self.weights):
             return
         if self._on_disk is None or list(self._on_disk.members) != members:
             remove_best(self.path)

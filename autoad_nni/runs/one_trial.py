@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +17,21 @@ from autoad_nni.runs.records import read_history
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
 from autoad_nni.storing import StorageError
-from autoad_nni.trial.plugins import PluginVersions, check_plugins
+from autoad_nni.trial.plugins import PluginVersions, check_plugins, plugins_of_trial
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import TrialResult, evaluate_on_test, make_scorer, run_trial
 
-__all__ = ["Recorded", "read_sample", "recorded_trial", "run_alone", "run_sample", "train_again"]
+__all__ = [
+    "Recorded",
+    "crashed_by",
+    "read_sample",
+    "recorded_trial",
+    "run_alone",
+    "run_in_folder",
+    "run_sample",
+    "train_again",
+]
 
 Sample = dict[str, Any]
 
@@ -80,10 +90,49 @@ def run_sample(
     except StorageError:
         raise
     except (Exception, SystemExit) as error:
+        traceback.clear_frames(error.__traceback__)  # lets go of the memory and the files that the trial took
         scalars.add_trial(TrialRecord.crashed(number, sample, str(error)))
         raise
     scalars.add_trial(result.record)
     return result
+
+
+def run_in_folder(
+    run: Path,
+    sample: Mapping[str, Any],
+    task: Task,
+    request: TrialRequest,
+    *,
+    number: int,
+    report: Callable[[dict[str, float]], None],
+) -> TrialResult:
+    """Run a sample as a trial of the search in a run folder; otherwise as `run_sample`.
+
+    Args:
+        run: The run folder; TensorBoard's files and shared weights are there.
+        sample: Value by label.
+        task: The images.
+        request: The options of the trial.
+        number: Of the trial in its search.
+        report: Called after each epoch.
+    """
+    run = run.absolute()  # should a plugin change the current folder
+    return run_sample(
+        dict(sample),
+        task,
+        request,
+        number=number,
+        scalars=ScalarWriter(run / "tensorboard" / f"trial-{number:04d}"),
+        report=report,
+        shared=SharedWeights(run / "state" / "shared_weights", str(number)),
+    )
+
+
+def crashed_by(error: BaseException, number: int, sample: Mapping[str, Any], request: TrialRequest) -> TrialRecord:
+    """Return the record of a trial that an error ended."""
+    detail = " ".join(f"{type(error).__name__}: {error}".split())
+    plugins = plugins_of_trial(sample, request.space, request.data_sets)
+    return TrialRecord.crashed(number, sample, detail, plugins=plugins)
 
 
 def train_again(record: TrialRecord, task: Task, request: TrialRequest) -> TrialResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,7 @@ class Run:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder).expanduser()
-        if not any((self.folder / name).exists() for name in (HISTORY, BEST, STARTED)):
+        if not any(os.path.exists(self.folder / name) for name in (HISTORY, BEST, STARTED)):
             raise AutoADError(
                 f"{self.folder} holds no search. Expected a folder that ad.search, 'autoad-nni search' or 'autoad-nni "
                 "launch' wrote. Correct the path."
@@ -50,7 +51,7 @@ class Run:
         Raises:
             AutoADError: If the file was changed by hand.
         """
-        return BestRecord.read(self.folder) if (self.folder / BEST).exists() else None
+        return BestRecord.read(self.folder) if os.path.exists(self.folder / BEST) else None
 
     @cached_property
     def records(self) -> list[TrialRecord]:

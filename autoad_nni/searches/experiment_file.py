@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.opening import check_size
 from autoad_nni.searches.trial_command import trial_arguments, trial_environment
 
 __all__ = [
@@ -142,7 +144,7 @@ def make_experiment(content: Mapping[str, Any], *, name: str, folder: Path) -> E
 
 
 def _load_mapping(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise AutoADError(f"{path} does not exist. Expected an experiment file (YAML). Check the path.")
     content = _load_yaml(path)
     if not isinstance(content, dict):
@@ -151,6 +153,10 @@ def _load_mapping(path: Path) -> dict[str, Any]:
             f"{path} {got}. Expected a mapping with the keys of an NNI experiment. Start from a file in experiments/."
         )
     return content
+
+
+# PyYAML also lets through what values of a wrong tag or form raise, such as a date that does not exist.
+_NO_YAML = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class _Loader(yaml.SafeLoader):
@@ -168,12 +174,14 @@ class _Loader(yaml.SafeLoader):
 
 def _load_yaml(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        check_size(content)
+        return content
     except OSError as error:
         raise AutoADError(
             f"{path} cannot be read: {error.strerror}. Expected YAML or JSON. Give read access to the file."
         ) from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that does not exist
+    except _NO_YAML as error:
         reason = " ".join(str(error).split())
         raise AutoADError(f"{path} is not YAML: {reason}. Expected YAML or JSON. Correct the file.") from None
 
@@ -183,7 +191,7 @@ def _search_space(content: Mapping[str, Any], name: str, folder: Path) -> dict[s
     file = content.get("searchSpaceFile")
     if file is not None:
         file_path = folder / str(file)
-        if not file_path.is_file():
+        if not os.path.isfile(file_path):
             raise AutoADError(
                 f"{name}: there is no searchSpaceFile {file_path}. Expected one. Give a path relative to {folder}."
             )

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class Journal:
         """The events of earlier sessions, oldest first."""
         self.n_events = len(self.recorded)
         """How many there are now."""
+        self.clock: Callable[[], float] | None = None
+        """Returns the seconds since the end before; set where several trials run at a time."""
         self._attempts = Counter[int]()
         for event in self.recorded:
             self._attempts[event["id"]] += _ATTEMPTS[event["event"]]
@@ -80,15 +83,21 @@ class Journal:
         """Raise unless trials are submitted as 0, 1, 2, ... and each ends at most once, after its submission."""
         n_submitted, open_ids = 0, set[int]()
         for number, event in enumerate(events, 2):
-            if event.get("event") == "submit" and event.get("id") == n_submitted and "sample" in event:
+            trial = event.get("id") if type(event.get("id")) is int else None
+            if event.get("event") == "submit" and trial == n_submitted and isinstance(event.get("sample"), dict):
                 open_ids.add(n_submitted)
                 n_submitted += 1
-            elif event.get("event") == "end" and event.get("id") in open_ids and "record" in event:
+            elif event.get("event") == "end" and trial in open_ids and _is_end(event):
                 open_ids.remove(event["id"])
-            elif event.get("event") in ("stop", "again") and event.get("id") in open_ids:
+            elif event.get("event") in ("stop", "again") and trial in open_ids:
                 pass
             else:
                 raise file_changed(self.path, number, _short(event), "the next trial's submission or an end")
+
+    def seconds_recorded(self) -> float:
+        """Return what earlier sessions took: the time of their trials, or less if several ran at a time."""
+        ends = [event for event in self.recorded if event["event"] == "end"]
+        return float(sum(event.get("spent", TrialRecord.from_json(event["record"]).seconds) for event in ends))
 
     def submitted(self, trial_id: int, sample: Mapping[str, Any]) -> None:
         """Record that the strategy proposed a sample."""
@@ -96,7 +105,8 @@ class Journal:
 
     def ended(self, record: TrialRecord) -> None:
         """Record how a trial ended."""
-        self._append("end", record.number, record=record.to_json())
+        spent = {} if self.clock is None else {"spent": round(self.clock(), 3)}
+        self._append("end", record.number, record=record.to_json(), **spent)
 
     def stopped(self, trial_id: int) -> None:
         """Record that a trial was stopped on purpose: it is no fault of its own that it has no end."""
@@ -119,6 +129,16 @@ class Journal:
         append_line(self.path, {"event": event, "id": trial_id, **more})
         self.n_events += 1
         self._attempts[trial_id] += _ATTEMPTS[event]
+
+
+def _is_end(event: Event) -> bool:
+    spent = event.get("spent", 0.0)
+    if isinstance(spent, bool) or not isinstance(spent, int | float) or not 0 <= spent < math.inf:
+        return False
+    try:
+        return TrialRecord.from_json(event.get("record")).number == int(event["id"])
+    except AutoADError:
+        return False
 
 
 def _around_the_difference(old: list[Any], new: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -77,7 +77,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         self._replaying = bool(self._recorded)
         self._max_trials = max_trials
         self._on_end = on_end
-        self._reopen = reopen or self._run_again
+        self._reopen = reopen or self._run_open
         self._models: dict[int, SampleSpace] = {}
         self._records: dict[int, TrialRecord] = {}
         self._ended: set[int] = set()
@@ -214,14 +214,20 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         self._beyond_budget = {model.trial_id for model in still_open[n_left:]}
         self._reopen(still_open[:n_left])
 
-    def _run_again(self, models: list[SampleSpace]) -> None:
+    def _run_open(self, models: list[SampleSpace]) -> None:
         for model in models:
-            assert model.trial_id is not None and model.sample is not None
-            if self._journal.attempts(model.trial_id) < _MOST_ATTEMPTS:
-                self._journal.begun_again(model.trial_id)
-                self.engine.submit_models(model)
-            else:
-                self._end(model, TrialRecord.crashed(model.trial_id, model.sample, _ENDED_THE_PROCESS))
+            # Waits where others still run: what is submitted counts as begun.
+            self.engine.idle_worker_available()
+            self.run_again(model)
+
+    def run_again(self, model: SampleSpace) -> None:
+        """Submit a model again whose trial has no end; one that ended its process twice has crashed."""
+        assert model.trial_id is not None and model.sample is not None
+        if self._journal.attempts(model.trial_id) < _MOST_ATTEMPTS:
+            self._journal.begun_again(model.trial_id)
+            self.engine.submit_models(model)
+        else:
+            self._end(model, TrialRecord.crashed(model.trial_id, model.sample, _ENDED_THE_PROCESS))
 
     def _end(self, model: SampleSpace, record: TrialRecord) -> None:
         self.take(record)

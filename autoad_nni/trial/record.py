@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -15,6 +14,8 @@ __all__ = ["FAILED_REWARD", "TrialRecord"]
 
 FAILED_REWARD: Final = 0.0
 """Reward of a trial whose verdict is not ok: the lowest value that any reward can take."""
+
+_LARGEST: Final = 1e30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ class TrialRecord:
         """
         flat = dict(report) if isinstance(report, Mapping) else {"default": report}
         reward = flat.pop("default", None)
-        if not _is_number(reward) or not math.isfinite(reward):
+        if not _is_figure(reward):
             return cls.crashed(number, sample, f"The trial reported {reward!r}, which is not a finite number.")
         known = {verdict.value for verdict in Verdict}
         verdict = flat.pop("verdict", Verdict.OK.value)
@@ -129,24 +130,38 @@ class TrialRecord:
             detail=str(flat.pop("detail", "")),
             known=str(flat.pop("known", "")),
             fingerprint=str(flat.pop("fingerprint", "")),
-            macs=int(macs) if _is_number(macs) else None,
-            parameters=int(parameters) if _is_number(parameters) else None,
-            seconds=float(seconds) if _is_number(seconds) else 0.0,
-            validation={name: float(value) for name, value in flat.items() if _is_number(value)},
+            macs=int(macs) if _is_figure(macs) and macs >= 0 else None,
+            parameters=int(parameters) if _is_figure(parameters) and parameters >= 0 else None,
+            seconds=float(seconds) if _is_figure(seconds) and seconds >= 0 else 0.0,
+            validation={name: float(value) for name, value in flat.items() if _is_figure(value)},
         )
 
     @classmethod
     def crashed(cls, number: int, sample: Mapping[str, Any], detail: str, **more: Any) -> TrialRecord:
-        """Return the record of a trial that raised an error, or whose process ended without a result."""
+        """Return the record of a trial that raised an error, or whose process ended without a result.
+
+        Of a detail longer than 2,000 characters the middle is left out: a plugin's message may be of any length.
+        """
+        if len(detail) > _LONGEST_DETAIL:
+            half = _LONGEST_DETAIL // 2
+            detail = f"{detail[:half]} ... {detail[-half:]}"
         return cls(number=number, sample=dict(sample), verdict=Verdict.CRASHED, detail=detail, **more)
+
+
+_LONGEST_DETAIL: Final = 2000
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_figure(value: Any) -> bool:
+    """Whether it is a number that can be compared, averaged and drawn."""
+    return _is_number(value) and -_LARGEST <= value <= _LARGEST
+
+
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= _LARGEST
 
 
 def _is_sound(content: Mapping[str, Any]) -> bool:
@@ -155,9 +170,11 @@ def _is_sound(content: Mapping[str, Any]) -> bool:
         _is_count(content["number"])
         and all(isinstance(content[name], Mapping) for name in ("sample", "validation", "plugins"))
         and content["verdict"] in [verdict.value for verdict in Verdict]
-        and all(_is_number(content[name]) and math.isfinite(content[name]) for name in ("reward", "seconds"))
+        and _is_figure(content["reward"])
+        and _is_figure(content["seconds"])
+        and content["seconds"] >= 0
         and all(content[name] is None or _is_count(content[name]) for name in ("macs", "parameters"))
-        and all(_is_number(value) for value in content["validation"].values())
+        and all(map(_is_figure, content["validation"].values()))
         and all(isinstance(content[name], str) for name in ("reading", "detail", "known", "fingerprint"))
         and all(isinstance(version, str) for version in content["plugins"].values())
     )

@@ -414,7 +414,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         self._state = self._capture()
 
     def _capture(self) -> dict[str, Any]:
-        return copy.deepcopy(
+        state = copy.deepcopy(
             {
                 "settings": {name: value for name, value in vars(self.settings).items() if name != "seed"},
                 "decisions": [[each.label, *map(repr, each.values)] for each in self._decisions],
@@ -428,9 +428,10 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                 "iteration": self._iteration,
                 "lowest": self._lowest,
                 "best": self._best,
-                "tried": [[list(action), reward] for action, reward in self._tried.items()],
             }
         )
+        # Not copied once more: after each iteration it is all that was tried so far.
+        return {**state, "tried": [[list(action), reward] for action, reward in self._tried.items()]}
 
 
 def _measured(metric: float | None) -> float | None:

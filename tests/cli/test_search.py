@@ -521,8 +521,8 @@ def test_lost_weights_stop_no_search_that_goes_on(run: Path, file: Path, trained
     ended = command("search", file, "--output", run, "--resume", "--trials", n_before + 2)
     assert (ended.code, ended.err) == (0, "") and len(history(run)) == n_before + 2
     assert trained and len(trained) == len(set(trained)) and set(trained) <= set(range(n_before))
-    best = ad.Run(run).best
-    assert best is not None and best.test is not None
+    assert best_of(run)["test"] is not None
+    ad.load(run)
 
 
 def test_lost_weights_that_cannot_be_made_anew_are_one_line(

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,9 +98,12 @@ def test_the_end_is_that_of_a_search_without_interruptions(chain: Chain, file: P
     assert history(chain.run) == history(tmp_path / "straight")
     weights = [(run / "best.safetensors").read_bytes() for run in (chain.run, tmp_path / "straight")]
     assert weights[0] == weights[1]
-    for run in (chain.run, tmp_path / "straight"):
-        events = [json.loads(line)["event"] for line in (run / "state" / "journal.jsonl").read_text().splitlines()]
-        assert events.count("submit") == events.count("end") == TRIALS
+    journals = [
+        (run / "state" / "journal.jsonl").read_text().splitlines() for run in (chain.run, tmp_path / "straight")
+    ]
+    kinds = [Counter(json.loads(line)["event"] for line in journal) for journal in journals]
+    assert kinds[1] == {"search": 1, "submit": TRIALS, "end": TRIALS}
+    assert kinds[0] == {**kinds[1], "again": 2, "stop": 1}, "killed once, stopped on purpose once"
     assert not list(chain.run.glob(".*")), "no temporary file is left"
 
 

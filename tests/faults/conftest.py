@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli.small_experiment import SAMPLE, content
+from faults.straight import Straight, search_straight
 
 import autoad_nni as ad
 from autoad_nni.runs.bundle.export import export
@@ -26,3 +27,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(searched: Path, tmp_path: Path) -> Path:
     return shutil.copytree(searched, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Straight:
+    return search_straight(tmp_path_factory.mktemp("straight"))

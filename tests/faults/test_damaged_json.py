@@ -42,7 +42,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
         b"[" * 400 + b"]" * 400,
         b"\xff\xfe",
         b'{"format": NaN}',
-        b"9" * 99,
+        b"9" * 999,
     ],
     ids=["empty", "cut", "null", "number", "text", "deep", "less deep", "no UTF-8", "nan", "huge"],
 )
@@ -83,13 +83,18 @@ def test_a_winner_without_its_reward_is_refused(run: Path) -> None:
         BestRecord.read(run)
 
 
-@pytest.mark.parametrize("text", ["[NaN]", "[-Infinity]", "1e999", str(2**63), "[" * 51 + "]" * 51, "[" * 10**6])
+@pytest.mark.parametrize("text", ["[NaN]", "[-Infinity]", "1e999", str(2**1024), "[" * 51 + "]" * 51, "[" * 10**6])
 def test_json_that_code_would_fail_on_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"it holds|it is nested"):
         parse_json(text)
 
 
 def test_as_much_json_as_any_file_of_ours_has_is_read(run: Path) -> None:
-    assert parse_json(f"[{2**63 - 1}, {'[' * 49}{']' * 49}]")[0] == 2**63 - 1
+    assert parse_json(f"[{2**1023}, {'[' * 49}{']' * 49}]")[0] == 2**1023
     for reader in READERS.values():
         assert reader(run) is not None
+
+
+def test_a_value_with_ends_of_lines_leaves_an_error_in_one_line() -> None:
+    error = AutoADError("[[data=a\nb]] is unknown.\r")
+    assert str(error) == r"data=a\nb is unknown.\r" and error.on_command_line() == r"--data a\nb is unknown.\r"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -203,3 +205,22 @@ def test_batches_below_8_are_let_through_where_they_were_asked_for(task: Task) -
     assert metrics["verdict"] == "ok" and seen[:26] == [4] * 26
     _, detail, _ = trial(task, max_memory=1, training=small)
     assert detail == f"{math.ceil(4 * MEGABYTES)} MB for 4 images, the limit is 1 MB."
+
+
+def test_what_was_measured_is_freed() -> None:
+    """Over a search of many trials it would add up: the collector does not see cycles through torch's graph."""
+
+    class Remembers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(1, 1, 1)
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            output = self.layer(images).sigmoid()  # saves its output for backward
+            self.output = weakref.ref(output)
+            return output, images.flatten(1)
+
+    model = Remembers()
+    bytes_per_image(Detector(model, ReconstructionHypothesis(), L2Distance()), torch.zeros(1, 1, 8, 8))
+    gc.collect()
+    assert model.output() is None

@@ -364,3 +364,10 @@ def test_the_browser_would_have_complained(tmp_path: Path, browser: Chromium) ->
     opened = browser.open(page, width=390, dark=False, evaluate=IN_PAGE)
     assert opened.complaints and len(opened.requests) > 1
     assert opened.values["hit"] is False and opened.values["width"] > 0
+
+
+def test_a_known_method_that_failed_is_in_the_table(copy: Path) -> None:
+    data = ReportData.read(copy)
+    late = TrialRecord(number=99, sample={}, verdict=Verdict.OVER_TIME, reward=0.0, known="patchcore")
+    text = text_of(str(report_page(replace(data, records=[*data.records, late]))))
+    assert re.search(r"patchcore over_time \S+ 99", text)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autoad_nni.data.check.reading import ImageFacts, MaskFacts, read_all, read_mask_facts
-from autoad_nni.data.files import sub_folders
+from autoad_nni.data.files import is_folder, sub_folders
 from autoad_nni.data.masks import MAX_VALUES, mask_path
 from autoad_nni.data.scan import FolderScan
 
@@ -22,7 +22,7 @@ _MAX_ALL_MARKED = 0.5
 def mask_problems(scan: FolderScan, images: dict[Path, ImageFacts]) -> Iterator[str]:
     """Give a message for each problem; none without ``ground_truth``. Decodes every mask."""
     folder = scan.root / "ground_truth"
-    if not folder.is_dir():
+    if not is_folder(folder):
         return
     if not scan.masks:
         if scan.defective:
@@ -80,7 +80,7 @@ def _misspelt(scan: FolderScan) -> dict[Path, Path]:
         wrong: folder / kind
         for wrong in sub_folders(folder)
         for kind in kinds
-        if wrong.name not in kinds and wrong.name.lower() == kind.lower() and not (folder / kind).is_dir()
+        if wrong.name not in kinds and wrong.name.lower() == kind.lower() and not is_folder(folder / kind)
     }
 
 

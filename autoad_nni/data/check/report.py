@@ -9,7 +9,7 @@ from pathlib import Path
 from autoad_nni.data.check.masks import mask_problems
 from autoad_nni.data.check.pictures import picture_problems, remarks
 from autoad_nni.data.check.reading import ImageFacts, read_all, read_image
-from autoad_nni.data.files import image_files, sub_folders
+from autoad_nni.data.files import image_files, is_folder, sub_folders
 from autoad_nni.data.layout import layout_of
 from autoad_nni.data.options import TaskOptions
 from autoad_nni.data.plan import shortages
@@ -66,7 +66,7 @@ def check_layout(path: Path) -> LayoutReport:
         ...     str(check_layout(Path(folder)).problems[0]).removeprefix(folder)
         '/train/good has no images. Expected files that end in .png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp. Add some.'
     """
-    if not path.is_dir():
+    if not is_folder(path):
         raise AutoADError(f"{path} is not a folder. Expected a folder of images. Correct the path.")
     roots, unknown = [path], []
     if layout_of(path) is None:

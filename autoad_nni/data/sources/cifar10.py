@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ class Cifar10(ImageSource):
 def _find(options: SourceOptions) -> Path:
     folders = [] if options.root is None else [options.root / FOLDER, options.root]
     for folder in folders:
-        if all((folder / name).is_file() for name in FILES):
+        if all(os.path.isfile(folder / name) for name in FILES):
             return folder
     if options.download:
         return download_into(options, "CIFAR-10", _fetch) / FOLDER

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoad_nni.data.decode import image_shape_of_set, read_images, read_masks
 from autoad_nni.data.depth import NEARLY_BLACK, peak_of_16_bits, too_few_bits
-from autoad_nni.data.files import sub_folders
+from autoad_nni.data.files import is_folder, sub_folders
 from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.masks import mask_path
 from autoad_nni.data.scan import FolderScan, scan_folder
@@ -46,8 +46,9 @@ class Folder(ImageSource):
     Masks are in ``ground_truth/DEFECT/NAME_mask.png`` beside ``train`` and ``test`` (plain layout: beside ``good``):
     one for each image with a defect, or no such folder at all.
 
-    Images are png, jpg, bmp, tif or webp, of any size and mode, also in sub-folders and links to folders; hidden files
-    are skipped; gif, heic, raw files of cameras and other known image formats are an error. Grey images of 16 bits are
+    Images are png, jpg, bmp, tif or webp, of any mode, also in sub-folders and behind links, to folders elsewhere too.
+    A link in good to a folder that good is in is an error, as is a file that is in two of the folders by a link. Hidden
+    files are skipped; gif, heic, raw files of cameras and other known image formats are an error. Grey of 16 bits is
     divided by 65535; data of 12 bits or fewer in such files are an error, as they would be nearly black. Float images
     must lie in [0, 1]; alpha is dropped; an EXIF orientation is applied.
     All are read as RGB if any of them, good or not, is stored in colour, and as grey if none is. Without
@@ -92,7 +93,7 @@ class Folder(ImageSource):
 
     def masks(self, indices: IntArray, shape: ImageShape) -> Tensor | None:
         """Read the masks; None when the folder has no ``ground_truth``."""
-        if not (self.where / "ground_truth").is_dir():
+        if not is_folder(self.where / "ground_truth"):
             return None
         items = [self._items[index] for index in indices]
         paths = [mask_path(self.where, item.path) if item.defect else None for item in items]
@@ -109,7 +110,7 @@ class Folder(ImageSource):
 
 
 def _scan(root: Path) -> FolderScan:
-    if not root.is_dir():
+    if not is_folder(root):
         names = ", ".join(folder.name for folder in sub_folders(root.parent)[:8]) or "none"
         raise AutoADError(
             f"{root} is not a folder. Expected a folder of images; those beside it: {names}. Correct [[root]] or "

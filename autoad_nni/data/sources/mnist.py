@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -71,7 +72,7 @@ class _IdxSource(ImageSource):
 def _first_complete(folders: list[Path]) -> tuple[Path, list[Path]] | None:
     for folder in folders:
         pairs = [(folder / name, folder / f"{name}.gz") for name in FILES]
-        files = [path for pair in pairs for path in [p for p in pair if p.is_file()][:1]]
+        files = [path for pair in pairs for path in [p for p in pair if os.path.isfile(p)][:1]]
         if len(files) == len(FILES):
             return folder, files
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from autoad_nni.data.files import is_folder
 from autoad_nni.data.source import SourceOptions
 from autoad_nni.data.sources.folder import Folder
 from autoad_nni.errors import AutoADError
@@ -57,7 +58,7 @@ class Mvtec(Folder):
             )
         for part in ("train/good", "test/good", "ground_truth"):
             folder = options.root / category / part
-            if not folder.is_dir():
+            if not is_folder(folder):
                 raise AutoADError(
                     f"There is no folder {folder}. Expected MVTec-AD as it is unpacked, with {category}/{part} below "
                     f"[[root]]. {where_from}. Unpack it there, or correct [[root]]."

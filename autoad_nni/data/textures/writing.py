@@ -108,7 +108,7 @@ def _is_there(out: Path, recipe: Recipe) -> bool:
         raise AutoADError(
             f"{out} has textures of {found}. Expected {asdict(recipe)}. Give another folder, or remove this one."
         )
-    missing = [name for name in recipe.files() if not (out / name).is_file()]
+    missing = [name for name in recipe.files() if not os.path.isfile(out / name)]
     if missing:
         raise AutoADError(
             f"{out} lacks {len(missing)} of its files, first {missing[0]}. Expected a complete set. Remove the folder "
@@ -121,9 +121,9 @@ def _write(out: Path, recipe: Recipe) -> None:
     # A link to a folder cannot be replaced by a rename, its target can.
     place = out.resolve()
     try:
-        if place.exists() and not place.is_dir():
+        if os.path.exists(place) and not os.path.isdir(place):
             raise AutoADError(f"{out} is a file. Expected a new or empty folder. Give another one.")
-        if place.is_dir() and any(place.iterdir()):
+        if os.path.isdir(place) and any(place.iterdir()):
             raise AutoADError(f"{out} holds files. Expected a new or empty folder. Give another one.")
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as beside:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -34,9 +35,9 @@ def stored_trial_command(folder: Path) -> tuple[str, Path]:
 
 def has_begun(folder: Path) -> bool:
     """Return whether a strategy or a trial has begun in an experiment's folder; also if that cannot be read."""
-    if (folder / "checkpoint" / "journal.jsonl").exists():
+    if os.path.exists(folder / "checkpoint" / "journal.jsonl"):
         return True
-    if not (folder / "db" / "nni.sqlite").exists():
+    if not os.path.exists(folder / "db" / "nni.sqlite"):
         return False
     try:
         with _database(folder) as database:
@@ -50,7 +51,7 @@ def has_begun(folder: Path) -> bool:
 def _database(folder: Path) -> Iterator[sqlite3.Connection]:
     """Open NNI's database to read; what the block cannot read of it is an AutoADError."""
     path = folder / "db" / "nni.sqlite"
-    if not path.exists():
+    if not os.path.exists(path):
         raise AutoADError(f"there is no {path}. Expected NNI's database of the experiment. Restore its folder.")
     try:
         with ExitStack() as stack:

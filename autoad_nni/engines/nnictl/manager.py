@@ -70,8 +70,8 @@ def own_parameters() -> dict[str, Any] | None:
     """
     channel = os.environ.get("NNI_TRIAL_COMMAND_CHANNEL", "")
     base, found, _ = channel.partition("/env/")
-    if not found or not base.startswith("http"):
-        return None
+    if not found or not base.startswith("http") or os.environ.get("NNI_PLATFORM") == "remote":
+        return None  # what answers there, on another machine, knows of no jobs
     url = f"{base}/api/v1/nni/trial-jobs/{os.environ['NNI_TRIAL_JOB_ID']}"
     for attempt in range(10):
         try:

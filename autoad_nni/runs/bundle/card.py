@@ -248,7 +248,8 @@ def _commands(best: BestRecord, history: Sequence[TrialRecord], command: str) ->
     yield command
     yield "```"
     yield ""
-    yield "Options of the trials, which the experiment file has in its trialCommand:"
+    yield "Options of the trials, which an experiment file has in its trialCommand. For a folder they also depend on"
+    yield "--minutes: to get these, write them into the file that 'autoad-nni init FOLDER' prints, and search that."
     yield ""
     yield "```"
     yield " ".join(["autoad-nni trial", *best.request.to_words()])

@@ -78,6 +78,8 @@ def export(
         retrained=retrained,
         command=_command(false_alarm_rate, retraining, format),
     )
+    if format is not None:
+        report(f"writing {ONNX}, which can take minutes")
     _write(final, model, card, onnx=format is not None)
     return model
 
@@ -123,5 +125,5 @@ def _write(output: Path, model: Model, card: str, *, onnx: bool) -> None:
         if onnx:
             export_onnx(model.scorer, model.image_shape, model.calibration.default().value, folder / ONNX)
         with storing(output / CARD):
-            replace_file(folder / CARD, card.encode())
+            replace_file(folder / CARD, card.encode(errors="backslashreplace"))
         write_detector(folder, model.record)  # the last: it has the checksums of the others

@@ -17,12 +17,11 @@ import torch
 from autoad_nni.data import ImageShape
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics.threshold import Calibration
-from autoad_nni.models.scoring import ScoringSettings
 from autoad_nni.opening import open_regular, read_json
 from autoad_nni.runs.bundle.record import Member, ModelRecord
 from autoad_nni.storing import reason_of, write_json
 from autoad_nni.trial.plugins import WEIGHTS
-from autoad_nni.trial.settings import TrialSettings
+from autoad_nni.trial.request import TrialRequest
 from autoad_nni.version import __version__
 
 __all__ = [
@@ -93,7 +92,9 @@ def write_detector(folder: Path, record: ModelRecord) -> None:
             "weights": None if record.settings.weights is None else str(record.settings.weights.absolute()),
         },
         "extractors": _extractors(record),
-        "sha256": {name: sha256_of(folder / name) for name in (MODEL, ONNX, THRESHOLD) if (folder / name).exists()},
+        "sha256": {
+            name: sha256_of(folder / name) for name in (MODEL, ONNX, THRESHOLD) if os.path.exists(folder / name)
+        },
     }
     write_json(folder / DETECTOR, {**content, "digest": _digest(content)})
 
@@ -135,6 +136,8 @@ def _checked(content: Any) -> Mapping[str, Any]:
         raise ValueError(f"it holds a {type(content).__name__}")
     if content["format"] != _FORMAT:
         raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
+    if not isinstance(content["sha256"], dict):
+        raise ValueError("sha256 is no mapping")
     if _digest({name: value for name, value in content.items() if name != "digest"}) != content["digest"]:
         raise ValueError("its content is not what its digest was made of")
     return content
@@ -160,19 +163,26 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _record(content: Mapping[str, Any], calibration: Calibration) -> ModelRecord:
-    weights = content["extraction"]["weights"]
+    if not content["members"]:
+        raise ValueError("members is empty")
+    names = ("space", "max_memory")
+    options = {**{name: content[name] for name in names}, **content["scoring"], **content["extraction"]}
+    given = {name: value for name, value in options.items() if value is not None}
     return ModelRecord(
-        members=tuple(Member(**member) for member in content["members"]),
+        members=tuple(map(_member, content["members"])),
         image_shape=ImageShape.from_json(content["image_shape"]),
-        settings=TrialSettings(
-            space=content["space"],
-            scoring=ScoringSettings(**content["scoring"]),
-            max_memory=content["max_memory"],
-            download=content["extraction"]["download"],
-            weights=None if weights is None else Path(weights),
-        ),
+        settings=TrialRequest.from_options(data="", **given).settings,  # checks the types; the images do not matter
         calibration=calibration,
     )
+
+
+def _member(content: Mapping[str, Any]) -> Member:
+    member = Member(**content)
+    plugins = {**member.plugins}.items()
+    sound = type(member.number) is int and isinstance(member.sample, dict) and isinstance(member.reading, str)
+    if not sound or not all(isinstance(version, str) for _, version in plugins):
+        raise ValueError("a member has values of other types")
+    return member
 
 
 def _preprocessing(shape: ImageShape) -> dict[str, Any]:

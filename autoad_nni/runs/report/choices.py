@@ -100,6 +100,9 @@ def _by_value(
     return element("details", element("summary", label), content, open="" if is_open else None)
 
 
+_LEAST_PRICE = 1e-6  # below, nothing was measured, and a logarithmic axis would have no end
+
+
 def costs(data: ReportData) -> Markup:
     """Return reward against cost, with the trials that no other beats in both."""
     kinds: list[tuple[str, Callable[[TrialRecord], float | None]]] = [
@@ -119,7 +122,7 @@ def costs(data: ReportData) -> Markup:
 
 
 def _cost(data: ReportData, name: str, cost: Callable[[TrialRecord], float | None]) -> Markup:
-    priced = [(price, record) for record in data.ok if (price := cost(record))]
+    priced = [(price, record) for record in data.ok if (price := cost(record) or 0.0) >= _LEAST_PRICE]
     if len(priced) < 2:
         return Markup()
     prices = [price for price, _ in priced]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +51,7 @@ def hardest(data: ReportData) -> Markup:
     about = "Each image is shown with its map over it: the lighter, the more anomalous."
     if "pixel_auroc" in (data.best.validation or {}):
         about += " Green: contour of the defect's mask."
-    if not (data.folder / "pictures").exists():
+    if not os.path.exists(data.folder / "pictures"):
         about = "Pictures are drawn for sets with defects of their own only; this search has none."
     if pictures.is_full:
         about += " For the size of this page not all are shown; pictures/ has the others."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from importlib import resources
@@ -45,11 +46,11 @@ def write_report(folder: Path, output: Path | None = None, *, records: Sequence[
         StorageError: The file cannot be written.
     """
     path = folder / REPORT if output is None else output
-    if path.is_dir():
+    if os.path.isdir(path):
         raise AutoADError(f"[[output]] {path} is a folder. Expected a file. Give for instance {path / REPORT}.")
     page = report_page(ReportData.read(folder, records))
     with storing(path, "Make room or give write access, or give another [[output]]."):
-        replace_file(path, page.encode())
+        replace_file(path, page.encode(errors="backslashreplace"))
     return path
 
 

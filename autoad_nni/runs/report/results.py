@@ -164,8 +164,11 @@ def _models(data: ReportData, best: BestRecord) -> Markup:
         name = record.known or "best new sample"
         row = [name, f"{record.reward:.3f}", bar, "", _figure(test.get(record.number), reward), str(record.number)]
         rows.append(row)
+    failed = [record for record in data.records if record.known and not record.ok]
+    # Or a reader would take it for one that was not tried.
+    rows += [[str(record.known), record.verdict.value, "", "", NONE, str(record.number)] for record in failed]
     shown = table(heads, rows, caption="The winner and the known methods of this search")
-    if known:
+    if known or failed:
         return joined(shown, paragraph("Test images are scored for the winner and the best known method only.",
                                        kind="note"))  # fmt: skip
     return joined(shown, paragraph("No known method was tried; with known: true a search begins with them.",

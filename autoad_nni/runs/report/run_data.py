@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,7 +75,7 @@ class ReportData:
         """
         if records is None:
             records = Run(folder).records
-        best = BestRecord.read(folder) if (folder / BEST).exists() else None
+        best = BestRecord.read(folder) if os.path.exists(folder / BEST) else None
         scores = WinnerScores.read(folder)
         is_of_winner = (
             best is not None

@@ -2,4 +2,6 @@
 require('./listen');
 require('./callers');
 require('./tensorboard');
+require('./parameters');
+require('./remote');
 require('./watch');

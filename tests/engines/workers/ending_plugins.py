@@ -1,0 +1,65 @@
+"""Distances that end the process which evaluates them, hang in it, or only last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from installed import install
+
+MODULE = '''
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+from autoad_nni.models.distances.l2 import L2Distance
+
+
+class Exits(L2Distance):
+    """Ends the process without a word."""
+
+    def map(self, reconstruction, images):
+        os._exit(7)
+
+
+class Killed(L2Distance):
+    """As somebody does once with kill -9, or the system when memory is short."""
+
+    def map(self, reconstruction, images):
+        marker = Path(os.environ["MARKER"])
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().map(reconstruction, images)
+
+
+class Sleeps(L2Distance):
+    """Lets go of the interpreter's lock, and never returns."""
+
+    def map(self, reconstruction, images):
+        Path(os.environ["MARKER"]).touch()
+        time.sleep(1e6)
+
+
+class Loops(L2Distance):
+    """Holds the lock for longer than the universe exists."""
+
+    def map(self, reconstruction, images):
+        Path(os.environ["MARKER"]).touch()
+        re.match(r"(a+)+$", "a" * 80 + "b")
+
+
+class Lasts(L2Distance):
+    """Takes a fifth of a second a batch."""
+
+    def map(self, reconstruction, images):
+        time.sleep(0.2)
+        return super().map(reconstruction, images)
+'''
+NAMES = ("exits", "killed", "sleeps", "loops", "lasts")
+
+
+def install_endings(site: Path) -> Path:
+    entry_points = "[autoad_nni.losses]\n" + "".join(f"{name} = endings:{name.title()}\n" for name in NAMES)
+    return install(site, "endings", "1.0", entry_points, endings=MODULE)
