@@ -25,6 +25,8 @@ class Verdict(str, Enum):
     """Every training image got the same code, so that no hypothesis on codes can separate images."""
     IGNORES_INPUT = "ignores_input"
     """Every training image got the same reconstruction, and only the distance could separate them."""
+    COPIES_INPUT = "copies_input"
+    """Images are reconstructed whatever is in them, and only the distance could separate them."""
     CRASHED = "crashed"
     """The trial raised an error, or its process ended without a result."""
 

@@ -8,12 +8,14 @@ from torch import Tensor
 from autoad_nni.models.detector import Detector, Inputs, Terms
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["check_alive"]
+__all__ = ["check_alive", "copies_input"]
 
 # Relative to the spread of the images; below it is noise. Reconstructions of a trained model have 0.5 to 1.
 _LEAST_OUTPUT_SPREAD = 1e-3
 # Relative to the size of the codes; the resolution of float32 is 1e-7.
 _LEAST_CODE_SPREAD = 1e-5
+# The same of what a reconstruction leaves: copies of solar cells left 1e-5 to 3e-3, their first components 0.4.
+_LEAST_RESIDUE = 1e-2
 _N_IMAGES = 256
 
 
@@ -56,6 +58,34 @@ def check_alive(detector: Detector, images: Inputs) -> None:
             raise RejectedTrial(
                 Verdict.IGNORES_INPUT, f"The reconstructions spread by {relative:.2g} of the images' spread."
             )
+
+
+@torch.no_grad()
+def copies_input(detector: Detector, images: Inputs) -> bool:
+    """Return whether a detector reconstructs images that it was not trained on, whatever is in them.
+
+    A wide enough autoencoder of 1 x 1 convolutions learns to pass its input through. What is left of the distance is
+    where its training stopped: a score of it says nothing, and follows the last digits of the pixels.
+
+    Nothing left at all is no copy in this sense: that distance is 0, and is not taken for a score.
+
+    Args:
+        detector: In evaluation mode.
+        images: Those that were held out, or their features; the first 256 are used.
+
+    Example:
+        >>> from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
+        >>> from autoad_nni.models.distances.l1 import L1Distance
+        >>> class Copy(torch.nn.Module):
+        ...     def forward(self, images):
+        ...         return 0.999 * images, images.flatten(1)
+        >>> copies_input(Detector(Copy(), ReconstructionHypothesis(), L1Distance()).eval(), torch.rand(9, 1, 8, 8))
+        True
+    """
+    terms: Terms = detector(images[:_N_IMAGES].to(detector.device))
+    residue = (terms.reconstruction.double() - terms.target.double()).square().mean().sqrt().item()
+    spread = terms.target.double().std(correction=0).item()
+    return 0 < residue < _LEAST_RESIDUE * spread
 
 
 def _spread(values: Tensor) -> float:

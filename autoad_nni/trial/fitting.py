@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.models.detector import Detector, Inputs
-from autoad_nni.models.diagnosis import check_alive
+from autoad_nni.models.diagnosis import check_alive, copies_input
 from autoad_nni.models.feature_model import FeatureModel
 from autoad_nni.models.features import FeatureMaps
 from autoad_nni.models.memory import bytes_per_image
@@ -93,6 +93,7 @@ def fit_and_validate(
         windows = cut_windows(train, settings.scoring.patch, seed=settings.seed)
         fitted = _fit(detector, windows, validation, settings, seconds_left, on_epoch)
         scorer = scorer_of(detector, settings.scoring, fitted.batch)
+        _leave_out_copies(detector, windows[: fitted.batch])
         prediction = predict(scorer, validation.images, max_seconds=seconds_left())
         figures = figures_of(prediction, validation)
         detector.compare(*predict(scorer, held_out, max_seconds=seconds_left()))
@@ -105,12 +106,32 @@ def fit_and_validate(
         _fit_local(detector, train, fitted.batch)
     if detector.hypothesis.needs_codes and len(held_out) > 1:
         calibrate(detector, held_out, batch_size=fitted.batch, max_seconds=seconds_left())
+    is_copy = _leave_out_copies(detector, held_out[: min(fitted.batch, _most_at_a_time(held_out))])
     whole, maps = predict_parts(scorer, held_out, max_seconds=seconds_left())
-    detector.reader.fit(maps)
+    detector.reader.fit({part: values for part, values in maps.items() if part != "distance" or not is_copy})
     prediction = choose_reading(scorer, validation, settings.reward, reading=reading, max_seconds=seconds_left())
     figures = figures_of(prediction, validation)
     detector.compare(*scorer.read(whole, maps, scorer.reading, size_of(held_out)))
     return Validated(fitted.report(figures, on_epoch), prediction.score)
+
+
+def _leave_out_copies(detector: Detector, images: Inputs) -> bool:
+    """Have no score of a detector that copies its input contain the distance; return whether it is one.
+
+    Raises:
+        RejectedTrial: ``COPIES_INPUT`` if there is nothing else to score by.
+    """
+    model = detector.autoencoder
+    if isinstance(model, FeatureModel) and model.encoder is None:
+        return False  # principal components: what they leave is what they are for
+    if not copies_input(detector, images):
+        return False
+    if not detector.hypothesis.needs_codes:
+        raise RejectedTrial(
+            Verdict.COPIES_INPUT, "The reconstructions leave out less than 1 % of the spread of pixels or features."
+        )
+    detector.distance_scale.fill_(math.inf)
+    return True
 
 
 def inputs_of(detector: Detector, images: Tensor) -> Inputs:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from autoad_nni.models.detector import Detector
-from autoad_nni.models.diagnosis import check_alive
+from autoad_nni.models.diagnosis import check_alive, copies_input
 from autoad_nni.models.distances.l2 import L2Distance
 from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.models.hypotheses.centroid import CentroidHypothesis
@@ -53,3 +53,22 @@ def test_a_hypothesis_on_codes_needs_codes_that_differ(output: float, code: floa
 @pytest.mark.parametrize("images", [IMAGES[:1], torch.ones(5, 1, 8, 8)])
 def test_images_that_do_not_differ_tell_nothing(images: Tensor) -> None:
     assert verdict(0, 0, ReconstructionHypothesis(), images) is Verdict.OK
+
+
+class Copying(nn.Module):
+    """Leaves so much of the spread out of its reconstruction."""
+
+    def __init__(self, residue: float) -> None:
+        super().__init__()
+        self.residue = residue
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return images + self.residue * images.std() * torch.ones_like(images), images.flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("residue", "expected"), [(0.0, False), (1e-5, True), (9e-3, True), (1.1e-2, False)]
+)
+def test_a_copy_leaves_less_than_a_hundredth(residue: float, expected: bool) -> None:
+    detector = Detector(Copying(residue), ReconstructionHypothesis(), L2Distance()).eval()
+    assert copies_input(detector, IMAGES) is expected

@@ -188,6 +188,7 @@ def test_listening_to_epochs_changes_no_result(task: Task) -> None:
 
 REJECTED: list[tuple[Callable[[], nn.Module], dict[str, Any], Verdict, str]] = [
     (Scaled, {}, Verdict.CONSTANT_SCORE, "all 24 images score 0"),
+    (lambda: Scaled(0.9999), {}, Verdict.COPIES_INPUT, "The reconstructions leave out less than 1 %"),
     (lambda: Scaled(float("nan")), {}, Verdict.NON_FINITE, "The training loss became nan"),
     (lambda: Scaled(float("inf")), {}, Verdict.NON_FINITE, "The training loss became"),
     (FiniteWhileTraining, {}, Verdict.NON_FINITE, "8 of 8 scores are infinite or undefined"),
