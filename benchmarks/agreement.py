@@ -190,7 +190,9 @@ def with_other_last_digits(images: Tensor) -> Tensor:
 
 def relative(a: Tensor, b: Tensor, normal: Tensor) -> Tensor:
     deviation = a[normal].double().std(correction=0)
-    return (a.double() - b.double()).abs() / torch.maximum(a.double().abs(), deviation)
+    difference = (a.double() - b.double()).abs()
+    # No difference is none, also where all is 0: the distance of a projection to all components.
+    return torch.where(difference == 0, 0, difference / torch.maximum(a.double().abs(), deviation))
 
 
 def compare(

@@ -7,7 +7,7 @@ dispatcher with our advisor, one trial, and launch itself. Each is killed with S
 while what the kill left is still there. The log gets a line for each kill; a stopped run goes on where its log ends.
 
 Outcomes: as uninterrupted; lost (an ended trial is gone), twice (a trial ended twice), differs (other samples or
-rewards), hung, traceback, refused (a resume that was answered with one line every time for two minutes). A trial that
+rewards), hung, traceback, refused (a resume that was answered with one line every time for ten minutes). A trial that
 is killed itself counts as uninterrupted if it alone is recorded as crashed, or ran once more.
 """
 
@@ -241,7 +241,7 @@ def end_of(process: subprocess.Popen[str]) -> tuple[int | None, str]:
 
 def resume_until_the_end(experiment: Experiment) -> tuple[tuple[int | None, str], int]:
     """Resume at once, and again while a server that still comes down is a reason to refuse; how often it was."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HUNG_S
     refused = 0
     while True:
         with experiment.launch(

@@ -213,6 +213,9 @@ def _checked_labels(y: npt.ArrayLike | None, n_images: int) -> npt.NDArray[np.in
             f"y has the shape {labels.shape} and the values {found}. Expected ({n_images},), 1 for images with a "
             "defect and 0 for good ones. Correct it."
         )
+    for label, kind in enumerate(("good image (0)", "image with a defect (1)")):
+        if label not in labels:
+            raise ArrayError(f"y has no {kind}. Expected 10 good images and 2 with a defect, or more. Add some.")
     return labels.astype(np.int64)
 
 

@@ -147,6 +147,12 @@ def test_labels_are_needed(y: Any) -> None:
         AnomalyDetector().fit(np.zeros((20, 8, 8), np.uint8), y)
 
 
+@pytest.mark.parametrize(("label", "missing"), [(0, "image with a defect"), (1, "good image")])
+def test_both_kinds_are_needed(label: int, missing: str) -> None:
+    with pytest.raises(ArrayError, match=f"y has no {missing}"):
+        AnomalyDetector().fit(np.zeros((20, 8, 8), np.uint8), np.full(20, label))
+
+
 def test_is_not_fitted_before() -> None:
     with pytest.raises(NotFittedError):
         AnomalyDetector().predict(np.zeros((2, 8, 8), np.uint8))

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from engines.nnictl.experiment import ADVISOR, Experiment, slow, write_experiment
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 def wait(reached: Callable[[], bool], *, timeout_s: float = 90) -> None:
