@@ -15,7 +15,8 @@ __all__ = ["FAILED_REWARD", "TrialRecord"]
 FAILED_REWARD: Final = 0.0
 """Reward of a trial whose verdict is not ok: the lowest value that any reward can take."""
 
-_LARGEST: Final = 1e30
+_LARGEST: Final = 1e100
+"""Of any figure in a record: larger ones cannot be averaged or drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class TrialRecord:
         validation: Every metric on validation, by name; empty unless the verdict is ok.
         macs: Multiply-adds of one image, or of one window; None if they were not counted.
         parameters: Number of parameters of the autoencoder; None if they were not counted.
-        seconds: How long the trial took.
+        seconds: How long the trial took, 0 or more.
         plugins: Which plugins ran, in which version.
         reading: How map and score come from the model (:class:`autoad_nni.models.readings.Reading`), chosen on
             validation; empty for windows, and unless the verdict is ok.

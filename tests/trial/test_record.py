@@ -24,7 +24,7 @@ RECORD = TrialRecord(
     seconds=1.5,
     plugins={"hypothesis density": "autoad-nni 0.1.0", "distance l1": "third-party 2"},
 )
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = st.floats(-1e100, 1e100)
 RECORDS = st.builds(
     TrialRecord,
     number=st.integers(0, 10**6),
@@ -34,7 +34,7 @@ RECORDS = st.builds(
     validation=st.dictionaries(st.text(), NUMBERS, max_size=3),
     macs=st.none() | st.integers(0),
     parameters=st.none() | st.integers(0),
-    seconds=NUMBERS,
+    seconds=st.floats(0, 1e100),
     plugins=st.dictionaries(st.text(), st.text(), max_size=2),
     detail=st.text(),
     known=st.text(),
