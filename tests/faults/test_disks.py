@@ -24,7 +24,7 @@ def test_a_disk_that_takes_nothing_more_ends_a_search_in_one_line(
 ) -> None:
     run = tmp_path / "run"
     words = ("search", straight.file, "--output", run)
-    for operation in spread(range(len(straight.operations)), 6):
+    for operation in spread(range(len(straight.operations)), 4):
         if fault == "full" and not any(line.startswith(("open", "fsync")) for line in straight.operations[operation:]):
             continue  # nothing is written any more
         ended = run_forked(*words, before=FaultAt(run, operation, fault))
@@ -40,7 +40,7 @@ def test_a_folder_that_is_removed_ends_a_search_in_one_line(straight: Straight, 
     run = tmp_path / "run"
     words = ("search", straight.file, "--output", run)
     in_the_middle = [k for k, line in enumerate(straight.operations) if "/run/history.jsonl" in line]
-    for operation in spread(range(in_the_middle[0], in_the_middle[-1]), 4):
+    for operation in spread(range(in_the_middle[0], in_the_middle[-1]), 3):
         ended = run_forked(*words, before=FaultAt(run, operation, "removed"))
         check_one_line(ended, str(run), code=2)
         assert not (run / "best.json").exists() and not (run / "history.jsonl").exists(), "no part is taken for all"

@@ -51,7 +51,7 @@ def test_a_killed_export_leaves_a_whole_bundle_or_none(run: Path, tmp_path: Path
     straight = tmp_path / "straight" / "bundle"
     straight.parent.mkdir()
     cases = operations(("export", run, "--output", straight), straight.parent)
-    for number, (operation, fault) in enumerate(spread(cases, 5)):
+    for number, (operation, fault) in enumerate(spread(cases, 3)):
         bundle = tmp_path / f"killed-{number}" / "bundle"
         bundle.parent.mkdir()
         killed("export", run, "--output", bundle, at=FaultAt(bundle.parent, operation, fault))
@@ -63,7 +63,7 @@ def test_a_killed_export_leaves_a_whole_bundle_or_none(run: Path, tmp_path: Path
 def test_a_killed_prediction_leaves_whole_tables_or_none(run: Path, images: Path, tmp_path: Path) -> None:
     straight = tmp_path / "straight"
     cases = operations(("predict", run, images, "--output", straight), straight)
-    for number, (operation, fault) in enumerate(spread(cases, 5)):
+    for number, (operation, fault) in enumerate(spread(cases, 3)):
         output = tmp_path / f"killed-{number}"
         words = ("predict", run, images, "--output", output)
         killed(*words, at=FaultAt(output, operation, fault))
@@ -83,7 +83,7 @@ def test_a_killed_report_leaves_the_old_page_or_a_whole_one(run: Path, tmp_path:
     words = ("report", run, "--output", page)
     cases = operations(words, page.parent)
     expected = without_time(page)
-    for operation, fault in spread(cases, 4):
+    for operation, fault in spread(cases, 3):
         page.write_text("the old one")
         killed(*words, at=FaultAt(page.parent, operation, fault))
         assert without_time(page) in ("the old one", expected)
@@ -96,7 +96,7 @@ def test_a_killed_list_of_trials_leaves_the_old_table_or_a_whole_one(run: Path, 
     words = ("trials", run, "--csv", table)
     cases = operations(words, table.parent)
     expected = table.read_bytes()
-    for operation, fault in spread(cases, 4):
+    for operation, fault in spread(cases, 3):
         table.write_text("the old one")
         killed(*words, at=FaultAt(table.parent, operation, fault))
         assert table.read_bytes() in (b"the old one", expected)
