@@ -66,9 +66,7 @@ class Copying(nn.Module):
         return images + self.residue * images.std() * torch.ones_like(images), images.flatten(1)
 
 
-@pytest.mark.parametrize(
-    ("residue", "expected"), [(0.0, False), (1e-5, True), (9e-3, True), (1.1e-2, False)]
-)
+@pytest.mark.parametrize(("residue", "expected"), [(0.0, False), (1e-5, True), (9e-3, True), (1.1e-2, False)])
 def test_a_copy_leaves_less_than_a_hundredth(residue: float, expected: bool) -> None:
     detector = Detector(Copying(residue), ReconstructionHypothesis(), L2Distance()).eval()
     assert copies_input(detector, IMAGES) is expected
