@@ -97,7 +97,7 @@ class _Operations:
             shutil.rmtree(self.fault.folder, ignore_errors=True)
             self.striking = False
         if self.fault.fault == "torn" and name == "fsync" and os.path.isfile(path):
-            before = self.sizes[path]
+            before = self.sizes.get(path, 0)  # a folder that is written as a whole opens its files anew
             self.striking = True
             os.truncate(path, before + (os.path.getsize(path) - before) // 2)
         if self.fault.fault in ("killed", "torn"):
