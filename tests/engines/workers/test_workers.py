@@ -150,7 +150,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_runs_again(site: Path
 
 @pytest.mark.faults
 def test_a_worker_that_hangs_is_ended_and_the_search_goes_on(site: Path, tmp_path: Path) -> None:
-    file = experiment(tmp_path, ["sleeps", "loops", "l2"], trialCommand=f"{TRIAL} --max-seconds 1")
+    file = experiment(tmp_path, ["sleeps", "loops", "l2"], trialCommand=f"{TRIAL} --max-seconds 4")
     ended = search(file, site, "--workers", "2")
     assert ended.code == 0, ended.err
     assert verdicts(tmp_path / "run") == {"sleeps": "crashed", "loops": "crashed", "l2": "ok"}
