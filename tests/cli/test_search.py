@@ -485,7 +485,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_resuming_a_search_that_has_ended_reads_no_test_images_and_trains_nothing(
     run: Path, finished: Path, file: Path, trained: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("finish", "run_sample", "choose_winner"):
+    for name in ("finish", "run_in_folder", "choose_winner"):
         monkeypatch.setattr(in_process, name, None)
     for path in (run / "state").glob("trial-*"):
         path.unlink()

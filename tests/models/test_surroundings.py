@@ -15,6 +15,11 @@ import torch
 
 from autoad_nni.models.surroundings import keeping_surroundings
 
+
+def _another(number: int, frame: object) -> None:
+    """A handler that no process has; one in the background ignores SIGINT from the start."""
+
+
 CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "folder": (os.getcwd, lambda: os.chdir("/")),
     "gradients": (torch.is_grad_enabled, lambda: torch.set_grad_enabled(False)),
@@ -25,8 +30,8 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: torch.use_deterministic_algorithms(True, warn_only=True),
     ),
     "precision": (torch.get_float32_matmul_precision, lambda: torch.set_float32_matmul_precision("medium")),
-    "SIGINT": (lambda: signal.getsignal(signal.SIGINT), lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)),
-    "SIGTERM": (lambda: signal.getsignal(signal.SIGTERM), lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN)),
+    "SIGINT": (lambda: signal.getsignal(signal.SIGINT), lambda: signal.signal(signal.SIGINT, _another)),
+    "SIGTERM": (lambda: signal.getsignal(signal.SIGTERM), lambda: signal.signal(signal.SIGTERM, _another)),
     "warnings": (lambda: list(warnings.filters), lambda: warnings.simplefilter("error")),
     "random": (random.getstate, random.random),
     "numpy": (lambda: np.random.get_state()[2], np.random.rand),

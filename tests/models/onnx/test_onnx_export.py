@@ -218,7 +218,7 @@ class ThirdParty(L1Distance):
 def test_a_third_partys_distance_is_named_before_anything_is_written(tmp_path: Path) -> None:
     scorer = trained(layer("centroid", "l1"))
     scorer.detector.distance = ThirdParty()
-    with pytest.raises(AutoADError, match=r"the distance ThirdParty of .*test_export cannot be exported"):
+    with pytest.raises(AutoADError, match=r"the distance ThirdParty of .*test_onnx_export cannot be exported"):
         check_exportable(Ensemble([scorer]))
     with pytest.raises(AutoADError, match="ThirdParty"):
         export_onnx(scorer, (1, SIDE, SIDE), 0.5, tmp_path / "model.onnx")
