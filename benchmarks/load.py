@@ -3,8 +3,8 @@
     python benchmarks/load.py search [--trials 2000] [--strategy autoad]   # in this process
     python benchmarks/load.py nnictl [--trials 500] [--strategy autoad]
 
-In process: trivial trials (digits, one layer, one epoch); the time of the trial itself (`run_sample`) apart from that
-around it: strategy, journal, history, best model, TensorBoard. Under nnictl: trials that do nothing but take a sample
+In process: trivial trials (digits, one layer, one epoch); the time of the trial itself (`run_in_folder`) apart from
+that around it: strategy, journal, history, best model, TensorBoard. Under nnictl: trials that do nothing but take a sample
 and report a reward; the time of NNI's manager, asked for its trials as `launch` asks it, and of the dispatcher. The
 space has 12,288 samples. Times are processor time, which other work on the machine changes less than wall time. The
 last line is the ratio of the last hundred trials to the first.
@@ -25,11 +25,12 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from digits_search import digits_experiment
 
 os.environ.setdefault("NNI_FRAMEWORK", "none")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -51,18 +52,7 @@ Sample = dict[str, float]
 
 
 def experiment(trials: int, strategy: str) -> dict[str, Any]:
-    return {
-        "trialCommand": "autoad-nni trial --data digits --abnormal photos --limit 200 --epochs 1 --threads 1",
-        "maxTrialNumber": trials,
-        "trialConcurrency": 1,
-        "trainingService": {"platform": "local"},
-        "tuner": {
-            "className": "autoad_nni.bridge.StrategyAdvisor",
-            "codeDirectory": ".",
-            "classArgs": {"strategy": strategy, "seed": 0},
-        },
-        "searchSpace": {label: {"_type": "choice", "_value": values} for label, values in SPACE.items()},
-    }
+    return digits_experiment(SPACE, strategy=strategy, trials=trials, epochs=1, limit=200)
 
 
 def search(trials: int, strategy: str, folder: Path) -> list[Sample]:
@@ -70,19 +60,19 @@ def search(trials: int, strategy: str, folder: Path) -> list[Sample]:
 
     import autoad_nni
     from autoad_nni.engines import in_process
+    from autoad_nni.engines.in_process import run_in_folder
 
     in_trials = 0.0
-    run_sample: Callable[..., Any] = in_process.run_sample
 
     def timed(*arguments: Any, **options: Any) -> Any:
         nonlocal in_trials
         began = time.process_time()
         try:
-            return run_sample(*arguments, **options)
+            return run_in_folder(*arguments, **options)
         finally:
             in_trials += time.process_time() - began
 
-    in_process.run_sample = timed
+    in_process.run_in_folder = timed
     me, samples = psutil.Process(), list[Sample]()
 
     def note(ended: int, best: float | None) -> None:

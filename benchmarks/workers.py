@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from digits_search import digits_experiment
+
 os.environ.setdefault("NNI_FRAMEWORK", "none")
 
 VALUES: dict[str, list[Any]] = {
@@ -43,29 +45,13 @@ class Measured(NamedTuple):
     trials: float
 
 
-def experiment(strategy: str, trials: int, epochs: int) -> dict[str, Any]:
-    command = f"autoad-nni trial --data digits --abnormal photos --epochs {epochs} --threads 1"
-    return {
-        "trialCommand": command,
-        "maxTrialNumber": trials,
-        "trialConcurrency": 1,
-        "trainingService": {"platform": "local"},
-        "tuner": {
-            "className": "autoad_nni.bridge.StrategyAdvisor",
-            "codeDirectory": ".",
-            "classArgs": {"strategy": strategy, "seed": 0},
-        },
-        "searchSpace": {label: {"_type": "choice", "_value": values} for label, values in VALUES.items()},
-    }
-
-
 def measure(strategy: str, n_workers: int, trials: int, epochs: int) -> Measured:
     from autoad_nni.engines.isolation import quiet_nni
     from autoad_nni.engines.search import open_experiment, open_search
     from autoad_nni.engines.workers.search import WorkerSearch
 
     with tempfile.TemporaryDirectory() as folder, quiet_nni():
-        opened = open_experiment(experiment(strategy, trials, epochs))
+        opened = open_experiment(digits_experiment(VALUES, strategy=strategy, trials=trials, epochs=epochs))
         search = open_search(opened, output=Path(folder) / "run", workers=n_workers)
         assert isinstance(search, WorkerSearch)
         began: list[float] = []

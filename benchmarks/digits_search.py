@@ -1,0 +1,27 @@
+"""The experiment that benchmarks of searching run: digits, whose trials take fractions of a second to seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["digits_experiment"]
+
+
+def digits_experiment(
+    space: Mapping[str, Sequence[Any]], *, strategy: str, trials: int, epochs: int, limit: int | None = None
+) -> dict[str, Any]:
+    """The content of an experiment file; trials have one thread."""
+    limited = "" if limit is None else f" --limit {limit}"
+    return {
+        "trialCommand": f"autoad-nni trial --data digits --abnormal photos{limited} --epochs {epochs} --threads 1",
+        "maxTrialNumber": trials,
+        "trialConcurrency": 1,
+        "trainingService": {"platform": "local"},
+        "tuner": {
+            "className": "autoad_nni.bridge.StrategyAdvisor",
+            "codeDirectory": ".",
+            "classArgs": {"strategy": strategy, "seed": 0},
+        },
+        "searchSpace": {label: {"_type": "choice", "_value": list(values)} for label, values in space.items()},
+    }
