@@ -1,4 +1,7 @@
-"""Distances that end the process which evaluates them, hang in it, or only last."""
+"""Distances that end the process which evaluates them, hang in it, or only last.
+
+A file that ``$MARKER`` names is made when they begin to; ``killed`` and ``exits`` need none.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,14 @@ class Exits(L2Distance):
 
 
 class Killed(L2Distance):
-    """As somebody does once with kill -9, or the system when memory is short."""
+    """As the system does when memory is short."""
+
+    def map(self, reconstruction, images):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Once(L2Distance):
+    """As somebody does once with kill -9."""
 
     def map(self, reconstruction, images):
         marker = Path(os.environ["MARKER"])
@@ -57,7 +67,7 @@ class Lasts(L2Distance):
         time.sleep(0.2)
         return super().map(reconstruction, images)
 '''
-NAMES = ("exits", "killed", "sleeps", "loops", "lasts")
+NAMES = ("exits", "killed", "once", "sleeps", "loops", "lasts")
 
 
 def install_endings(site: Path) -> Path:

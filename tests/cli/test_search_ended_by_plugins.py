@@ -9,48 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from installed import install
+from ending_plugins import install_endings
 from run_command import Ended
 from small_experiment import TRIAL, history, space, tuner, write
 
-MODULE = '''
-import os
-import re
-import signal
-import time
-
-from autoad_nni.models.distances.l2 import L2Distance
-
-
-class Exits(L2Distance):
-    """Ends the process without a word."""
-
-    def map(self, reconstruction, images):
-        os._exit(7)
-
-
-class Killed(L2Distance):
-    """As the system does when memory is short."""
-
-    def map(self, reconstruction, images):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Sleeps(L2Distance):
-    """Lets go of the interpreter's lock, and never returns."""
-
-    def map(self, reconstruction, images):
-        time.sleep(1e6)
-
-
-class Loops(L2Distance):
-    """Holds the lock for longer than the universe exists."""
-
-    def map(self, reconstruction, images):
-        re.match(r"(a+)+$", "a" * 80 + "b")
-'''
-NAMES = ("exits", "killed", "sleeps", "loops")
-ENTRY_POINTS = "[autoad_nni.losses]\n" + "".join(f"{name} = ending:{name.title()}\n" for name in NAMES)
 # The command, with a short grace for trials that hang.
 COMMAND = (
     "import autoad_nni.engines.hanging as hanging; hanging._GRACE_S = 2.0; from autoad_nni.cli import main; main()"
@@ -59,7 +21,7 @@ COMMAND = (
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install(tmp_path_factory.mktemp("site"), "ending", "1.0", ENTRY_POINTS, ending=MODULE)
+    return install_endings(tmp_path_factory.mktemp("site"))
 
 
 def experiment(folder: Path, distances: list[str], **changes: object) -> Path:
@@ -72,7 +34,12 @@ def experiment(folder: Path, distances: list[str], **changes: object) -> Path:
 
 def search(file: Path, site: Path, *more: str) -> Ended:
     words = ["search", str(file), "--output", str(file.with_name("run")), *more]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(site)}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(site),
+        "MARKER": str(file.with_name("marker")),
+    }
     process = subprocess.run(
         [sys.executable, "-c", COMMAND, *words], capture_output=True, text=True, env=environment, timeout=120
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from faults.ended_search import left_by
 from installed import seen
 from named_space import install_named_space
 from run_command import command, start
@@ -128,26 +129,6 @@ def test_sigterm_while_images_are_made_leaves_no_half_set(tmp_path: Path, monkey
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert list((tmp_path / "cache").iterdir()) == [] and not (tmp_path / "run").exists()
-
-
-def without_seconds(content: Any) -> Any:
-    """Plain JSON without the durations, which differ from run to run."""
-    if isinstance(content, list):
-        return [without_seconds(part) for part in content]
-    if isinstance(content, dict):
-        return {key: without_seconds(value) for key, value in content.items() if key != "seconds"}
-    return content
-
-
-def left_by(run: Path) -> dict[str, Any]:
-    """All that a search leaves, as far as it is the same every time."""
-    return {
-        "history": history(run),
-        "best": without_seconds(json.loads((run / "best.json").read_text())),
-        "weights": (run / "best.safetensors").read_bytes(),
-        "kept": {path.name: path.read_bytes() for path in (run / "state").glob("trial-*")},
-        "hidden": [path.name for path in run.rglob(".*")],
-    }
 
 
 def check_that_it_loads(run: Path) -> None:

@@ -137,10 +137,10 @@ def test_one_worker_finds_what_a_search_in_one_process_finds(tmp_path: Path) -> 
 
 @pytest.mark.faults
 def test_a_worker_that_is_killed_is_replaced_and_its_trial_runs_again(site: Path, tmp_path: Path) -> None:
-    file = experiment(tmp_path, ["exits", "killed", "l2", "l1"])
+    file = experiment(tmp_path, ["exits", "once", "l2", "l1"])
     ended = search(file, site, "--workers", "2")
     assert ended.code == 0, ended.err
-    assert verdicts(tmp_path / "run") == {"exits": "crashed", "killed": "ok", "l2": "ok", "l1": "ok"}
+    assert verdicts(tmp_path / "run") == {"exits": "crashed", "once": "ok", "l2": "ok", "l1": "ok"}
     assert ended.out.count("ended (exit code 7); another one takes its place.") == 2
     assert ended.out.count("ended (signal 9); another one takes its place.") == 1
     crashed = next(line for line in history(tmp_path / "run") if line["verdict"] == "crashed")
