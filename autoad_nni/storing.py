@@ -6,12 +6,12 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from autoad_nni.errors import AutoADError
-from autoad_nni.opening import parse_json, read_bytes
+from autoad_nni.opening import parse_json, read_bytes, read_json
 
 __all__ = [
     "StorageError",
@@ -21,6 +21,7 @@ __all__ = [
     "file_changed",
     "new_folder",
     "read_lines",
+    "read_made",
     "reason_of",
     "remove_unfinished",
     "replace_file",
@@ -28,6 +29,8 @@ __all__ = [
     "storing",
     "write_json",
 ]
+
+_T = TypeVar("_T")
 
 _UNFINISHED = ".unfinished"
 _MAX_LINES_BYTES = 2**30  # of some 2 kB for each trial
@@ -89,10 +92,15 @@ def check_new_folder(path: Path, argument: str = "output") -> None:
     Args:
         path: Of the folder.
         argument: What it was given as; for the message.
+
+    Raises:
+        StorageError: It may not be read.
     """
-    if os.path.exists(path) and not os.path.isdir(path):
+    if os.path.lexists(path) and not os.path.isdir(path):
         raise AutoADError(f"[[{argument}]] {path} is a file. Expected a folder. Give another [[{argument}]].")
-    if os.path.exists(path) and any(path.iterdir()):
+    with storing(path, f"Give another [[{argument}]]."):
+        is_in_use = os.path.isdir(path) and any(path.iterdir())
+    if is_in_use:
         raise AutoADError(
             f"[[{argument}]] {path} holds files. Expected a new or empty folder. Give another [[{argument}]]."
         )
@@ -251,3 +259,31 @@ def file_changed(path: Path, number: int, got: str, expected: str) -> AutoADErro
         f"{path}, line {number} is {got}. Expected {expected}. "
         "The file was changed by hand: restore it, or start anew with another output folder."
     )
+
+
+def read_made(path: Path, make: Callable[[Any], _T], expected: str) -> _T:
+    """Read a JSON file of which something is made.
+
+    Args:
+        path: Of the file.
+        make: What makes it of the content; raises what wrong content causes.
+        expected: What the file should hold, and what to do; for the message.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        AutoADError: It cannot be read, or was changed by hand.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "one.json")
+        ...     _ = path.write_text("[1]")
+        ...     read_made(path, len, "a list. Restore the file.")
+        1
+    """
+    try:
+        return make(read_json(path))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, AutoADError) as error:
+        raise AutoADError(f"{path} cannot be read: {reason_of(error)}. Expected {expected}") from None

@@ -43,10 +43,10 @@ def predict(
     from autoad_nni.data.given import find_images
     from autoad_nni.runs.model import load
     from autoad_nni.runs.prediction import choose_threshold
-    from autoad_nni.runs.prediction_folder import check_new_folder
+    from autoad_nni.runs.prediction_folder import check_output
 
     output = output.expanduser()
-    check_new_folder(output, images)
+    check_output(output, images)
     files = find_images(images)
     folder = run_folder(source)
     model = load(folder, weights=weights)

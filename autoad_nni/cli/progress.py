@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, Task, TextColumn
@@ -14,8 +15,53 @@ from autoad_nni.cli.usage import printable, say
 
 __all__ = ["CountProgress", "SearchProgress"]
 
+_AnyShown = TypeVar("_AnyShown", bound="_Shown")
 
-class SearchProgress:
+
+class _Shown:
+    """A bar in a terminal, shown within a block; elsewhere there is none.
+
+    Args:
+        pace: What is counted.
+        text: What stands before the bar.
+        more: Columns behind it, and what is shown in them.
+        err: Whether it is shown on stderr.
+    """
+
+    def __init__(self, pace: _Pace, text: str, *more: ProgressColumn, err: bool = False, **fields: Any) -> None:
+        self._pace = pace
+        self._err = err
+        console = Console(stderr=err)
+        self._bar: Progress | None = None
+        if console.is_terminal and not console.is_dumb_terminal:
+            columns = (TextColumn("{task.description}"), _Bar(pace), *more, _Clock(pace))
+            self._bar = Progress(*columns, console=console)
+            self._task = self._bar.add_task(text, total=None, **fields)
+
+    def __enter__(self: _AnyShown) -> _AnyShown:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def print(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        else:
+            say(line, err=self._err)
+
+    def _update(self, text: str, **fields: Any) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._pace.ended, description=text, **fields)
+
+
+class SearchProgress(_Shown):
     """Shows trials ended, best reward, time spent and time left, within a block.
 
     Args:
@@ -26,25 +72,9 @@ class SearchProgress:
 
     def __init__(self, reward: str, total: int | None, max_seconds: float | None = None) -> None:
         self._reward = reward
-        self._pace = _Pace(total, max_seconds)
         self._best: float | None = None
-        console = Console()
-        self._bar: Progress | None = None
-        if console.is_terminal and not console.is_dumb_terminal:
-            text, best = TextColumn("{task.description}"), TextColumn("{task.fields[best]}")
-            self._bar = Progress(text, _Bar(self._pace), best, _Clock(self._pace), console=console)
-            self._task = self._bar.add_task(self._trials(), total=None, best=self._best_reward())
-
-    def __enter__(self) -> SearchProgress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        pace = _Pace(total, max_seconds)
+        super().__init__(pace, _trials(pace), TextColumn("{task.fields[best]}"), best=self._best_reward())
 
     def show(self, ended: int, best: float | None, *, total: int | None, recorded: bool = False) -> None:
         """Show a new count.
@@ -57,31 +87,24 @@ class SearchProgress:
         """
         self._best = best
         self._pace.count(ended, total, recorded)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=ended, description=self._trials(), best=self._best_reward())
-        elif not recorded:
-            say(f"{self._trials()}  {self._best_reward()}  {self._pace.clock()}")
+        self._update(_trials(self._pace), best=self._best_reward())
+        if self._bar is None and not recorded:
+            say(f"{_trials(self._pace)}  {self._best_reward()}  {self._pace.clock()}")
 
     def finish(self, ended: int, best: float | None) -> None:
         """Show the last count, unless it is shown already."""
         if ended > self._pace.ended:
             self.show(ended, best, total=self._pace.total)
 
-    def print(self, line: str) -> None:
-        """Print a line above the bar."""
-        if self._bar is not None:
-            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
-        else:
-            say(line)
-
-    def _trials(self) -> str:
-        return f"trial {self._pace.ended}" + ("" if self._pace.total is None else f"/{self._pace.total}")
-
     def _best_reward(self) -> str:
         return f"best {self._reward} " + ("-" if self._best is None else f"{self._best:.4f}")
 
 
-class CountProgress:
+def _trials(pace: _Pace) -> str:
+    return f"trial {pace.ended}" + ("" if pace.total is None else f"/{pace.total}")
+
+
+class CountProgress(_Shown):
     """Shows on stderr how many of some things are done, within a block; nothing where stderr is no terminal.
 
     Args:
@@ -91,40 +114,12 @@ class CountProgress:
 
     def __init__(self, what: str, total: int) -> None:
         self._what = what
-        self._pace = _Pace(total, None)
-        console = Console(stderr=True)
-        self._bar: Progress | None = None
-        if console.is_terminal and not console.is_dumb_terminal:
-            text = TextColumn("{task.description}")
-            self._bar = Progress(text, _Bar(self._pace), _Clock(self._pace), console=console)
-            self._task = self._bar.add_task(self._count(), total=total)
-
-    def __enter__(self) -> CountProgress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        super().__init__(_Pace(total, None), f"{what} 0/{total}", err=True)
 
     def show(self, done: int) -> None:
         """Show a new count."""
         self._pace.count(done, self._pace.total, False)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, description=self._count())
-
-    def print(self, line: str) -> None:
-        """Print a line on stderr, above the bar."""
-        if self._bar is not None:
-            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
-        else:
-            say(line, err=True)
-
-    def _count(self) -> str:
-        return f"{self._what} {self._pace.ended}/{self._pace.total}"
+        self._update(f"{self._what} {done}/{self._pace.total}")
 
 
 class _Pace:

@@ -14,6 +14,7 @@ import typer
 from autoad_nni.cli.stopping import sigterm_as_ctrl_c
 from autoad_nni.cli.usage import say
 from autoad_nni.errors import AutoADError
+from autoad_nni.storing import check_new_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,7 +82,7 @@ def refine(
     where = pick_device(device)
     # Before the networks are loaded, and before minutes of work.
     names = names_of(images)
-    _check_output(output)
+    check_new_folder(output)
     from autoad_nni.runs.model import load
 
     model = load(run)
@@ -178,13 +179,6 @@ def names_of(images: Sequence[Path]) -> dict[Path, Path]:
             )
         taken[name] = path
     return names
-
-
-def _check_output(output: Path) -> None:
-    if os.path.exists(output) and not os.path.isdir(output):
-        raise AutoADError(f"[[output]] {output} is a file. Expected a folder. Give another [[output]].")
-    if os.path.exists(output) and any(output.iterdir()):
-        raise AutoADError(f"[[output]] {output} holds files. Expected a new or empty folder. Give another [[output]].")
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from autoad_nni.engines.search import search
 from autoad_nni.errors import AutoADError
-from autoad_nni.metrics.threshold import Calibration
 
 __all__ = ["AnomalyDetector", "ArrayError"]
 
@@ -115,7 +114,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.image_shape_ = images.shape[1:]
         calibration = self.best_.calibration
         assert calibration is not None, "a search that has ended"
-        self._decide_by(calibration)
+        self.threshold_ = calibration.default().value
+        self.offset_ = -self.threshold_
         self.decision_scores_ = self._scores(images)
         self.labels_ = (self.decision_scores_ > self.threshold_).astype(int)
         return self
@@ -157,10 +157,6 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         options = {"image_size": self.image_size, "minutes": self.minutes, "false_alarm_rate": self.false_alarm_rate}
         given = {name: value for name, value in options.items() if value is not None}
         return {"trials": self.trials, "seed": seed, **given}
-
-    def _decide_by(self, calibration: Calibration) -> None:
-        self.threshold_ = calibration.default().value
-        self.offset_ = -self.threshold_
 
     def _scores(self, images: Pixels) -> Floats:
         parts = [images[begin : begin + _AT_A_TIME] for begin in range(0, len(images), _AT_A_TIME)]

@@ -17,9 +17,9 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.runs.pictures import picture_files, save_picture
 from autoad_nni.runs.prediction import ChosenThreshold, FilePrediction
 from autoad_nni.runs.prediction_pictures import PredictionPictures
-from autoad_nni.storing import storing
+from autoad_nni.storing import check_new_folder, storing
 
-__all__ = ["PredictionFolder", "check_new_folder"]
+__all__ = ["PredictionFolder", "check_output"]
 
 _COLUMNS: Final = ("path", "score", "decision", "threshold", "rule", "map", "problem")
 _FORMAT: Final = 1
@@ -28,7 +28,7 @@ _ADVICE: Final = "Make room or give write access, and predict again."
 _LONGEST_NAME: Final = 230
 
 
-def check_new_folder(output: Path, given: Sequence[str]) -> None:
+def check_output(output: Path, given: Sequence[str]) -> None:
     """Refuse a folder that holds something, or whose pictures would be taken for images the next time.
 
     Args:
@@ -38,12 +38,7 @@ def check_new_folder(output: Path, given: Sequence[str]) -> None:
     Raises:
         AutoADError: It is not new and empty, or lies in a folder that is given.
     """
-    if os.path.lexists(output) and not os.path.isdir(output):
-        raise AutoADError(f"[[output]] {output} is a file. Expected a folder. Give another [[output]].")
-    with storing(output, _ADVICE):
-        is_in_use = os.path.isdir(output) and any(output.iterdir())
-    if is_in_use:
-        raise AutoADError(f"[[output]] {output} holds files. Expected a new or empty folder. Give another [[output]].")
+    check_new_folder(output)
     for each in given:
         if os.path.isdir(each) and output.resolve().is_relative_to(Path(each).resolve()):
             raise AutoADError(

@@ -11,8 +11,7 @@ from typing import Any, Final, TypeVar
 from autoad_nni.data import ImageShape
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics.threshold import Calibration
-from autoad_nni.opening import read_json
-from autoad_nni.storing import read_lines, reason_of, storing, write_json
+from autoad_nni.storing import read_lines, read_made, reason_of, storing, write_json
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 
@@ -201,13 +200,11 @@ class BestRecord(Result):
                 "search' with a trial that ended well, or the folder of an experiment that 'autoad-nni launch' ended. "
                 "Correct the path."
             )
-        try:
-            return cls.from_json(read_json(path))
-        except (OSError, ValueError, AutoADError) as error:
-            raise AutoADError(
-                f"{path} cannot be read: {reason_of(error)}. Expected what a search wrote. Restore the file; or go on "
-                "with the search by [[resume=True]], which writes it anew."
-            ) from None
+        return read_made(
+            path,
+            cls.from_json,
+            "what a search wrote. Restore the file; or go on with the search by [[resume=True]], which writes it anew.",
+        )
 
 
 def _figures(content: Any) -> dict[str, float] | None:

@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autoad_nni.data import LabelledImages
-from autoad_nni.errors import AutoADError
 from autoad_nni.models.scoring import Prediction
-from autoad_nni.opening import read_json
-from autoad_nni.storing import reason_of, write_json
+from autoad_nni.storing import read_made, write_json
 
 __all__ = ["SCORES", "ImageScores", "WinnerScores"]
 
@@ -100,20 +98,19 @@ class WinnerScores:
         Raises:
             AutoADError: If the file was changed by hand.
         """
-        path = folder / SCORES
         try:
-            content = read_json(path)
-            if content["format"] != _FORMAT:
-                raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
-            return cls(
-                members=tuple(map(int, content["members"])),
-                validation=ImageScores.from_json(content["validation"]),
-                test=None if content["test"] is None else ImageScores.from_json(content["test"]),
+            return read_made(
+                folder / SCORES, cls._from_json, "the winner's scores, as JSON. Restore the file, or remove it."
             )
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise AutoADError(
-                f"{path} cannot be read: {reason_of(error)}. Expected the winner's scores, as JSON. Restore the file, "
-                "or remove it."
-            ) from None
+
+    @classmethod
+    def _from_json(cls, content: Any) -> WinnerScores:
+        if content["format"] != _FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
+        return cls(
+            members=tuple(map(int, content["members"])),
+            validation=ImageScores.from_json(content["validation"]),
+            test=None if content["test"] is None else ImageScores.from_json(content["test"]),
+        )

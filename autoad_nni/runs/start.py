@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from autoad_nni.data import ImageShape, Task
 from autoad_nni.errors import AutoADError
-from autoad_nni.opening import read_json
-from autoad_nni.storing import reason_of, write_json
+from autoad_nni.storing import read_made, write_json
 from autoad_nni.trial.plugins import PluginVersions, check_plugins
 from autoad_nni.trial.request import TrialRequest
 
@@ -61,27 +60,28 @@ class RunStart:
         Raises:
             AutoADError: If the file was changed by hand.
         """
-        path = folder / STARTED
         try:
-            content = read_json(path)
-            if not isinstance(content, dict):
-                raise ValueError(f"it holds a {type(content).__name__}")
-            known = {"request", "images", "image_shape", "plugins"}
-            channels, height, width = ImageShape.from_json(content["image_shape"])
-            return cls(
-                request=TrialRequest.from_options(**content["request"]),
-                images=str(content["images"]),
-                image_shape=(channels, height, width),
-                plugins={plugin: str(version) for plugin, version in content["plugins"].items()},
-                metadata={name: value for name, value in content.items() if name not in known},
+            return read_made(
+                folder / STARTED,
+                cls._from_json,
+                "what the search began with, as JSON. Restore the file, or remove it.",
             )
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, AutoADError) as error:
-            raise AutoADError(
-                f"{path} cannot be read: {reason_of(error)}. Expected what the search began with, as JSON. Restore the "
-                "file, or remove it."
-            ) from None
+
+    @classmethod
+    def _from_json(cls, content: Any) -> RunStart:
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}")
+        known = {"request", "images", "image_shape", "plugins"}
+        channels, height, width = ImageShape.from_json(content["image_shape"])
+        return cls(
+            request=TrialRequest.from_options(**content["request"]),
+            images=str(content["images"]),
+            image_shape=(channels, height, width),
+            plugins={plugin: str(version) for plugin, version in content["plugins"].items()},
+            metadata={name: value for name, value in content.items() if name not in known},
+        )
 
     def check_same(self, now: RunStart, folder: Path) -> None:
         """Raise unless a search goes on as it began: same plugins, options and images.
