@@ -4,9 +4,9 @@
     python benchmarks/load.py nnictl [--trials 500] [--strategy autoad]
 
 In process: trivial trials (digits, one layer, one epoch); the time of the trial itself (`run_in_folder`) apart from
-that around it: strategy, journal, history, best model, TensorBoard. Under nnictl: trials that do nothing but take a sample
-and report a reward; the time of NNI's manager, asked for its trials as `launch` asks it, and of the dispatcher. The
-space has 12,288 samples. Times are processor time, which other work on the machine changes less than wall time. The
+that around it: strategy, journal, history, best model, TensorBoard. Under nnictl: trials that do nothing but take a
+sample and report a reward; the time of NNI's manager, asked for its trials as `launch` asks it, and of the dispatcher.
+The space has 12,288 samples. Times are processor time, which other work on the machine changes less than wall time. The
 last line is the ratio of the last hundred trials to the first.
 
 The predictor of `autoad` takes more time the more results it is fitted to, up to 400: `--strategy random` shows the
