@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -196,8 +195,6 @@ def _predicted(
 def _read(path: Path, *, shape: ImageShape) -> Tensor | AutoADError:
     """Return an image, or why it cannot be read."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for its writer
-            return unreadable(path, ValueError("not a regular file"))
         return read_image(path, shape)
     except AutoADError as error:
         return error
