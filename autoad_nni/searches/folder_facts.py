@@ -76,21 +76,23 @@ class FolderFacts:
         return f"{sizes}, {'grey' if self.is_grey else 'colour'}"
 
 
-def few_images(plan: Plan) -> list[str]:
+def few_images(plan: Plan, *, planted: bool = False) -> list[str]:
     """Return a warning for each reason why figures of a search will say little, with what that means.
 
     Args:
         plan: Which image goes where.
+        planted: Whether the anomalies are planted defects.
     """
     warnings = []
     validation, test = (sum(map(len, part.abnormal)) for part in (plan.validation, plan.test))
     if validation + test < _FEW_DEFECTS:
         low, high = chance_range(test, len(plan.test.normal))
         kind = "images with a defect" if plan.abnormal[0] is plan.normal else "anomalous images"
+        kind = "images with a planted defect" if planted else kind
         warnings.append(
             f"warning: {validation + test} {kind} are few: {validation} to choose the model, {test} to "
             f"test it. By chance alone, a model whose AUROC is 0.90 can show {low:.2f} to {high:.2f} on test. "
-            f"{_FEW_DEFECTS} or more would tell."
+            f"{_FEW_DEFECTS} or more would tell{', which takes more good images' if planted else ''}."
         )
     if len(plan.train) < _FEW_TO_TRAIN:
         warnings.append(
