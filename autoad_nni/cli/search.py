@@ -172,9 +172,7 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
         known = best.known.trial
         say(f"best known method: {known.known}, {name} {known.reward:.4f} on validation{test}")
     if planted:
-        say(
-            "These figures are of defects planted into good images. They compare models; real defects may score otherwise."
-        )
+        say("these figures are of planted defects: they compare models, and real defects may score otherwise")
     if best.calibration is not None:
         say("\n".join(threshold_lines(best.calibration)))
     say(f"trial {best.trial.number}:")
