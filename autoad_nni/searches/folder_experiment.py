@@ -90,7 +90,7 @@ def folder_experiment(
     }
     experiment = make_experiment(content, name=str(folder), folder=Path())
     reasons = _Reasons(experiment, request, facts, {**options, "data": "", "root": ""}.keys())
-    lines = [*reasons.lines(), *few_images(plan_task(request.task), planted=request.task.planted)]
+    lines = [*reasons.lines(), *few_images(plan_task(request.task))]
     return dataclasses.replace(experiment, was_short=False, reasons=tuple(lines))
 
 

@@ -42,6 +42,10 @@ class PlantedDefects(ImageSource):
         """Return the numbers of so many copies of each of the images, which the other set has under ``indices``."""
         return np.concatenate([indices + copy * self._n_images for copy in range(number)])
 
+    def n_originals(self, indices: IntArray) -> int:
+        """Return how many images of the other set these are copies of."""
+        return len(np.unique(indices % self._n_images))
+
     def catalogue(self, shape: ImageShape) -> Catalogue:
         """List the first copies."""
         return Catalogue(n_images=self._n_images)

@@ -164,7 +164,8 @@ def _figures(best: BestRecord, scores: WinnerScores | None, retrained: Retrained
         defects, n = best.n_validation
         kind = _anomalous(best.request)
         yield f"Validation rests on {defects} {kind} of {n} images. The model was chosen by {_reward(best)} on them:"
-        yield "these figures are rather too high; what to expect of new images are those of test."
+        expected = "new planted defects" if best.request.task.planted else "new images"
+        yield f"these figures are rather too high; what to expect of {expected} are those of test."
     yield "In brackets: 95 %, had other images been drawn (bootstrap over images). A figure without has none: all draws"
     yield "agree, its images' scores were not kept, or it is a figure of maps on test."
     if best.test is None:
