@@ -86,10 +86,13 @@ def _images(best: BestRecord, retrained: Retrained | None) -> Iterator[str]:
     yield f"- {_counts(best)}"
     yield "- Trials were trained on good training images, chosen on validation; test was read once, at the end."
     if retrained is not None:
+        good = "good images" if task.planted else "of all good images, test's among them"
         yield (
-            f"- Trained again on {retrained.n_train} of all good images, test's among them; "
-            f"{retrained.n_calibration} others were kept out, for the threshold."
+            f"- Trained again on {retrained.n_train} {good}; {retrained.n_calibration} others were kept out, for the "
+            "threshold."
         )
+        if task.planted:
+            yield "  Test's are among them; those that defects were planted into are not."
 
 
 def _counts(best: BestRecord) -> str:
