@@ -178,7 +178,9 @@ def test_good_images_only(tmp_path: Path) -> None:
         "planted into good images that are held out: there are no real ones. Figures are of planted defects, test's too"
     )
     assert said["reward"] == "auroc: images are compared, good ones with those that have a planted defect"
-    assert said["warning"].startswith("8 good images to plant defects into are few: 4 to choose the model, 4 to test it")
+    assert said["warning"].startswith(
+        "8 good images to plant defects into are few: 4 to choose the model, 4 to test it"
+    )
     assert reasons(folder_experiment(folder, anomalies="planted"))["defects"].startswith(
         "planted into good images that are held out, as given."
     )
