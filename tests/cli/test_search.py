@@ -86,7 +86,7 @@ def test_the_history_has_a_line_per_trial(finished: Path) -> None:
 def test_the_best_is_the_best_of_the_history(finished: Path) -> None:
     best, lines = best_of(finished), history(finished)
     winner = max(lines, key=lambda line: line["reward"])
-    assert {name: value for name, value in best["trial"].items() if name != "seconds"} == winner
+    assert {name: value for name, value in best["trial"].items() if name not in ("seconds", "ms")} == winner
     assert set(best["test"]) == {"auroc", "aupr_in", "aupr_out"} and best["test_detail"] == ""
     assert best["test"] not in (best["validation"], best["trial"]["validation"])
     assert best["image_shape"] == [1, 8, 8]
@@ -151,8 +151,8 @@ def test_the_winner_scores_the_same_in_a_new_process(finished: Path) -> None:
 
 def test_nothing_else_lies_in_the_run_folder(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
-        "history.jsonl", "best.json", "best.safetensors", "scores.json", "report.html", "started.json", "state",
-        "tensorboard",
+        "history.jsonl", "front.json", "best.json", "best.safetensors", "scores.json", "report.html", "started.json",
+        "state", "tensorboard",
     }  # fmt: skip
     weights = [f"trial-{record.number:04d}.safetensors" for record in distinct(read_history(finished))[:5]]
     assert {path.name for path in (finished / "state").iterdir()} == {*weights, *STATE}
@@ -305,7 +305,7 @@ def test_a_trial_of_a_search_is_repeated_without_its_options(finished: Path, num
     ended = command("trial", "--run", finished, "--number", number)
     assert ended.code == 0, ended
     repeated = json.loads(ended.out)
-    del repeated["seconds"]
+    del repeated["seconds"], repeated["ms"]
     assert {"number": number, **repeated} == history(finished)[number]
 
 

@@ -31,6 +31,7 @@ BEST = BestRecord(
     request=TrialRequest.from_options(data="folder", root="/data/screws", image_size=64, patch=16),
     image_shape=(3, 64, 64),
     test={"auroc": 0.5},
+    ms=4.5,
     search={"strategy": "autoad", "seed": 0, "summary": {"trials": 4}},
 )
 
