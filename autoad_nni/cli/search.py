@@ -160,6 +160,7 @@ def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -
 
 def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for this model") -> None:
     """Print the winner: reward, test metrics and when they were read, thresholds, members, sample, and its files."""
+    from autoad_nni.runs.caveats import caveats
     from autoad_nni.runs.front import front_lines
     from autoad_nni.runs.records import read_history
     from autoad_nni.runs.summary import threshold_lines
@@ -192,6 +193,8 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
     if os.path.exists(folder / "pictures.png"):
         say(f"how it works on test images: {folder}/pictures.png")
     say(f"report: {folder}/report.html")
+    for line in caveats(best):
+        say(line)
 
 
 def _interval(best: BestRecord) -> str:
