@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,6 +37,6 @@ def init(
     if not os.path.isdir(folder):
         raise AutoADError(f"{folder} is not a folder. Expected a folder of images. Check the path.")
     with quiet_nni():
-        options = {} if max_ms is None else {"max_ms": max_ms}
+        options: dict[str, Any] = {} if max_ms is None else {"max_ms": max_ms}
         experiment = open_experiment(folder, trials=trials, minutes=minutes, seed=seed, **options)
     say(experiment_text(experiment).removesuffix("\n"))

@@ -62,11 +62,10 @@ def front_lines(records: Sequence[TrialRecord], reward: str) -> list[str]:
     front = front_of(records)
     if not front:
         return []
-    places = range(len(front))
-    if len(front) > _MOST_LINES:  # both ends, the others evenly spread
-        places = sorted({round(i * (len(front) - 1) / (_MOST_LINES - 1)) for i in range(_MOST_LINES)})
+    most = min(len(front), _MOST_LINES)
+    places = {round(i * (len(front) - 1) / max(most - 1, 1)) for i in range(most)}  # both ends, others evenly spread
     lines = ["time of one image, and reward: no trial is both faster and better than one of these"]
-    for record in (front[place] for place in places):
+    for record in (front[place] for place in sorted(places)):
         known = f"  {record.known}" if record.known else ""
         lines.append(f"{record.number:>6}{f'{record.ms:.3g}':>9} ms  {reward} {record.reward:.4f}{known}")
     left_out = len(front) - len(places)
