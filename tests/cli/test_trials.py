@@ -83,7 +83,7 @@ def test_the_screen_has_the_best_first_and_names_what_does_not_fit(run: Path, mo
         "number  reward  verdict    known      ms  front  seconds       macs",
         "     2  0.8750  ok                0.2500  True      12.2  1,234,567",
         "     1  0.7500  ok         padim    12.5  False   1.5000",
-        "     0  0.0000  over_time                           120.5      5,400",
+        "     0  0.0000  over_time                          120.5      5,400",
         "Left out, as they do not fit: parameters, reading, distance, kernels, deep, sample.reward, auroc, aupro",
     ]
     monkeypatch.setenv("COLUMNS", "200")
