@@ -56,6 +56,14 @@ def test_the_best_model_survives_its_file(tmp_path: Path, changes: dict[str, Any
     assert record.sample == {"distance": "l1"}
 
 
+def test_a_file_from_before_times_were_measured_is_read(tmp_path: Path) -> None:
+    content = BEST.to_json()
+    for each in (content, content["trial"], *content["members"], content["known"]["trial"]):
+        del each["ms"]
+    (tmp_path / "best.json").write_text(json.dumps(content))
+    assert BestRecord.read(tmp_path) == replace(BEST, ms=None)
+
+
 def test_thresholds_stand_in_the_file_for_readers() -> None:
     by_rate, by_f1 = BEST.to_json()["thresholds"]
     assert (by_rate["value"], by_rate["rule"], by_rate["rate"]) == (0.5, "false_alarm_rate", 0.25)
