@@ -76,6 +76,8 @@ class Search:
         self._make_strategy = make
         try:
             self.strategy = self._make_strategy()
+        except ImportError as error:
+            raise AutoADError(f"strategy {strategy!r} needs a package that is not installed: {error}.") from None
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
             shared = (
