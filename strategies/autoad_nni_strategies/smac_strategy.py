@@ -71,6 +71,8 @@ class SmacProposer:
                 if is_ordered(decision)
                 else ConfigSpace.CategoricalHyperparameter(name, list(range(n)))
             )
+        self._evaluation_seed = 0
+        """With which SMAC believes that samples are evaluated: one of its own, or of the first that it is given."""
         # SMAC writes its settings to a folder when it is made; results are kept elsewhere.
         with tempfile.TemporaryDirectory() as folder:
             scenario = Scenario(
@@ -85,10 +87,11 @@ class SmacProposer:
         samples: list[Sample] = []
         while len(samples) < n:
             try:
-                config = self._facade.ask().config
+                info = self._facade.ask()
             except (ConfigurationSpaceExhaustedException, StopIteration):
                 break
-            samples.append(to_sample(self._decisions, tuple(int(config[name]) for name in self._names)))
+            self._evaluation_seed = info.seed
+            samples.append(to_sample(self._decisions, tuple(int(info.config[name]) for name in self._names)))
         return samples
 
     def tell(self, results: list[tuple[Sample, float]]) -> None:
@@ -98,7 +101,7 @@ class SmacProposer:
 
         for sample, reward in results:
             ranks = zip(self._names, to_action(self._decisions, sample), strict=True)
-            info = TrialInfo(Configuration(self._space, values=dict(ranks)), seed=0)
+            info = TrialInfo(Configuration(self._space, values=dict(ranks)), seed=self._evaluation_seed)
             self._facade.tell(info, TrialValue(cost=-reward), save=False)
 
 

@@ -14,7 +14,7 @@ from tiny_space import PlayedEngine, Sample, grid_space
 
 from autoad_nni_strategies.local_search import LocalSearch, local_search
 from autoad_nni_strategies.optuna_strategy import optuna
-from autoad_nni_strategies.smac_strategy import smac
+from autoad_nni_strategies.smac_strategy import SmacProposer, smac
 from autoad_nni_strategies.spaces import Decision
 from autoad_nni_strategies.strategy import AskTellStrategy
 
@@ -179,3 +179,16 @@ def test_local_search_moves_to_a_better_one() -> None:
     search = LocalSearch((Decision("a", tuple(range(4))), Decision("b", tuple(range(4)))), seed=0, n_startup_trials=1)
     search.tell([({"a": 0, "b": 0}, 0.1), ({"a": 3, "b": 3}, 0.9)])
     assert all(each["a"] == 3 or each["b"] == 3 for each in search.ask(6))
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_smac_itself_proposes_every_sample(known: bool) -> None:
+    """It would end without a word at results of evaluations with another seed than its own."""
+    pytest.importorskip("smac")
+    decisions = tuple(Decision(f"c{i}", tuple(range(5))) for i in range(4))
+    search = SmacProposer(decisions, seed=0, n_initial=3, retrain_after=2)
+    if known:
+        search.tell([({f"c{i}": 4 for i in range(4)}, 0.2)])
+    for _ in range(9):
+        (sample,) = search.ask(1)
+        search.tell([(sample, bump(sample))])
