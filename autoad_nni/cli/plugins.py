@@ -129,7 +129,7 @@ def _keeps_contract(registry: Registry, plugin: Any, name: str) -> bool:
 
 
 def _checks_for(registry: Registry) -> tuple[Check[Any], ...]:
-    from autoad_nni.registry import FEATURES, HYPOTHESES, LOSSES
+    from autoad_nni.registry import FEATURES, HYPOTHESES, LOSSES, STRATEGIES
 
     if registry.group == FEATURES.group:
         from autoad_nni.testing.feature_checks import FEATURE_CHECKS
@@ -143,6 +143,10 @@ def _checks_for(registry: Registry) -> tuple[Check[Any], ...]:
         from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
 
         return DISTANCE_CHECKS
+    if registry.group == STRATEGIES.group:
+        from autoad_nni.testing.strategy_checks import STRATEGY_CHECKS
+
+        return STRATEGY_CHECKS
     return ()
 
 

@@ -17,8 +17,8 @@ __all__ = ["Check", "Factory", "check", "expect", "expect_equal", "loaded"]
 
 P = TypeVar("P")
 M = TypeVar("M", bound=nn.Module)
-Factory = Callable[[], P]
-"""Makes a plugin; the class itself, when its constructor needs no arguments."""
+Factory = Callable[..., P]
+"""Makes a plugin; the class itself, when its constructor needs no arguments. A strategy's takes a seed."""
 Check = Callable[[Factory[P]], None]
 """Takes a factory and raises AssertionError if what it makes is not what is expected."""
 
