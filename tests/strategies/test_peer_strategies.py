@@ -1,14 +1,11 @@
-"""Strategies of other libraries and local search: what holds for each of them."""
+"""Strategies of other libraries and local search, beside the contract of strategies (tests/testing)."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from typing import Any
 
 import pytest
-from nni.mutable import Categorical, ExpressionConstraint, MutableDict
 from nni.nas.space import RawFormatModelSpace
 from tiny_space import PlayedEngine, Sample, grid_space
 
@@ -62,53 +59,11 @@ def keys(samples: list[Sample]) -> list[tuple[int, ...]]:
     return [tuple(sample.values()) for sample in samples]
 
 
-def test_same_seed_same_samples_in_another_process(peer: str) -> None:
-    """With another order of sets."""
-    code = f"from test_peer_strategies import *; print(keys(play({peer!r})))"
-    path = os.pathsep.join(["tests/strategies", *sys.path])
-    ended = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ended.stdout.strip() == str(keys(play(peer)))
-
-
-def test_another_seed_gives_other_samples(peer: str) -> None:
-    first, second = (make(peer, seed) for seed in (0, 2**40 + 5))
-    asked = []
-    for strategy in (first, second):
-        strategy.initialize(grid_space(*SIZES), PlayedEngine(bump, 0))
-        asked.append(keys(strategy.core.ask(4)))
-    assert asked[0] != asked[1]
-
-
-def test_every_sample_is_tried_once_and_the_search_ends(peer: str) -> None:
-    samples = keys(play(peer, trials=50, space=grid_space(3, 2, 2)))
-    assert len(samples) == len(set(samples)) == 12
-
-
-def test_samples_that_the_space_rejects_are_not_run(peer: str) -> None:
-    """A third is left."""
-    a, b = Categorical(range(6), label="a"), Categorical(range(4), label="b")
-    third = ExpressionConstraint((a + b) % 3 == 0, label="third")
-    space = RawFormatModelSpace(MutableDict({"a": a, "b": b, "third": third}), None)
-    samples = play(peer, lambda sample: float(sample["a"]), trials=50, space=space)
-    assert len(set(keys(samples))) == len(samples) == 8
-    assert all((sample["a"] + sample["b"]) % 3 == 0 for sample in samples)
-
-
 def test_failed_trials_count_as_the_lowest_reward(peer: str) -> None:
     """The best region fails; nothing else is said about it."""
     samples = play(peer, lambda sample: None if sample["c0"] < 2 else bump(sample), trials=20)
     assert len(set(keys(samples))) == 20
     assert sum(sample["c0"] >= 2 for sample in samples[10:]) >= 5
-
-
-def test_a_search_goes_on_when_everything_fails(peer: str) -> None:
-    assert len(set(keys(play(peer, lambda sample: None, trials=8)))) == 8
 
 
 def test_known_results_are_not_tried_again_and_learned_from(peer: str) -> None:
@@ -123,17 +78,6 @@ def test_more_samples_are_asked_for_before_there_are_rewards(peer: str) -> None:
     engine = PlayedEngine(bump, 9, concurrency=3)
     strategy(grid_space(*SIZES), engine)
     assert len(set(keys(engine.samples))) == 9
-
-
-def test_a_state_continues(peer: str) -> None:
-    strategies = [make(peer) for _ in range(2)]
-    for strategy in strategies:
-        strategy.initialize(grid_space(*SIZES), PlayedEngine(bump, 0))
-    first, second = (strategy.core for strategy in strategies)
-    for _ in range(6):
-        first.tell([(sample, bump(sample)) for sample in first.ask(1)])
-    second.load_state_dict(first.state_dict())
-    assert second.ask(2) == first.ask(2)
 
 
 def test_it_finds_what_is_good(peer: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import broken_strategies
 import pytest
+from quick_peers import optuna_gp, quick_smac
 from quick_tpe import quick_tpe
 
 from autoad_nni.registry import STRATEGIES
@@ -13,14 +14,30 @@ from autoad_nni.testing.checking import Factory
 from autoad_nni.testing.strategy_checks import STRATEGY_CHECKS
 
 # policy_based_rl needs packages that are not among the tests'.
-TESTED_ELSEWHERE = {"tpe", "policy_based_rl"}
+TESTED_ELSEWHERE = {"tpe", "smac", "policy_based_rl"}
 
 
 class TestStrategies(StrategyContract):
     @pytest.fixture(params=sorted(set(STRATEGIES.names()) - TESTED_ELSEWHERE))
     def plugin(self, request: pytest.FixtureRequest) -> Factory[Any]:
+        if request.param == "optuna":
+            pytest.importorskip("optuna")
         factory: Factory[Any] = STRATEGIES.load(request.param)
         return factory
+
+
+class TestSmac(StrategyContract):
+    @pytest.fixture
+    def plugin(self) -> Factory[Any]:
+        pytest.importorskip("smac")
+        return quick_smac
+
+
+class TestOptunaGp(StrategyContract):
+    @pytest.fixture
+    def plugin(self) -> Factory[Any]:
+        pytest.importorskip("optuna")
+        return optuna_gp
 
 
 class TestTpe(StrategyContract):
