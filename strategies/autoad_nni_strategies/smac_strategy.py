@@ -131,7 +131,7 @@ def _ordered(local_search: type) -> type:
     process, so that a search could not be replayed.
     """
 
-    class OrderedLocalSearch(local_search):  # type: ignore[misc, valid-type]
+    class OrderedLocalSearch(local_search):  # type: ignore[misc]
         def _get_init_points_from_previous_configs(self, *args: Any, **kwargs: Any) -> list[Any]:
             starts = super()._get_init_points_from_previous_configs(*args, **kwargs)
             return sorted(starts, key=lambda config: tuple(config.get_array()))
