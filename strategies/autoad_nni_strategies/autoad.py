@@ -33,13 +33,18 @@ class AutoAD:
 
     Each iteration draws the controller's weights from their distribution (`posterior`) and M candidates from the
     policy, and keeps the n candidates with the highest expected improvement (`predictor`), which ``ask`` hands out.
-    When their rewards are told, it
+    When n rewards have been told, it
 
     1. adds to each reward the information gain of its sample (`curiosity`, Eq. 7);
     2. takes one step of Adam along REINFORCE with a moving baseline of these sums (Eq. 5, 15, 16);
     3. takes several steps of self-imitation on the best samples so far (`replay`, Eq. 19), whose advantages r - b are
        clipped at zero, where b is the moving baseline of the rewards alone;
     4. updates both baselines.
+
+    *Asking never waits.* When n are handed out and rewards are missing, the next n are drawn from the same policy; the
+    filter takes its prediction for the results of those that are being tried. After each iteration what is left of
+    them is dropped, and n are drawn anew. So if each sample is told before the next is asked for, a batch is what one
+    policy drew; if several are tried at a time, up to as many of a batch are what the policy before it drew.
 
     *No sample is proposed twice, and none that the space rejects.* Constraints are met by resampling: up to 256
     draws, then the first new and valid candidate after the last draw in lexicographic order. If none is left (in a
@@ -104,9 +109,21 @@ class AutoAD:
         self._learner = Learner(self._n_choices, settings, self._generator)
         self._iteration = 0
         self._proposals: list[Action] = []
-        """The candidates of this iteration that are not handed out yet, best first."""
+        """The candidates that are not handed out yet, best first."""
+        self._told: list[tuple[Action, float | None]] = []
+        """The results of this iteration, of which there are less than n."""
         self._lowest: float | None = None
         self._best: float | None = None
+
+    @property
+    def pending(self) -> list[Sample]:
+        """What was asked for and has no result yet, in the order of asking."""
+        return [to_sample(self._decisions, action) for action in self._pending]
+
+    @property
+    def _pending(self) -> list[Action]:
+        told = {action for action, _ in self._told}
+        return [action for action, reward in self._untried.tried.items() if reward is None and action not in told]
 
     def ask(self, n: int) -> list[Sample]:
         """Return n samples to try; fewer if no more are left."""
@@ -121,7 +138,7 @@ class AutoAD:
         return [to_sample(self._decisions, action) for action in asked]
 
     def tell(self, results: Iterable[Result]) -> None:
-        """Learn from the results of an iteration, or from results that were known before.
+        """Take results, and learn: from each n that were asked for, and at once from those that were known before.
 
         Args:
             results: Samples of the space with their rewards; None for one that failed.
@@ -130,17 +147,15 @@ class AutoAD:
             ValueError: If a sample is not in the space. Nothing is changed then.
         """
         given = [(to_action(self._decisions, sample), measured(reward)) for sample, reward in results]
-        asked = [each for each in given if self._is_pending(each[0])]
-        known = [each for each in given if not self._is_pending(each[0])]
+        pending = set(self._pending)
+        known = [each for each in given if each[0] not in pending]
+        self._told += [each for each in given if each[0] in pending]
         self.figures = None
         if known:
             self._learn_known(known)
-        if asked:
-            self._learn(asked)
-        self._proposals = []
-
-    def _is_pending(self, action: Action) -> bool:
-        return action in self._untried.tried and self._untried.tried[action] is None
+        while len(self._told) >= self.settings.batch_size:
+            batch, self._told = self._told[: self.settings.batch_size], self._told[self.settings.batch_size :]
+            self._learn(batch)
 
     def _learn(self, results: list[tuple[Action, float | None]]) -> None:
         """Finish an iteration (lines 5 to 22 of Algorithm 1)."""
@@ -154,7 +169,7 @@ class AutoAD:
         if self._lowest is not None:  # or stand-ins of 0.0 would pull the baselines away from the rewards
             self._baseline.update(rewards)
             self._curious_baseline.update(curious)
-        self._learner.draw_weights()
+        self._draw_weights()
         self._iteration += 1
         self.figures = self._figures(
             failed=float(sum(reward is None for _, reward in results)),
@@ -168,7 +183,11 @@ class AutoAD:
         self._imitate(results)
         if self._lowest is not None:
             self._baseline.update(rewards)
+        self._draw_weights()
+
+    def _draw_weights(self) -> None:
         self._learner.draw_weights()
+        self._proposals = []
 
     def _take(self, results: list[tuple[Action, float | None]]) -> tuple[list[Action], list[float]]:
         """Note results, and return actions and rewards, those of failures stood in for."""
@@ -194,16 +213,24 @@ class AutoAD:
 
     def _filter(self, candidates: list[Action]) -> list[Action]:
         """Return the candidates and variations of the best samples, the highest expected improvement first."""
-        known = [(action, reward) for action, reward in self._untried.tried.items() if reward is not None]
+        known = self._results()
         if len(candidates) <= self.settings.batch_size or len(known) < _LEAST_TO_PREDICT:
             return candidates
         if len(known) > _MOST_TO_PREDICT:  # half of them the best, half the newest
             old, new = known[: -_MOST_TO_PREDICT // 2], known[-_MOST_TO_PREDICT // 2 :]
             known = sorted(old, key=lambda entry: -entry[1])[: _MOST_TO_PREDICT - len(new)] + new
         self._predictor.fit([action for action, _ in known], [reward for _, reward in known])
+        if pending := self._pending:
+            self._predictor.believe(pending)
         candidates = candidates + self._variations(set(candidates))
         improvement = self._predictor.expected_improvement(candidates)
         return [candidates[i] for i in improvement.argsort(descending=True, stable=True).tolist()]
+
+    def _results(self) -> list[tuple[Action, float]]:
+        """Return all samples with a reward, and those of this iteration; for failures, the lowest so far."""
+        learned = [(action, reward) for action, reward in self._untried.tried.items() if reward is not None]
+        told = [(action, self._lowest if reward is None else reward) for action, reward in self._told]
+        return learned + [(action, reward) for action, reward in told if reward is not None]
 
     def _variations(self, drawn: set[Action]) -> list[Action]:
         """Return the new and valid candidates that differ from one of the best samples in one decision."""
@@ -273,6 +300,7 @@ class AutoAD:
                 "lowest": self._lowest,
                 "best": self._best,
                 "proposals": [list(action) for action in self._proposals],
+                "told": [[list(action), reward] for action, reward in self._told],
             }
         )
         # Not copied once more: it is all that was tried so far.
@@ -306,6 +334,7 @@ class AutoAD:
         self._curious_baseline.load_state_dict(state["curious_baseline"])
         self._iteration, self._lowest, self._best = state["iteration"], state["lowest"], state["best"]
         self._proposals = [tuple(action) for action in state["proposals"]]
+        self._told = [(tuple(action), reward) for action, reward in state["told"]]
         self._untried.tried = {tuple(action): reward for action, reward in state["tried"]}
 
     def _check(self, state_dict: dict[str, Any]) -> None:
