@@ -27,7 +27,7 @@ def whole(name: str, value: Any, *, least: int = 1) -> int:
         ValueError: If it is none, or less than ``least``.
 
     Example:
-        >>> whole("batch_size", 5.0)
+        >>> whole("n_initial", 5.0)
         5
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0 or not least <= value <= 10**6:

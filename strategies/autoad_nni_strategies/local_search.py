@@ -13,13 +13,12 @@ from autoad_nni_strategies.strategy import AskTellStrategy
 __all__ = ["LocalSearch", "local_search"]
 
 
-def local_search(*, seed: int, n_startup_trials: int = 10, batch_size: int = 1) -> AskTellStrategy:
+def local_search(*, seed: int, n_startup_trials: int = 10) -> AskTellStrategy:
     """Try the samples that differ from the best one in one choice; see `LocalSearch`.
 
     Args:
         seed: Seed of the order in which they are tried.
         n_startup_trials: Random samples at the start.
-        batch_size: Samples that are tried at the same time.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -28,8 +27,7 @@ def local_search(*, seed: int, n_startup_trials: int = 10, batch_size: int = 1) 
     return AskTellStrategy(
         lambda decisions, is_valid: Guarded(
             LocalSearch(decisions, seed=seed, n_startup_trials=n_startup_trials), decisions, is_valid
-        ),
-        batch_size=whole("batch_size", batch_size),
+        )
     )
 
 

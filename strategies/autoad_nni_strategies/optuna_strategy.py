@@ -20,7 +20,6 @@ def optuna(
     sampler: str = "tpe",
     n_startup_trials: int = 10,
     n_ei_candidates: int = 24,
-    batch_size: int = 1,
 ) -> AskTellStrategy:
     """Search with a sampler of Optuna. Needs the extra ``optuna``.
 
@@ -30,7 +29,6 @@ def optuna(
             expected improvement, hundreds of milliseconds per trial.
         n_startup_trials: Random samples at the start.
         n_ei_candidates: Samples that ``tpe`` draws to choose one from; ``gp`` has no use for it.
-        batch_size: Samples that are tried at the same time.
 
     Raises:
         ImportError: If Optuna is not installed.
@@ -49,8 +47,7 @@ def optuna(
         arguments |= {"n_ei_candidates": whole("n_ei_candidates", n_ei_candidates), "multivariate": True}
     made = {"gp": library.samplers.GPSampler, "tpe": library.samplers.TPESampler}[sampler]
     return AskTellStrategy(
-        lambda decisions, is_valid: Guarded(OptunaProposer(decisions, made(**arguments)), decisions, is_valid),
-        batch_size=whole("batch_size", batch_size),
+        lambda decisions, is_valid: Guarded(OptunaProposer(decisions, made(**arguments)), decisions, is_valid)
     )
 
 

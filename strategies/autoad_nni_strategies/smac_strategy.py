@@ -17,7 +17,7 @@ from autoad_nni_strategies.strategy import AskTellStrategy
 __all__ = ["SmacProposer", "smac"]
 
 
-def smac(*, seed: int, n_initial: int = 10, retrain_after: int = 8, batch_size: int = 1) -> AskTellStrategy:
+def smac(*, seed: int, n_initial: int = 10, retrain_after: int = 8) -> AskTellStrategy:
     """Search with SMAC3's facade for hyperparameters. Needs the extra ``smac``.
 
     Args:
@@ -25,7 +25,6 @@ def smac(*, seed: int, n_initial: int = 10, retrain_after: int = 8, batch_size: 
         n_initial: Samples of a Sobol sequence at the start.
         retrain_after: Samples after which the forest is fitted anew. Fewer need more time: the fit and the search for
             the highest expected improvement take about a second.
-        batch_size: Samples that are tried at the same time.
 
     Raises:
         ImportError: If SMAC is not installed.
@@ -39,8 +38,7 @@ def smac(*, seed: int, n_initial: int = 10, retrain_after: int = 8, batch_size: 
     return AskTellStrategy(
         lambda decisions, is_valid: Guarded(
             SmacProposer(decisions, seed=seed, n_initial=n_initial, retrain_after=retrain_after), decisions, is_valid
-        ),
-        batch_size=whole("batch_size", batch_size),
+        )
     )
 
 

@@ -74,9 +74,8 @@ def test_known_results_are_not_tried_again_and_learned_from(peer: str) -> None:
 
 
 def test_more_samples_are_asked_for_before_there_are_rewards(peer: str) -> None:
-    strategy = make(peer, batch_size=3)
     engine = PlayedEngine(bump, 9, concurrency=3)
-    strategy(grid_space(*SIZES), engine)
+    make(peer)(grid_space(*SIZES), engine)
     assert len(set(keys(engine.samples))) == 9
 
 
@@ -90,7 +89,7 @@ def test_it_finds_what_is_good(peer: str) -> None:
     ("peer_name", "arguments", "reason"),
     [
         ("local_search", {"n_startup_trials": 0}, "n_startup_trials is 0. Expected a whole number from 1 to 10"),
-        ("local_search", {"batch_size": "5"}, "batch_size is '5'"),
+        ("local_search", {"n_startup_trials": "5"}, "n_startup_trials is '5'"),
         ("tpe", {"sampler": "cma"}, "sampler is 'cma'. Expected gp or tpe"),
         ("tpe", {"n_ei_candidates": 2.5}, "n_ei_candidates is 2.5"),
         ("smac", {"retrain_after": True}, "retrain_after is True"),
