@@ -44,7 +44,7 @@ SPECS: Final[dict[str, Spec]] = {
     ),
     # Chosen by tune_tpe.py, which lists what was tried.
     "tpe": Spec("tpe", {"tpe_args": {"n_startup_jobs": 10, "n_ei_candidates": 4}}),
-    # Chosen by tune_peers.py.
+    # With their own settings; tune_peers.py tries others.
     "smac": Spec("smac", {}),
     "optuna gp": Spec("optuna", {"sampler": "gp"}),
     "optuna tpe": Spec("optuna", {"sampler": "tpe"}),
