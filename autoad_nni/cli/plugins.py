@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from autoad_nni.registry import Registry
+    from autoad_nni.testing.checking import Check
 
 __all__ = ["app"]
 
@@ -129,8 +130,8 @@ def _keeps_contract(registry: Registry, plugin: Any, name: str) -> bool:
     return n_failed == 0
 
 
-def _checks_for(registry: Registry) -> tuple[Callable[[Any], None], ...]:
-    from autoad_nni.registry import DEFECTS, FEATURES, HYPOTHESES, LOSSES
+def _checks_for(registry: Registry) -> tuple[Check[Any], ...]:
+    from autoad_nni.registry import DEFECTS, FEATURES, HYPOTHESES, LOSSES, STRATEGIES
 
     if registry.group == DEFECTS.group:
         from autoad_nni.testing.defect_checks import DEFECT_CHECKS
@@ -148,6 +149,10 @@ def _checks_for(registry: Registry) -> tuple[Callable[[Any], None], ...]:
         from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
 
         return DISTANCE_CHECKS
+    if registry.group == STRATEGIES.group:
+        from autoad_nni.testing.strategy_checks import STRATEGY_CHECKS
+
+        return STRATEGY_CHECKS
     return ()
 
 

@@ -18,8 +18,8 @@ __all__ = ["Check", "Factory", "Plugin", "check", "expect", "expect_equal", "loa
 P = TypeVar("P")
 Plugin = TypeVar("Plugin", bound=Callable[..., Any])
 M = TypeVar("M", bound=nn.Module)
-Factory = Callable[[], P]
-"""Makes a plugin; the class itself, when its constructor needs no arguments."""
+Factory = Callable[..., P]
+"""Makes a plugin; the class itself, when its constructor needs no arguments. A strategy's takes a seed."""
 Check = Callable[[Factory[P]], None]
 """Takes a factory and raises AssertionError if what it makes is not what is expected."""
 
