@@ -30,12 +30,16 @@ class Line:
         reward: Reward of its trial; 0 if it was rejected.
         verdict: ``ok``, or why it was rejected.
         macs: Multiply-adds for one image.
+        seed: Of its weights and of the order of its images.
+        proposer: The strategy that proposed the model; empty if it was drawn uniformly.
     """
 
     sample: Mapping[str, Any]
     reward: float
     verdict: str
     macs: int
+    seed: int = 0
+    proposer: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Table:
 
     Attributes:
         path: The file.
-        lines: At least one; all have the same labels, and no sample occurs twice.
+        lines: At least one; all have the same labels, and no sample occurs twice with one seed.
         digest: Of the text of the file, compressed or not.
     """
 
@@ -94,12 +98,12 @@ def read_table(path: Path) -> Table:
     """
     text = _text(path)
     lines: list[Line] = []
-    seen: dict[Key, int] = {}
+    seen: dict[tuple[Key, int], int] = {}
     for number, row in enumerate(text.splitlines(), start=1):
         line = _parse(row, f"{path}, line {number}")
         if lines and line.sample.keys() != lines[0].sample.keys():
             raise AutoADError(f"{path}, line {number} has other labels than line 1. Expected the same. {_RECORD}")
-        first = seen.setdefault(key_of(line.sample), number)
+        first = seen.setdefault((key_of(line.sample), line.seed), number)
         if first != number:
             raise AutoADError(f"{path}, line {number} repeats the sample of line {first}. Expected it once. {_RECORD}")
         lines.append(line)
@@ -121,7 +125,8 @@ def _parse(row: str, where: str) -> Line:
     try:
         content = json.loads(row)
         sample, reward = content["sample"], content["default"]
-        line = Line(sample, float(reward), str(content["verdict"]), int(content["macs"]))
+        seed, proposer = int(content.get("seed", 0)), str(content.get("proposer", ""))
+        line = Line(sample, float(reward), str(content["verdict"]), int(content["macs"]), seed, proposer)
         right = isinstance(reward, int | float) and math.isfinite(line.reward) and bool(sample)
         right = right and all(type(value) in (str, int) for value in sample.values())
     except (ValueError, KeyError, TypeError, AttributeError):
