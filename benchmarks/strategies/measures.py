@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 __all__ = ["MAX_FEATURE_MACS", "MAX_MACS", "Measures", "limit_of", "measure"]
@@ -86,6 +87,6 @@ def _of_features(sample: Mapping[str, Any]) -> Measures:
     number, _, kernel, _, code = sample["layers"].split()
     widths = [width, *[max(width, int(code))] * (int(number) - 1), int(code)]
     side_of_kernel = int(kernel.partition("x")[0])
-    per_location = sum(a * b for a, b in zip(widths, widths[1:], strict=False)) * side_of_kernel**2
+    per_location = sum(a * b for a, b in pairwise(widths)) * side_of_kernel**2
     macs = 2 * per_location * side**2
     return Measures(macs, (macs,), (side,), int(code) * side**2)

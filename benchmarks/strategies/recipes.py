@@ -64,7 +64,7 @@ _GROWN: Final[Mapping[str, Sequence[Any]]] = {
     "layer1_pooling": ["average"],
     "layer1_pooling_kernel": [3],
     "layer1_normalization": ["none", "batch", "instance"],
-    "layer1_activation": ["sigmoid", "tanh", "leaky_relu"],
+    "layer1_activation": ["sigmoid", "elu", "leaky_relu"],
     "layer2_channels": [8, 32],
     "layer2_kernel": [3],
     "layer2_pooling": ["max"],
@@ -72,13 +72,18 @@ _GROWN: Final[Mapping[str, Sequence[Any]]] = {
     "layer2_normalization": ["none", "batch"],
     "layer2_activation": ["elu"],
 }
-"""2,304 models: three layers' worth of choices in two cheap layers."""
+"""2,304 models of two cheap layers."""
 
 
 def _all_of(values: Mapping[str, Sequence[Any]]) -> Iterator[Sample]:
     samples = [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
     random.Random(0).shuffle(samples)
     yield from samples
+
+
+def _grown() -> Iterator[Sample]:
+    """The first 1,536 models are a product, too: all without leaky ReLU in the first layer."""
+    yield from sorted(_all_of(_GROWN), key=lambda sample: sample["layer1_activation"] == "leaky_relu")
 
 
 def _uniform(space: str, **arguments: int) -> Iterator[Sample]:
@@ -95,32 +100,36 @@ def _uniform(space: str, **arguments: int) -> Iterator[Sample]:
             yield sample
 
 
-def _fashion(**changes: Any) -> TaskOptions:
-    return TaskOptions(**{"data": "fashion_mnist", "abnormal": ("digits", "photos"), "limit": 2000, **changes})
+_FASHION: Final = TaskOptions(data="fashion_mnist", abnormal=("digits", "photos"), limit=2000)
+
+
+def _cells(side: int) -> TaskOptions:
+    return TaskOptions(data="solar_cells", image_size=side, limit=250)
 
 
 def _textures(category: str) -> TaskOptions:
     root = cache_folder() / "textures-of-strategies"
-    ensure_textures(root, seed=0, side=64, n_train=80, n_good=60, n_per_defect=50)
+    ensure_textures(root, seed=0, side=64, n_train=80, n_good=40, n_per_defect=50)
     return TaskOptions(data="textures", category=category, root=root)
 
 
-def _autoencoders(epochs: int) -> TrialSettings:
-    return TrialSettings(training=TrainingSettings(epochs=epochs), device="cpu", threads=1, max_seconds=40.0)
+# Only the tables that were recorded first have a limit of seconds: on a busy machine it would reject a model here and
+# not there.
+_BRIEF: Final = TrialSettings(training=TrainingSettings(epochs=2), device="cpu", threads=1, max_seconds=40.0)
+_GROWN_SETTINGS: Final = TrialSettings(training=TrainingSettings(epochs=3), device="cpu", threads=1)
 
 
 def _features(reward: str) -> TrialSettings:
-    # No limit of seconds: on a busy machine it would reject a model here and not there.
     training = TrainingSettings(epochs=1, steps=60)
     return TrialSettings(training=training, device="cpu", threads=1, space="features", reward=reward)
 
 
 RECIPES: Final[Mapping[str, Recipe]] = {
-    "small": Recipe(lambda: _fashion(), _autoencoders(2), lambda: _all_of(_SMALL), None),
-    "random": Recipe(lambda: _fashion(), _autoencoders(2), lambda: _uniform("autoencoder", n_layers=3), 1500),
-    "grown": Recipe(lambda: _fashion(limit=600, image_size=16, contamination=0.6), _autoencoders(3), lambda: _all_of(_GROWN), None),
+    "small": Recipe(lambda: _FASHION, _BRIEF, lambda: _all_of(_SMALL), None),
+    "random": Recipe(lambda: _FASHION, _BRIEF, lambda: _uniform("autoencoder", n_layers=3), 1500),
+    "grown": Recipe(lambda: _cells(28), _GROWN_SETTINGS, _grown, None),
     "cells": Recipe(
-        lambda: TaskOptions(data="solar_cells", image_size=64, limit=300),
+        lambda: _cells(64),
         _features("auroc"),
         lambda: _uniform("features"),
         400,

@@ -15,7 +15,7 @@ from typing import Any
 
 from autoad_nni.errors import AutoADError
 
-__all__ = ["Key", "Line", "Table", "find_table", "key_of", "read_table"]
+__all__ = ["Key", "Line", "Table", "find_table", "key_of", "read_again", "read_table"]
 
 Key = tuple[tuple[str, Any], ...]
 _RECORD = "Record it anew with: python -m benchmarks.strategies.record"
@@ -80,6 +80,21 @@ def key_of(sample: Mapping[str, Any]) -> Key:
         (('distance', 'l1'), ('kernel', 3))
     """
     return tuple(sorted(sample.items()))
+
+
+def read_again(table: Table) -> dict[int, dict[Key, float]]:
+    """Return the rewards of models that were trained again, by seed and sample; empty if there is no such file.
+
+    They are in ``NAME.again.jsonl`` beside the table, compressed or not, so that answers do not change with them.
+
+    Raises:
+        AutoADError: As `read_table`.
+    """
+    path = find_table(table.path.parent, f"{table.name}.again")
+    rewards: dict[int, dict[Key, float]] = {}
+    for line in () if path is None else read_table(path).lines:
+        rewards.setdefault(line.seed, {})[key_of(line.sample)] = line.reward
+    return rewards
 
 
 def find_table(folder: Path, name: str) -> Path | None:
