@@ -110,7 +110,7 @@ def _cells(side: int) -> TaskOptions:
 def _textures(category: str) -> TaskOptions:
     root = cache_folder() / "textures-of-strategies"
     ensure_textures(root, seed=0, side=64, n_train=80, n_good=40, n_per_defect=50)
-    return TaskOptions(data="textures", category=category, root=root)
+    return TaskOptions(data="textures", category=category, root=root, image_size=32)
 
 
 # Only the tables that were recorded first have a limit of seconds: on a busy machine it would reject a model here and
@@ -120,7 +120,7 @@ _GROWN_SETTINGS: Final = TrialSettings(training=TrainingSettings(epochs=3), devi
 
 
 def _features(reward: str) -> TrialSettings:
-    training = TrainingSettings(epochs=1, steps=60)
+    training = TrainingSettings(epochs=1, steps=40)
     return TrialSettings(training=training, device="cpu", threads=1, space="features", reward=reward)
 
 
@@ -129,7 +129,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "random": Recipe(lambda: _FASHION, _BRIEF, lambda: _uniform("autoencoder", n_layers=3), 1500),
     "grown": Recipe(lambda: _cells(28), _GROWN_SETTINGS, _grown, None),
     "cells": Recipe(
-        lambda: _cells(64),
+        lambda: _cells(32),
         _features("auroc"),
         lambda: _uniform("features"),
         400,

@@ -5,9 +5,9 @@
   random  models drawn uniformly from the whole space of three layers, the same images
   grown   another sub-space of two layers, 2,304 models, every one trained; solar cells of 28 x 28 pixels, cracked or
           dead ones against good ones, 201 with a defect in validation as in test
-  cells   models drawn uniformly from the space of features; these solar cells, 64 x 64 pixels
-  gravel  the same space; a texture with planted defects, 150 images with a defect in validation as in test, reward
-          AUPRO
+  cells   models drawn uniformly from the space of features; these solar cells, 32 x 32 pixels
+  gravel  the same space; a texture with planted defects, 32 x 32 pixels, 150 images with a defect in validation as in
+          test, reward AUPRO
 
 Each line is appended as soon as its model is trained; the same command continues where it was stopped. In this order:
 
