@@ -1,10 +1,18 @@
-"""What stopping trials early costs and saves.
+"""What stopping trials early saves, and what it costs.
 
-    python benchmarks/halving.py ranks --task fashion [--models 40] --output runs/ranks.jsonl
+    python benchmarks/halving.py train --task fashion --models 40 --output runs/halving.jsonl
+    python benchmarks/halving.py ranks --task fashion --output runs/halving.jsonl
+    python benchmarks/halving.py simulate --task fashion --output runs/halving.jsonl [--seeds 10] [--trials 30]
 
-Random cheap models, trained to the end and evaluated on the way: the rank correlation (Spearman) between the reward at
-a share of the steps and at the end, and whether the best quarter at the end is among the best quarter on the way. One
-line of JSON for each model is added to the file; models that it has are not trained again.
+`train`: random cheap models, trained to the end, evaluated at some shares of their steps as a halving search evaluates
+them, and on test. One line of JSON for each model is added to the file; models that it has are not trained again.
+
+`ranks`: the rank correlation (Spearman) between the reward at a share of the steps and at the end, and the best final
+reward among the quarter that is best at that share.
+
+`simulate`: random searches over the recorded models, with and without halving. What `random` proposes depends on no
+reward, so that a search over recorded trainings is the search: each trial costs the recorded processor time until it is
+stopped, evaluations at rungs included, and the winner has the recorded figure on test.
 """
 
 from __future__ import annotations
@@ -15,6 +23,7 @@ import os
 import random
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,89 +34,166 @@ from scipy.stats import spearmanr
 
 from autoad_nni.data import load_task
 from autoad_nni.models.build import build_architecture
+from autoad_nni.searches.halving import is_among_best, shares_of
 from autoad_nni.searches.spaces import declare, to_search_space
 from autoad_nni.searches.trial_options import parse_request
+from autoad_nni.trial import fitting
 from autoad_nni.trial.record import TrialRecord
-from autoad_nni.trial.run import Rungs, run_trial
+from autoad_nni.trial.run import Rungs, evaluate_on_test, make_scorer, run_trial
 
 SHARES = (1 / 16, 1 / 9, 1 / 4, 1 / 3, 1 / 2)
+TEXTURE = "--patch 16 --two-sided --epochs 5 --reward aupro"
 TASKS = {
-    "fashion": "--data fashion_mnist --abnormal digits,photos --limit 2000 --steps 200 --max-macs 500000",
-    "brick": "--data textures --category brick --patch 16 --two-sided --epochs 5 --reward aupro --max-macs 100000",
+    "fashion": "--data fashion_mnist --abnormal digits,photos --limit 2000 --steps 200",
+    "brick": f"--data textures --category brick {TEXTURE}",
+    "grass": f"--data textures --category grass {TEXTURE}",
 }
-TASKS["grass"] = TASKS["brick"].replace("brick", "grass")
-LAYERS = {"fashion": 2, "brick": 2, "grass": 2}
+MOST_MACS, SIDE = {"fashion": 500_000, "brick": 100_000, "grass": 100_000}, {"fashion": 28, "brick": 16, "grass": 16}
+PARTS = ("channels", "kernel", "pooling", "pooling_kernel", "normalization", "activation")
+SCHEMES = {"1/4": (4, 1), "1/3": (3, 1), "1/9, 1/3": (3, 2), "1/4, 1/2": (2, 2), "1/16, 1/4": (4, 2)}
+Model = dict[str, Any]
 
 
 def draw(task: str, seed: int) -> dict[str, Any]:
-    """A random sample that is quick to train: few multiply-adds, few written values."""
+    """A random sample of two layers that is quick to train."""
     generator = random.Random(seed)
-    labels = ["hypothesis", "distance"] + [f"layer{i}_{part}" for i in range(1, LAYERS[task] + 1) for part in PARTS]
+    labels = ["hypothesis", "distance", *[f"layer{i}_{part}" for i in (1, 2) for part in PARTS]]
     choices = to_search_space(declare("autoencoder", labels))
-    limit = 5e5 if task == "fashion" else 1e5
-    side = 28 if task == "fashion" else 16
     while True:
         sample = {label: generator.choice(entry["_value"]) for label, entry in choices.items()}
-        if build_architecture(sample, channels=1).macs(side, side) < limit:
+        if build_architecture(sample, channels=1).macs(SIDE[task], SIDE[task]) < MOST_MACS[task]:
             return sample
 
 
-PARTS = ("channels", "kernel", "pooling", "pooling_kernel", "normalization", "activation")
-
-
-def one(task: str, seed: int) -> dict[str, Any]:
-    """Train a model and look at it on the way."""
+def train_one(task: str, seed: int) -> Model:
     request = parse_request(f"{TASKS[task]} --threads 1".split())
-    images = load_task(request.task)
-    rewards, clock = list[float](), [time.process_time()]
+    images, settings = load_task(request.task), request.settings
+    rewards, looking, look = list[float](), list[float](), fitting._look_early
 
-    def look(rung: int, record: TrialRecord) -> bool:
+    def timed(*arguments: Any) -> Any:
+        began = time.process_time()
+        try:
+            return look(*arguments)
+        finally:
+            looking.append(time.process_time() - began)
+
+    def note(rung: int, record: TrialRecord) -> bool:
         rewards.append(record.reward)
-        clock.append(time.process_time())
         return True
 
-    result = run_trial(draw(task, seed), images, request.settings, rungs=Rungs(SHARES, look))
-    end = time.process_time()
+    fitting._look_early = timed
+    began = time.process_time()
+    result = run_trial(draw(task, seed), images, settings, rungs=Rungs(SHARES, note))
+    seconds = time.process_time() - began - sum(looking)
+    fitting._look_early = look
+    test = None
+    if result.detector is not None:
+        test = evaluate_on_test(
+            make_scorer(result.detector, images.train[0], settings.scoring), images, settings
+        ).figures
+    record = result.record
     return {
         "task": task,
         "seed": seed,
-        "verdict": result.record.verdict.value,
-        "at_rungs": rewards,
-        "reward": result.record.reward,
-        "clock": [each - clock[0] for each in [*clock[1:], end]],
-        "sample": draw(task, seed),
+        "verdict": record.verdict.value,
+        "early": rewards,
+        "reward": record.reward,
+        "test": None if test is None else test[settings.reward],
+        "seconds": seconds,
+        "looking": looking,
+        "sample": dict(record.sample),
     }
 
 
-def ranks(given: argparse.Namespace) -> None:
-    path: Path = given.output
-    path.parent.mkdir(parents=True, exist_ok=True)
+def recorded(path: Path, task: str) -> list[Model]:
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    done = {line["seed"] for line in lines if line["task"] == given.task}
-    for seed in range(given.models):
+    return [line for line in lines if line["task"] == task]
+
+
+def train(given: argparse.Namespace) -> None:
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    done = {line["seed"] for line in recorded(given.output, given.task)}
+    for seed in range(given.first, given.models):
         if seed not in done:
-            lines.append(one(given.task, seed))
-            with path.open("a") as file:
-                file.write(json.dumps(lines[-1]) + "\n")
-    trained = [line for line in lines if line["task"] == given.task and len(line["at_rungs"]) == len(SHARES)]
-    final = [line["reward"] for line in trained]
-    print(f"{given.task}: {len(trained)} models, reward {statistics.median(final):.3f} / {max(final):.3f}")
+            model = train_one(given.task, seed)
+            with given.output.open("a") as file:
+                file.write(json.dumps(model) + "\n")
+
+
+def ranks(given: argparse.Namespace) -> None:
+    trained = [model for model in recorded(given.output, given.task) if model["verdict"] == "ok"]
+    final = [model["reward"] for model in trained]
+    test = spearmanr(final, [model["test"] for model in trained]).statistic
+    middle = statistics.median(final)
+    print(f"{given.task}: {len(trained)} models, reward {middle:.3f} / {max(final):.3f}, Spearman with test {test:.2f}")
+    cost = statistics.median(statistics.mean(model["looking"]) / model["seconds"] for model in trained)
+    print(f"an evaluation at a rung takes {cost:.2f} of a trial without any")
     for i, share in enumerate(SHARES):
-        early = [line["at_rungs"][i] for line in trained]
-        quarter = max(1, len(trained) // 4)
-        best = sorted(range(len(trained)), key=lambda j: -early[j])[:quarter]
-        kept = max(final[j] for j in best)
-        rho = spearmanr(early, final).statistic
-        print(f"  at {share:.3g}: Spearman {rho:.2f}, best of the best quarter there {kept:.3f} of {max(final):.3f}")
+        early = [model["early"][i] for model in trained]
+        best = sorted(range(len(trained)), key=lambda j: -early[j])[: max(1, len(trained) // 4)]
+        kept, rho = max(final[j] for j in best), spearmanr(early, final).statistic
+        print(f"at {share:.3f}: Spearman {rho:.2f}; best of the best quarter there {kept:.3f} of {max(final):.3f}")
+
+
+def search(models: list[Model], shares: list[float], reduction: int) -> tuple[float, float, int]:
+    """The winner's figure on test, processor seconds, and how many trials were trained to the end."""
+    seen: dict[float, list[float]] = {share: [] for share in shares}
+    seconds, ended, winner = 0.0, 0, None
+    for model in models:
+        stopped = False
+        for share in shares:
+            i = SHARES.index(share)
+            if i >= len(model["early"]):
+                break  # rejected before
+            seconds += model["looking"][i]
+            stopped = not is_among_best(model["early"][i], seen[share], reduction)
+            seen[share].append(model["early"][i])
+            if stopped:
+                seconds += share * model["seconds"]
+                break
+        if not stopped:
+            seconds += model["seconds"]
+            ended += 1
+            if model["verdict"] == "ok" and (winner is None or model["reward"] > winner["reward"]):
+                winner = model
+    assert winner is not None
+    return winner["test"], seconds, ended
+
+
+def simulate(given: argparse.Namespace) -> None:
+    models = recorded(given.output, given.task)
+    orders = [random.Random(seed).sample(models, min(given.trials, len(models))) for seed in range(given.seeds)]
+    plain = [search(order, [], 2) for order in orders]
+    print(f"{given.task}: {len(orders)} searches of {len(orders[0])} of {len(models)} models")
+    print(f"{'rungs':<12}test   difference mean (standard error), worst   seconds   to the end")
+    for name, scheme in {"none": None, **SCHEMES}.items():
+        shares = [] if scheme is None else [min(SHARES, key=lambda one, s=s: abs(one - s)) for s in shares_of(*scheme)]
+        found = [search(order, shares, scheme[0] if scheme else 2) for order in orders]
+        differences = [one[0] - base[0] for one, base in zip(found, plain, strict=True)]
+        error = statistics.stdev(differences) / len(differences) ** 0.5
+        cost = sum(one[1] for one in found) / sum(base[1] for base in plain)
+        print(
+            f"{name:<12}{mean(found, 0):.3f}  {statistics.mean(differences):+.3f} ({error:.3f}), "
+            f"{min(differences):+.3f}   {cost:.2f}   {mean(found, 2):.1f}"
+        )
+
+
+def mean(found: list[tuple[float, float, int]], i: int) -> float:
+    return statistics.mean(one[i] for one in found)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("ranks",))
+    modes: dict[str, Callable[[argparse.Namespace], None]] = {"train": train, "ranks": ranks, "simulate": simulate}
+    parser.add_argument("mode", choices=modes)
     parser.add_argument("--task", choices=tuple(TASKS), default="fashion")
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--models", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--output", type=Path, required=True)
-    ranks(parser.parse_args())
+    given = parser.parse_args()
+    modes[given.mode](given)
 
 
 if __name__ == "__main__":
