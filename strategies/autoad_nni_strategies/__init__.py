@@ -1,4 +1,4 @@
-"""Strategies for NNI: AutoAD, the LSTM controller."""
+"""Search algorithms that are asked and told, and the strategies for NNI that they make: AutoAD, the LSTM controller."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ if "nni.nas" not in sys.modules:
 
     set_default_framework("none")
 
-from autoad_nni_strategies.autoad import AutoADStrategy
+from autoad_nni_strategies.ask_tell import AskTell, Proposer
+from autoad_nni_strategies.autoad import AutoAD
+from autoad_nni_strategies.autoad_strategy import AutoADStrategy
+from autoad_nni_strategies.guarded import Guarded
+from autoad_nni_strategies.settings import Settings
+from autoad_nni_strategies.strategy import AskTellStrategy
 
-__all__ = ["AutoADStrategy"]
+__all__ = ["AskTell", "AskTellStrategy", "AutoAD", "AutoADStrategy", "Guarded", "Proposer", "Settings"]

@@ -1,46 +1,39 @@
-"""AutoAD's search loop (Section IV, Algorithm 1)."""
+"""AutoAD's search loop (Section IV, Algorithm 1), without an engine."""
 
 from __future__ import annotations
 
 import copy
-import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from nni.nas.execution import ExecutionEngine
-from nni.nas.space import ExecutableModelSpace
-from nni.nas.strategy.base import Strategy
 
+from autoad_nni_strategies.ask_tell import IsValid, Result, Sample, measured
 from autoad_nni_strategies.baseline import MovingBaseline
 from autoad_nni_strategies.curiosity import InformationGain
 from autoad_nni_strategies.learner import Learner
 from autoad_nni_strategies.predictor import RewardPredictor
 from autoad_nni_strategies.replay import ReplayBuffer
-from autoad_nni_strategies.settings import settings_from
-from autoad_nni_strategies.spaces import Action, decisions_of, size_of, successor, to_action, to_sample
+from autoad_nni_strategies.settings import Settings
+from autoad_nni_strategies.spaces import Action, Decision, to_action, to_sample
+from autoad_nni_strategies.untried import Untried
 
-__all__ = ["AutoADStrategy"]
-
-_logger = logging.getLogger(__name__)
+__all__ = ["AutoAD"]
 
 # Drawing this many in one call takes the time of two or three: most of it goes into the T steps of the LSTM.
 _DRAWS_PER_CALL = 16
 _MAX_CALLS = 16
-_MAX_INVALID_STEPS = 10_000
-# Sums of squares of larger ones overflow 32 bits.
-_LARGEST_METRIC = 1e15
 # With fewer results the predictor knows nothing; its time grows with their cube: 0.1 s per trial with 400.
 _LEAST_TO_PREDICT, _MOST_TO_PREDICT = 10, 400
 
 
-class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
+class AutoAD:
     r"""A recurrent controller that proposes samples, learns from their rewards, and imitates its best (Algorithm 1).
 
     Each iteration draws the controller's weights from their distribution (`posterior`) and M candidates from the
-    policy, keeps the n candidates with the highest expected improvement (`predictor`), submits these, waits for all
-    their rewards, and then
+    policy, and keeps the n candidates with the highest expected improvement (`predictor`), which ``ask`` hands out.
+    When their rewards are told, it
 
     1. adds to each reward the information gain of its sample (`curiosity`, Eq. 7);
     2. takes one step of Adam along REINFORCE with a moving baseline of these sums (Eq. 5, 15, 16);
@@ -48,44 +41,33 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
        clipped at zero, where b is the moving baseline of the rewards alone;
     4. updates both baselines.
 
-    The last iteration is smaller if the budget ends in it. Everything runs in the thread that calls ``run``. What is
-    proposed next depends on the seed, the space and the rewards in order of submission, not on when or in which order
-    they arrive. At the end of a batch workers may be idle: choose ``batch_size`` as a multiple of the number of
-    parallel trials.
-
-    *No sample is submitted twice, and none that the space rejects.* Constraints are met by resampling: up to 256
+    *No sample is proposed twice, and none that the space rejects.* Constraints are met by resampling: up to 256
     draws, then the first new and valid candidate after the last draw in lexicographic order. If none is left (in a
     constrained space: none within 10,000 invalid steps), the search ends.
 
-    *Failed trials.* A model without a metric, or with one that is not finite or beyond 10^15, gets the lowest reward
+    *Failed trials.* A sample without a reward, or with one that is not finite or beyond 10^15, gets the lowest reward
     measured so far, its own batch included. Before the first measured reward it gets 0.0, which is replaced by that
     reward as soon as it is known.
 
+    *Known results.* Samples that were not asked for go into the buffer, into the baseline that it is compared with,
+    and to the predictor, and the buffer is imitated as after an iteration. REINFORCE and its baseline leave them out:
+    the policy did not draw them.
+
     Args:
-        seed: Seed of all randomness. Same seed, space and rewards: same samples, also in another process. Torch's
-            global generator is neither read nor changed.
-        preset: ``default`` or ``paper``; see `PRESETS`.
-        on_iteration: Called in the thread of ``run`` after each iteration with numbers to plot: ``iteration`` (from 1),
-            ``trials`` (submitted so far), ``failed`` and ``reward`` (count and mean over this batch), ``best`` (NaN
-            before the first measured reward), ``baseline``, ``intrinsic`` (mean scaled information gain),
-            ``kl_prior``, ``kl_sharpening``, ``entropy`` (of the policy that drew the batch, in nats), ``imitated``
-            (samples in the buffer), ``buffer_min``, ``buffer_mean`` and ``buffer_max`` (their rewards; NaN while
-            there are none); and with ``buffer``, these samples themselves, best first, as a list of
-            ``{"reward": ..., "sample": {label: value}}``. May be set later, as an attribute.
-        batch_size: This and all that follow are described at `Settings`; None is the preset's value.
+        settings: See `Settings`.
+        decisions: Of the space.
+        is_valid: Whether the constraints of the space allow a sample.
 
     Raises:
-        ValueError: If an argument is out of its range. Later, ``initialize`` raises TypeError on a mutable that is not
-            categorical, and ``run`` raises ValueError if the constraints reject 256 draws and the 10,000 steps after
-            the last of them.
+        ValueError: From ``ask``, if the constraints reject 256 draws and the 10,000 steps after the last of them.
 
-    Differs from / not given by the paper: shared child weights (Eq. 3) are up to the trials, not to the strategy;
-    everything that `Settings` says is not given; candidates found by resampling or by the filter count as if the
-    policy had drawn them at once. Imitation learns from the whole buffer, not from a part of it (line 19), and each of
-    its steps is sharpened and held by the prior as those of REINFORCE are. The baseline of REINFORCE averages the
-    rewards that it is given, intrinsic ones included. The outputs of the best candidates are not fed back
-    (`controller`), and the likelihood of L_explore is weighted by advantages (`learner`). Fixed: the prior and sigma_0
-    (`posterior`), the step and the scale of the intrinsic reward (`curiosity`).
+    Differs from / not given by the paper: everything that `Settings` says is not given; candidates found by
+    resampling or by the filter count as if the policy had drawn them at once. Imitation learns from the whole buffer,
+    not from a part of it (line 19), and each of its steps is sharpened and held by the prior as those of REINFORCE
+    are. The baseline of REINFORCE averages the rewards that it is given, intrinsic ones included. The outputs of the
+    best candidates are not fed back (`controller`), and the likelihood of L_explore is weighted by advantages
+    (`learner`). Fixed: the prior and sigma_0 (`posterior`), the step and the scale of the intrinsic reward
+    (`curiosity`).
 
     Time: 25 to 30 ms per trial in a search of 200 trials over 20 decisions, more towards its end. The predictor is
     fitted to at most 400 results, half of them the best and half the newest.
@@ -93,162 +75,107 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
     Reference: "AutoAD", IEEE TNNLS 2022, Eq. 4 to 19, Algorithm 1, Section V-C; Williams 1992.
 
     Example:
-        >>> AutoADStrategy(seed=7, preset="paper").settings.learning_rate
-        0.00035
+        >>> search = AutoAD(Settings(seed=7, batch_size=3), (Decision("width", (8, 16, 32)),))
+        >>> for _ in range(3):
+        ...     (sample,) = search.ask(1)
+        ...     search.tell([(sample, sample["width"] / 32)])
+        >>> search.figures["best"], search.ask(1)
+        (1.0, [])
     """
 
     def __init__(
-        self,
-        *,
-        seed: int = 0,
-        preset: str = "default",
-        on_iteration: Callable[[dict[str, Any]], None] | None = None,
-        batch_size: int | None = None,
-        candidates: int | None = None,
-        varied: int | None = None,
-        learning_rate: float | None = None,
-        baseline_decay: float | None = None,
-        normalize_advantage: bool | None = None,
-        eta: float | None = None,
-        buffer_size: int | None = None,
-        replay_updates: int | None = None,
-        bayesian: bool | None = None,
-        sharpening: bool | None = None,
-        sharpening_rate: float | None = None,
-        initial_sigma: float | None = None,
-        kl_weight: float | None = None,
+        self, settings: Settings, decisions: tuple[Decision, ...], is_valid: IsValid = lambda sample: True
     ) -> None:
-        super().__init__()
-        self.settings = settings_from(
-            preset,
-            seed=seed,
-            batch_size=batch_size,
-            candidates=candidates,
-            varied=varied,
-            learning_rate=learning_rate,
-            baseline_decay=baseline_decay,
-            normalize_advantage=normalize_advantage,
-            eta=eta,
-            buffer_size=buffer_size,
-            replay_updates=replay_updates,
-            bayesian=bayesian,
-            sharpening=sharpening,
-            sharpening_rate=sharpening_rate,
-            initial_sigma=initial_sigma,
-            kl_weight=kl_weight,
-        )
-        self.on_iteration = on_iteration
-        self._generator = torch.Generator().manual_seed(self.settings.seed)
+        self.settings = settings
+        self.figures: dict[str, Any] | None = None
+        """Numbers to plot of the iteration that the last ``tell`` completed; `AutoADStrategy` lists them."""
+        self._decisions = decisions
+        self._n_choices = [len(each.values) for each in decisions]
+        self._untried = Untried(decisions, is_valid)
+        self._generator = torch.Generator().manual_seed(settings.seed)
         # REINFORCE's baseline includes the intrinsic rewards, that of the replay does not: with one for both, curiosity
         # would raise every advantage, and make likelier whatever was drawn.
         self._baseline, self._curious_baseline = (
-            MovingBaseline(decay=self.settings.baseline_decay, normalize=self.settings.normalize_advantage)
-            for _ in range(2)
+            MovingBaseline(decay=settings.baseline_decay, normalize=settings.normalize_advantage) for _ in range(2)
         )
         self._gains = InformationGain()
-        self._buffer = ReplayBuffer(self.settings.buffer_size)
+        self._buffer = ReplayBuffer(settings.buffer_size)
+        self._predictor = RewardPredictor(decisions)
+        self._learner = Learner(self._n_choices, settings, self._generator)
         self._iteration = 0
-        self._tried: dict[Action, float | None] = {}
-        """Every submitted sample with its reward; None until it has one."""
+        self._proposals: list[Action] = []
+        """The candidates of this iteration that are not handed out yet, best first."""
         self._lowest: float | None = None
         self._best: float | None = None
-        # NNI's training-service engine keeps weak references only, so without these list_models() would forget them.
-        self._models: list[ExecutableModelSpace] = []
-        self._state: dict[str, Any] | None = None
 
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return ", ".join(f"{name}={value!r}" for name, value in vars(self.settings).items())
+    def ask(self, n: int) -> list[Sample]:
+        """Return n samples to try; fewer if no more are left."""
+        asked: list[Action] = []
+        while len(asked) < n:
+            self._proposals = self._proposals or self._propose()
+            if not self._proposals:
+                break
+            action = self._proposals.pop(0)
+            self._untried.tried[action] = None
+            asked.append(action)
+        return [to_sample(self._decisions, action) for action in asked]
 
-    def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
-        self._decisions = decisions_of(model_space)
-        self._n_choices = [len(each.values) for each in self._decisions]
-        self._predictor = RewardPredictor(self._decisions)
-        self._learner = Learner(self._n_choices, self.settings, self._generator)
-        self._state = self._capture()
-        return model_space
-
-    def _run(self) -> None:
-        while batch := self._submit_batch():
-            self.engine.wait_models(*(model for _, model in batch))
-            actions = [action for action, _ in batch]
-            metrics = [_measured(model.metric) for _, model in batch]
-            rewards = self._rewards_of(metrics)
-            self._tried.update(zip(actions, rewards, strict=True))
-            entropy = self._learner.entropy(actions)
-            is_curious = self.settings.eta > 0
-            intrinsic = self._gains.scaled(self._learner.gains(actions)) if is_curious else [0.0] * len(batch)
-            curious = [r + self.settings.eta * gain for r, gain in zip(rewards, intrinsic, strict=True)]
-            self._learner.reinforce(actions, self._curious_baseline.advantages(curious))
-            self._imitate(zip(actions, metrics, strict=True))
-            if self._lowest is not None:  # or stand-ins of 0.0 would pull the baselines away from the rewards
-                self._baseline.update(rewards)
-                self._curious_baseline.update(curious)
-            self._learner.draw_weights()
-            self._finish_iteration(
-                {
-                    "failed": float(metrics.count(None)),
-                    "reward": math.fsum(rewards) / len(rewards),
-                    "intrinsic": math.fsum(intrinsic) / len(intrinsic),
-                    "entropy": entropy,
-                }
-            )
-
-    def learn(self, results: Iterable[tuple[Mapping[str, Any], float | None]]) -> None:
-        """Learn from samples that were tried before the search; to be called between ``initialize`` and ``run``.
-
-        They are proposed no more; their rewards go into the buffer, into the baseline that it is compared with, and to
-        the predictor, and the buffer is imitated as after an iteration. REINFORCE and its baseline leave them out: the
-        policy did not draw them.
+    def tell(self, results: Iterable[Result]) -> None:
+        """Learn from the results of an iteration, or from results that were known before.
 
         Args:
             results: Samples of the space with their rewards; None for one that failed.
 
         Raises:
-            RuntimeError: Before ``initialize``.
             ValueError: If a sample is not in the space. Nothing is changed then.
-
-        Example:
-            >>> from nni.mutable import Categorical, MutableList
-            >>> from nni.nas.execution import SequentialExecutionEngine
-            >>> from nni.nas.space import RawFormatModelSpace
-            >>> space = RawFormatModelSpace(MutableList([Categorical([8, 16], label="width")]), None)
-            >>> strategy = AutoADStrategy()
-            >>> _ = strategy.initialize(space, SequentialExecutionEngine())
-            >>> strategy.learn([({"width": 16}, 0.9)])
-            >>> strategy.state_dict()["buffer"]
-            [[[1], 0.9]]
         """
-        if self._state is None:
-            raise RuntimeError("The strategy has no space yet. Expected initialize() before learn(): call it first.")
-        given = [(to_action(self._decisions, sample), _measured(reward)) for sample, reward in results]
-        if not given:
-            return
-        actions, metrics = [action for action, _ in given], [metric for _, metric in given]
-        rewards = self._rewards_of(metrics)
-        self._tried.update(zip(actions, rewards, strict=True))
-        self._imitate(given)
+        given = [(to_action(self._decisions, sample), measured(reward)) for sample, reward in results]
+        asked = [each for each in given if self._is_pending(each[0])]
+        known = [each for each in given if not self._is_pending(each[0])]
+        self.figures = None
+        if known:
+            self._learn_known(known)
+        if asked:
+            self._learn(asked)
+        self._proposals = []
+
+    def _is_pending(self, action: Action) -> bool:
+        return action in self._untried.tried and self._untried.tried[action] is None
+
+    def _learn(self, results: list[tuple[Action, float | None]]) -> None:
+        """Finish an iteration (lines 5 to 22 of Algorithm 1)."""
+        actions, rewards = self._take(results)
+        entropy = self._learner.entropy(actions)
+        is_curious = self.settings.eta > 0
+        intrinsic = self._gains.scaled(self._learner.gains(actions)) if is_curious else [0.0] * len(actions)
+        curious = [r + self.settings.eta * gain for r, gain in zip(rewards, intrinsic, strict=True)]
+        self._learner.reinforce(actions, self._curious_baseline.advantages(curious))
+        self._imitate(results)
+        if self._lowest is not None:  # or stand-ins of 0.0 would pull the baselines away from the rewards
+            self._baseline.update(rewards)
+            self._curious_baseline.update(curious)
+        self._learner.draw_weights()
+        self._iteration += 1
+        self.figures = self._figures(
+            failed=float(sum(reward is None for _, reward in results)),
+            reward=math.fsum(rewards) / len(rewards),
+            intrinsic=math.fsum(intrinsic) / len(intrinsic),
+            entropy=entropy,
+        )
+
+    def _learn_known(self, results: list[tuple[Action, float | None]]) -> None:
+        _, rewards = self._take(results)
+        self._imitate(results)
         if self._lowest is not None:
             self._baseline.update(rewards)
         self._learner.draw_weights()
-        self._state = self._capture()
 
-    def _submit_batch(self) -> list[tuple[Action, ExecutableModelSpace]]:
-        """Submit up to n new candidates, fewer if the budget or the space ends."""
-        batch: list[tuple[Action, ExecutableModelSpace]] = []
-        proposals: list[Action] = []
-        while len(batch) < self.settings.batch_size and self.wait_for_resource():
-            if not batch:
-                proposals = self._propose()
-            if len(batch) == len(proposals):
-                break
-            action = proposals[len(batch)]
-            model = self.model_space.freeze(to_sample(self._decisions, action))
-            self._tried[action] = None
-            self._models.append(model)
-            batch.append((action, model))
-            self.engine.submit_models(model)
-        return batch
+    def _take(self, results: list[tuple[Action, float | None]]) -> tuple[list[Action], list[float]]:
+        """Note results, and return actions and rewards, those of failures stood in for."""
+        actions = [action for action, _ in results]
+        rewards = self._rewards_of([reward for _, reward in results])
+        self._untried.tried.update(zip(actions, rewards, strict=True))
+        return actions, rewards
 
     def _propose(self) -> list[Action]:
         """Return up to n new and valid candidates, best first; none if the space is exhausted."""
@@ -256,36 +183,18 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         wanted = self.settings.candidates
         for _ in range(max(_MAX_CALLS, -(-wanted // _DRAWS_PER_CALL))):
             for action in self._learner.sample(_DRAWS_PER_CALL):
-                if len(found) < wanted and action not in found and self._is_new(action):
+                if len(found) < wanted and action not in found and self._untried.has(action):
                     found[action] = None
             if len(found) >= wanted:
                 break
-        # Of len(tried) + n different candidates n are untried, so without constraints this always finds them.
         missing = self.settings.batch_size - len(found)
-        n_all, n_steps = size_of(self._decisions), len(self._tried) + missing + _MAX_INVALID_STEPS
-        for _ in range(min(n_all, n_steps)):
-            if len(found) >= self.settings.batch_size:
-                break
-            action = successor(self._decisions, action)
-            if action not in found and self._is_new(action):
-                found[action] = None
-        if not found and not self._tried:
-            raise ValueError(
-                f"The model space rejects every sample drawn, and the {_MAX_INVALID_STEPS:,} after the last one. "
-                "Expected constraints that leave more: loosen them."
-            )
-        if not found and n_all <= n_steps:
-            _logger.info("All %d valid samples of the space have been tried. The search ends.", len(self._tried))
-        elif not found:
-            _logger.warning(
-                "The search ends after %d candidates: all drawn, and the %d after the last one, were rejected by the "
-                "constraints or tried before. Loosen the constraints to go on.", len(self._tried), n_steps,
-            )  # fmt: skip
+        if missing > 0:
+            found.update(dict.fromkeys(self._untried.after(action, missing, besides=found)))
         return self._filter(list(found))[: self.settings.batch_size]
 
     def _filter(self, candidates: list[Action]) -> list[Action]:
         """Return the candidates and variations of the best samples, the highest expected improvement first."""
-        known = [(action, reward) for action, reward in self._tried.items() if reward is not None]
+        known = [(action, reward) for action, reward in self._untried.tried.items() if reward is not None]
         if len(candidates) <= self.settings.batch_size or len(known) < _LEAST_TO_PREDICT:
             return candidates
         if len(known) > _MOST_TO_PREDICT:  # half of them the best, half the newest
@@ -302,7 +211,7 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         for action, _ in self._buffer.entries[: self.settings.varied]:
             for t, n_choices in enumerate(self._n_choices):
                 varied.update(dict.fromkeys((*action[:t], choice, *action[t + 1 :]) for choice in range(n_choices)))
-        return [action for action in varied if action not in drawn and self._is_new(action)]
+        return [action for action in varied if action not in drawn and self._untried.has(action)]
 
     def _imitate(self, results: Iterable[tuple[Action, float | None]]) -> None:
         """Add the measured samples to the buffer, and learn from it (lines 13 to 22 of Algorithm 1)."""
@@ -316,108 +225,43 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         for _ in range(self.settings.replay_updates):
             self._learner.imitate(actions, advantages)
 
-    def _is_new(self, action: Action) -> bool:
-        return action not in self._tried and self.model_space.contains(to_sample(self._decisions, action))
-
     def _rewards_of(self, metrics: Sequence[float | None]) -> list[float]:
         """Return the metrics, with the lowest one so far in place of missing ones."""
         measured = [metric for metric in metrics if metric is not None]
         if measured:
             if self._lowest is None:  # all trials before failed
                 self._lowest = min(measured)
-                self._tried = {a: None if reward is None else self._lowest for a, reward in self._tried.items()}
+                tried = self._untried.tried
+                tried.update({a: self._lowest for a, reward in tried.items() if reward is not None})
             self._lowest = min(self._lowest, *measured)
             self._best = max(measured) if self._best is None else max(self._best, *measured)
         stand_in = 0.0 if self._lowest is None else self._lowest
         return [stand_in if metric is None else metric for metric in metrics]
 
-    def _finish_iteration(self, figures: dict[str, float]) -> None:
-        self._iteration += 1
-        self._state = self._capture()
-        if self.on_iteration is None:
-            return
+    def _figures(self, **figures: float) -> dict[str, Any]:
         kept = [reward for _, reward in self._buffer.entries]
-        self.on_iteration(
-            {
-                "iteration": float(self._iteration),
-                "trials": float(len(self._tried)),
-                "best": math.nan if self._best is None else self._best,
-                "baseline": math.nan if self._baseline.value is None else self._baseline.value,
-                "imitated": float(len(kept)),
-                "buffer_min": min(kept, default=math.nan),
-                "buffer_mean": math.fsum(kept) / len(kept) if kept else math.nan,
-                "buffer_max": max(kept, default=math.nan),
-                **figures,
-                **self._learner.figures,
-                "buffer": [
-                    {"reward": reward, "sample": to_sample(self._decisions, action)}
-                    for action, reward in self._buffer.entries
-                ],
-            }
-        )
+        return {
+            "iteration": float(self._iteration),
+            "trials": float(len(self._untried.tried)),
+            "best": math.nan if self._best is None else self._best,
+            "baseline": math.nan if self._baseline.value is None else self._baseline.value,
+            "imitated": float(len(kept)),
+            "buffer_min": min(kept, default=math.nan),
+            "buffer_mean": math.fsum(kept) / len(kept) if kept else math.nan,
+            "buffer_max": max(kept, default=math.nan),
+            **figures,
+            **self._learner.figures,
+            "buffer": [
+                {"reward": reward, "sample": to_sample(self._decisions, action)}
+                for action, reward in self._buffer.entries
+            ],
+        }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state at the end of the last iteration, in plain types and tensors.
-
-        A strategy with the same arguments, initialised with the same space, that loads it continues bit for bit. An
-        unfinished iteration is not included: its samples are proposed again.
-
-        Raises:
-            RuntimeError: Before ``initialize``.
-        """
-        if self._state is None:
-            raise RuntimeError(
-                "The strategy has no state yet. Expected initialize() before state_dict(): call it first."
-            )
-        return copy.deepcopy(self._state)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state; to be called between ``initialize`` and ``run``.
-
-        Args:
-            state_dict: What `state_dict` returned, also after ``torch.save`` and ``torch.load(weights_only=True)``.
-
-        Raises:
-            RuntimeError: Before ``initialize``.
-            ValueError: If it is no such state, or that of other settings (the seed aside) or of another space: other
-                decisions, other values (compared by their repr), or another order of them. Nothing is changed then.
-        """
-        if self._state is None:
-            raise RuntimeError(
-                "The strategy has no space yet. Expected initialize() before load_state_dict(): call it first."
-            )
-        if not isinstance(state_dict, dict) or state_dict.keys() != self._state.keys():
-            found = sorted(state_dict) if isinstance(state_dict, dict) else repr(state_dict)
-            raise ValueError(f"The state has {found}. Expected {sorted(self._state)}: give what state_dict() returned.")
-        for name, value in self._state["settings"].items():
-            recorded = state_dict["settings"].get(name)
-            if recorded != value:
-                raise ValueError(
-                    f"The state is of a search with {name} = {recorded!r}, but this strategy has {value!r}. Resume "
-                    "with the settings of that search, or start anew."
-                )
-        if state_dict["decisions"] != self._state["decisions"]:
-            raise ValueError(
-                f"The state is of a search over {state_dict['decisions']} (label, values), but this space has "
-                f"{self._state['decisions']}. Resume with the space of that search, or start anew."
-            )
-        state = copy.deepcopy(state_dict)
-        self._learner.load_state_dict(state["learner"])
-        self._gains.load_state_dict(state["gains"])
-        self._predictor.load_state_dict(state["predictor"])
-        self._buffer.load_state_dict(state["buffer"])
-        self._generator.set_state(state["generator"])
-        self._baseline.load_state_dict(state["baseline"])
-        self._curious_baseline.load_state_dict(state["curious_baseline"])
-        self._iteration, self._lowest, self._best = state["iteration"], state["lowest"], state["best"]
-        self._tried = {tuple(action): reward for action, reward in state["tried"]}
-        self._state = self._capture()
-
-    def _capture(self) -> dict[str, Any]:
+        """Return the state, in plain types and tensors; what is asked for and not told yet included."""
         state = copy.deepcopy(
             {
-                "settings": {name: value for name, value in vars(self.settings).items() if name != "seed"},
-                "decisions": [[each.label, *map(repr, each.values)] for each in self._decisions],
+                **self._described(),
                 "learner": self._learner.state_dict(),
                 "gains": self._gains.state_dict(),
                 "predictor": self._predictor.state_dict(),
@@ -428,13 +272,56 @@ class AutoADStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                 "iteration": self._iteration,
                 "lowest": self._lowest,
                 "best": self._best,
+                "proposals": [list(action) for action in self._proposals],
             }
         )
-        # Not copied once more: after each iteration it is all that was tried so far.
-        return {**state, "tried": [[list(action), reward] for action, reward in self._tried.items()]}
+        # Not copied once more: it is all that was tried so far.
+        return {**state, "tried": [[list(action), reward] for action, reward in self._untried.tried.items()]}
 
+    def _described(self) -> dict[str, Any]:
+        """Return what two searches have in common if one can go on from the other's state."""
+        return {
+            "settings": {name: value for name, value in vars(self.settings).items() if name != "seed"},
+            "decisions": [[each.label, *map(repr, each.values)] for each in self._decisions],
+        }
 
-def _measured(metric: float | None) -> float | None:
-    """Return a final metric, or None if it is missing, not finite or too large."""
-    value = math.nan if metric is None else float(metric)
-    return value if abs(value) <= _LARGEST_METRIC else None
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Args:
+            state_dict: What `state_dict` returned, also after ``torch.save`` and ``torch.load(weights_only=True)``.
+
+        Raises:
+            ValueError: If it is no such state, or that of other settings (the seed aside) or of another space: other
+                decisions, other values (compared by their repr), or another order of them. Nothing is changed then.
+        """
+        self._check(state_dict)
+        state = copy.deepcopy(state_dict)
+        self._learner.load_state_dict(state["learner"])
+        self._gains.load_state_dict(state["gains"])
+        self._predictor.load_state_dict(state["predictor"])
+        self._buffer.load_state_dict(state["buffer"])
+        self._generator.set_state(state["generator"])
+        self._baseline.load_state_dict(state["baseline"])
+        self._curious_baseline.load_state_dict(state["curious_baseline"])
+        self._iteration, self._lowest, self._best = state["iteration"], state["lowest"], state["best"]
+        self._proposals = [tuple(action) for action in state["proposals"]]
+        self._untried.tried = {tuple(action): reward for action, reward in state["tried"]}
+
+    def _check(self, state_dict: dict[str, Any]) -> None:
+        own = self.state_dict()
+        if not isinstance(state_dict, dict) or state_dict.keys() != own.keys():
+            found = sorted(state_dict) if isinstance(state_dict, dict) else repr(state_dict)
+            raise ValueError(f"The state has {found}. Expected {sorted(own)}: give what state_dict() returned.")
+        for name, value in own["settings"].items():
+            recorded = state_dict["settings"].get(name)
+            if recorded != value:
+                raise ValueError(
+                    f"The state is of a search with {name} = {recorded!r}, but this strategy has {value!r}. Resume "
+                    "with the settings of that search, or start anew."
+                )
+        if state_dict["decisions"] != own["decisions"]:
+            raise ValueError(
+                f"The state is of a search over {state_dict['decisions']} (label, values), but this space has "
+                f"{own['decisions']}. Resume with the space of that search, or start anew."
+            )

@@ -26,7 +26,7 @@ from autoad_nni.searches.snapshot import read_snapshot
 from autoad_nni.searches.spaces import SampleSpace, declare, to_search_space
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.verdicts import Verdict
-from autoad_nni_strategies import AutoADStrategy
+from autoad_nni_strategies import AutoAD, AutoADStrategy
 
 PARTS = ("channels", "kernel", "pooling", "pooling_kernel", "normalization", "activation")
 LONG, STOPS = 130, (38, 87, 121)
@@ -113,13 +113,13 @@ def long_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def proposals() -> Iterator[list[int]]:
     """The number of threads whenever the strategy works out what to propose next."""
     counted: list[int] = []
-    propose = AutoADStrategy._propose
+    propose = AutoAD._propose
 
-    def counting(strategy: AutoADStrategy) -> Any:
+    def counting(search: AutoAD) -> Any:
         counted.append(torch.get_num_threads())
-        return propose(strategy)
+        return propose(search)
 
-    with patch.object(AutoADStrategy, "_propose", counting):
+    with patch.object(AutoAD, "_propose", counting):
         yield counted
 
 

@@ -140,10 +140,10 @@ def test_of_the_buffer_only_what_is_above_the_baseline_is_imitated() -> None:
     for strategy in strategies:
         strategy.initialize(grid_space(3, 2), PlayedEngine(bump, 0))
     both, upper_alone = strategies
-    both._baseline.update([0.5])
-    both._imitate([((0, 1), 0.8), ((2, 0), 0.1)])
-    upper_alone._learner.imitate([(0, 1)], [0.3 / 2])  # the mean is over both
-    gradients = [strategy._learner.state_dict()["optimizer"]["means"][0] for strategy in strategies]
+    both.core._baseline.update([0.5])
+    both.core._imitate([((0, 1), 0.8), ((2, 0), 0.1)])
+    upper_alone.core._learner.imitate([(0, 1)], [0.3 / 2])  # the mean is over both
+    gradients = [strategy.core._learner.state_dict()["optimizer"]["means"][0] for strategy in strategies]
     assert gradients[0].any()
     torch.testing.assert_close(*gradients)
 
