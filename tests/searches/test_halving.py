@@ -36,7 +36,8 @@ def test_golden_rule() -> None:
     assert is_among_best(0.0, [], 4)  # the first one is the best so far
     assert not is_among_best(0.4, [0.5], 4)
     assert is_among_best(0.5, [0.5], 4)
-    assert is_among_best(0.45, [0.5, 0.4, 0.3, 0.2, 0.1, 0.6, 0.0], 4) is False  # the third of eight, of which two go on
+    # The third of eight, of which two go on.
+    assert not is_among_best(0.45, [0.5, 0.4, 0.3, 0.2, 0.1, 0.6, 0.0], 4)
     assert is_among_best(0.55, [0.5, 0.4, 0.3, 0.2, 0.1, 0.6, 0.0], 4)
 
 

@@ -20,7 +20,7 @@ def file(folder: Path) -> Path:
     return write_experiment(
         folder,
         # Long enough for the manager to end a trial that would go on; the last half of its steps takes seconds.
-        trialCommand="autoad-nni trial --data digits --abnormal photos --epochs 1 --steps 4000 --threads 1",
+        trialCommand="autoad-nni trial --data digits --abnormal photos --limit 200 --epochs 1 --steps 1600 --threads 1",
         maxTrialNumber=N_TRIALS,
         trialConcurrency=1,
         tuner={"className": ADVISOR, "codeDirectory": ".", "classArgs": tuner},
