@@ -50,7 +50,7 @@ TASKS = {
 }
 MOST_COST, SIDE = {"fashion": 500_000, "brick": 200_000, "grass": 200_000}, {"fashion": 28, "brick": 16, "grass": 16}
 PARTS = ("channels", "kernel", "pooling", "pooling_kernel", "normalization", "activation")
-SCHEMES = {"1/4": (4, 1), "1/3": (3, 1), "1/9, 1/3": (3, 2), "1/4, 1/2": (2, 2), "1/16, 1/4": (4, 2)}
+SCHEMES = {"1/9": (9, 1), "1/4": (4, 1), "1/3": (3, 1), "1/9, 1/3": (3, 2), "1/4, 1/2": (2, 2), "1/16, 1/4": (4, 2)}
 Model = dict[str, Any]
 
 

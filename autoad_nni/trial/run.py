@@ -137,7 +137,7 @@ def run_trial(
         return build_detector(sample, channels=task.channels, space=settings.space, extraction=settings.extraction)
 
     if rungs is not None:
-        known = {"number": number, "sample": dict(sample), "plugins": plugins}
+        known: dict[str, Any] = {"number": number, "sample": dict(sample), "plugins": plugins}
         ask = rungs.goes_on
         rungs = rungs._replace(goes_on=lambda rung, record: ask(rung, replace(record, **known)))
     result = train_and_validate(build, task, settings, on_epoch=on_epoch, shared=shared, reading=reading, rungs=rungs)

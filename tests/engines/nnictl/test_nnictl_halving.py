@@ -28,12 +28,11 @@ def file(folder: Path) -> Path:
 
 
 def test_gives_what_the_search_in_this_process_gives_and_ends_trials_in_the_middle(tmp_path: Path) -> None:
-    expected = search_in_process(file(tmp_path), tmp_path / "run")
     with Experiment(tmp_path, file(tmp_path)) as experiment:
         assert experiment.wait_for_end(timeout_s=500) == {"status": "DONE", "errors": []}
         events = experiment.journal()
         jobs = {json.loads(job["hyperParameters"][0])["parameter_id"]: job for job in experiment.jobs()}
-    assert rewards_by_sample(events) == expected
+    assert rewards_by_sample(events) == search_in_process(file(tmp_path), tmp_path / "run")
     seen: list[float] = []
     for event in (event for event in events if event["event"] == "rung"):
         assert event["goes_on"] == is_among_best(event["reward"], seen, 2)
