@@ -35,6 +35,7 @@ from autoad_nni.trial.fitting import (
 from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import FAILED_REWARD, TrialRecord
 from autoad_nni.trial.settings import TrialSettings, pick_device
+from autoad_nni.trial.timing import check_ms, ms_per_image, network_ms_per_image
 from autoad_nni.trial.weights import weights_of
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -50,6 +51,23 @@ __all__ = [
     "run_trial",
     "train_and_validate",
 ]
+
+
+# Of the processor time of a trial, spent on timing its model beyond the least number of passes.
+_TIMING_SHARE = 0.02
+
+
+@dataclass
+class _Costs:
+    """What is known of a model's costs, as far as its trial has come."""
+
+    macs: int | None = None
+    parameters: int | None = None
+    ms: float | None = None
+
+    def take_ms(self, ms: float, limit: float | None) -> None:
+        self.ms = ms
+        check_ms(ms, limit)
 
 
 @dataclass(frozen=True)
@@ -170,9 +188,9 @@ def train_and_validate(
         reading: How the model is read; None for the best on validation.
         rungs: Where the training may be stopped.
     """
-    started = time.monotonic()
+    started, processor_started = time.monotonic(), time.process_time()
     device = pick_device(settings.device)
-    costs: dict[str, int] = {}
+    costs = _Costs()
 
     def seconds_left() -> float | None:
         if settings.max_seconds is None:
@@ -189,8 +207,7 @@ def train_and_validate(
             verdict=verdict,
             reward=FAILED_REWARD if validated is None else validated.figures[settings.reward],
             validation={} if validated is None else validated.figures,
-            macs=costs.get("macs"),
-            parameters=costs.get("parameters"),
+            **vars(costs),
             seconds=round(time.monotonic() - started, 3),
             detail=detail,
         )
@@ -211,6 +228,9 @@ def train_and_validate(
             if shared is not None:
                 shared.load_into(model.autoencoder)
             validated = fit_and_validate(model, task, settings, seconds_left, on_epoch, reading, on_rung)
+            budget_s = _TIMING_SHARE * (time.process_time() - processor_started)
+            scorer = _scorer_of(model, task, settings)
+            costs.take_ms(ms_per_image(scorer, task.validation.images, budget_s=budget_s), settings.max_ms)
         if shared is not None:
             shared.store(model.autoencoder)
     except RejectedTrial as rejection:
@@ -328,7 +348,7 @@ def _build(
     build: Callable[[], Detector],
     task: Task,
     settings: TrialSettings,
-    costs: dict[str, int],
+    costs: _Costs,
     device: torch.device,
 ) -> Detector:
     detector = build()
@@ -336,10 +356,20 @@ def _build(
         check_whole_images(settings)
     side = settings.scoring.patch
     macs = count_macs(detector.autoencoder, task.channels, side or task.height, side or task.width)
-    costs["macs"] = macs
-    costs["parameters"] = sum(parameter.numel() for parameter in detector.autoencoder.parameters())
+    costs.macs = macs
+    costs.parameters = sum(parameter.numel() for parameter in detector.autoencoder.parameters())
     if settings.max_macs is not None and macs > settings.max_macs:
         raise RejectedTrial(
             Verdict.OVER_MACS, f"{macs:,} multiply-adds for one image, the limit is {settings.max_macs:,}."
         )
-    return place(detector, device)
+    detector = place(detector, device)
+    if settings.max_ms is not None:  # a model is refused before it is trained, if its network alone takes longer
+        # Before features are prepared, no more than the extractor can run.
+        scorer = Scorer(detector) if detector.takes_features else _scorer_of(detector, task, settings)
+        costs.take_ms(network_ms_per_image(scorer, task.validation.images), settings.max_ms)
+        costs.ms = None
+    return detector
+
+
+def _scorer_of(detector: Detector, task: Task, settings: TrialSettings) -> Scorer:
+    return make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)

@@ -40,7 +40,8 @@ def journal(run: Path) -> list[dict[str, Any]]:
     """The events of a run, without the seconds that differ from run to run."""
     events = [json.loads(line) for line in (run / "state" / "journal.jsonl").read_text().splitlines()]
     for event in events:
-        event.get("record", {}).pop("seconds", None)
+        for measured in ("seconds", "ms"):
+            event.get("record", {}).pop(measured, None)
         event.pop("spent", None)
     return events
 
