@@ -14,6 +14,7 @@ from nni.nas.strategy.base import Strategy
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.registry import STRATEGIES
+from autoad_nni.searches.halving import Halving
 from autoad_nni.searches.journal import Journal
 from autoad_nni.searches.known import KnownFirst, known_within
 from autoad_nni.searches.plugins import plugins_of_search
@@ -47,6 +48,7 @@ class Search:
         seed: Seed of the strategy.
         space: Name in the registry of search spaces.
         known: Whether the search begins with the known methods that ``search_space`` leaves.
+        halving: Arguments of `Halving`; None if every trial is trained to its end.
 
     Raises:
         AutoADError: If a name, label, value or argument is unknown, or the journal is that of another search.
@@ -62,6 +64,7 @@ class Search:
         seed: int,
         space: str,
         known: bool = False,
+        halving: Mapping[str, int] | None = None,
     ) -> None:
         if journal_path is not None:
             check_recorded_plugins(journal_path)
@@ -93,6 +96,7 @@ class Search:
             "space": space,
             "search_space": {label: entry["_value"] for label, entry in search_space.items()},
             **({"known": self.known} if self.known else {}),
+            **({"halving": dict(halving)} if halving else {}),
             "version": __version__,
             "plugins": plugins_of_search(search_space, strategy=strategy, space=space),
         }
@@ -102,6 +106,7 @@ class Search:
         """Called with a line for the user."""
         if journal_path is not None:
             self.journal = Journal(journal_path, self.identity)
+            self.halving = Halving(self.journal, **halving) if halving else None
             self._iterations = journal_path.with_name("iterations.jsonl")
             written = read_lines(self._iterations)
             self._n_iterations = int(max((line.get("iteration", 0) for line in written), default=0))
