@@ -1,0 +1,66 @@
+"""Lines that a report is made of: one for each model of a task, and one for each number of real defects."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoad_nni.models.readings import READINGS, WHOLE
+from benchmarks.planted.choosing import DEFECTS, Setting, choose, few, planted_reward, settings_of
+from benchmarks.planted.recorded import Recorded, read_task
+from benchmarks.planted.sets import TASKS
+
+__all__ = ["lines_of", "read_lines", "write_lines"]
+
+Line = dict[str, Any]
+_USUAL = [reading.name for reading in (WHOLE, *READINGS)].index("code/raw/max")
+
+
+def lines_of(folder: Path, passes: Sequence[str]) -> Iterator[Line]:
+    """Give the lines of all tasks that are recorded."""
+    recorded = [read_task(task, folder, passes) for task in TASKS if (folder / task.of / "groups.json").is_file()]
+    settings = list(settings_of(recorded))
+    for each in recorded:
+        yield from _model_lines(each, settings)
+        for source in passes:
+            reward = planted_reward(each.planted[source], Setting(source))
+            assert reward is not None
+            for defects in DEFECTS:
+                yield {"task": each.task.name, "source": source, "defects": defects, **_rounded(few(each, reward, defects))}
+
+
+def _model_lines(recorded: Recorded, settings: Sequence[Setting]) -> Iterator[Line]:
+    real = choose(recorded.real.mean(-1), recorded.test)
+    rewards = {setting.name: planted_reward(recorded.planted[setting.source], setting) for setting in settings}
+    planted = {name: choose(reward, recorded.test) for name, reward in rewards.items() if reward is not None}
+    for i, model in enumerate(recorded.models):
+        usual = recorded.test[i, _USUAL]
+        yield {
+            "task": recorded.task.name,
+            **{key: model[key] for key in ("name", "space", "seed", "seconds")},
+            "usual": None if np.isnan(usual) else round(float(usual), 4),
+            "real": [round(float(real.reward[i]), 4), round(float(real.test[i]), 4)],
+            "planted": {
+                name: [round(float(each.reward[i]), 4), round(float(each.test[i]), 4)] for name, each in planted.items()
+            },
+        }
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {key: round(value, 4) for key, value in values.items()}
+
+
+def write_lines(lines: Iterator[Line], path: Path) -> None:
+    """Write lines, compressed; the same lines give the same bytes."""
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Read what `write_lines` wrote."""
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]

@@ -1,0 +1,135 @@
+"""Tables from the recorded lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
+
+from benchmarks.planted.choosing import STRENGTHS, WAYS, Chosen
+
+__all__ = ["Figures", "figures_of", "report"]
+
+Line = dict[str, Any]
+_FIXED = ("patchcore", "padim")
+
+
+class Figures(dict[str, float]):
+    """Figures of a task; figures on test unless ``spearman`` or ``regret``."""
+
+
+def figures_of(models: Sequence[Line], setting: str) -> Figures | None:
+    """Compare what planted defects pick with what real ones pick, chance, and methods always taken.
+
+    Args:
+        models: Lines of the models of a task.
+        setting: Which planted defects.
+
+    Returns:
+        ``regret`` is real test AUROC of the pick by real validation minus that of the pick by planted defects; None if
+        the task has no such planted defects.
+    """
+    if setting not in models[0]["planted"]:
+        return None
+    real = _chosen([model["real"] for model in models])
+    planted = _chosen([model["planted"][setting] for model in models])
+    known = [i for i, model in enumerate(models) if not model["name"].startswith((*"0123456789", "features ", "autoencoder "))]
+    usual = {model["name"]: model["usual"] for model in models}
+    figures = Figures(
+        spearman=float(spearmanr(real.reward, planted.reward).statistic),
+        by_test=float(spearmanr(real.test, planted.reward).statistic),
+        real=real.pick,
+        planted=planted.pick,
+        regret=real.pick - planted.pick,
+        chance=float(np.median(planted.test)),
+        known=Chosen(real.reward[known], real.test[known]).pick,
+        best=float(max(real.test.max(), planted.test.max())),
+    )
+    return Figures(figures | {name: usual.get(name) or float("nan") for name in _FIXED})
+
+
+def _chosen(pairs: Sequence[Sequence[float]]) -> Chosen:
+    rewards, tests = np.array(pairs).T
+    return Chosen(rewards, tests)
+
+
+def report(lines: Sequence[Line]) -> Iterator[str]:
+    """Give the lines of the tables."""
+    by_task: dict[str, list[Line]] = {}
+    for line in lines:
+        if "planted" in line:
+            by_task.setdefault(line["task"], []).append(line)
+    settings = list(dict.fromkeys(name for models in by_task.values() for name in models[0]["planted"]))
+    sources = list(dict.fromkeys(name.split()[0] for name in settings))
+    for source in sources:
+        yield from _tasks(by_task, f"{source} all all")
+    yield from _settings(by_task, settings)
+    for source in sources:
+        yield from _held_out(by_task, settings, source)
+    yield from _few([line for line in lines if "defects" in line])
+
+
+def _tasks(by_task: dict[str, list[Line]], setting: str) -> Iterator[str]:
+    columns = ("spearman", "real", "planted", "regret", "chance", "known", *_FIXED, "best")
+    yield f"\nPlanted: {setting}\n"
+    yield from _head("task", "models", *columns)
+    found = {task: figures_of(models, setting) for task, models in by_task.items()}
+    rows = {task: [figures[name] for name in columns] for task, figures in found.items() if figures is not None}
+    for task, row in rows.items():
+        yield _row(task, str(len(by_task[task])), *row)
+    yield _row("mean", "", *np.nanmean(list(rows.values()), 0))
+
+
+def _settings(by_task: dict[str, list[Line]], settings: Sequence[str]) -> Iterator[str]:
+    yield "\nSettings, over all tasks\n"
+    yield from _head("planted", "tasks", "spearman", "lowest", "mean regret", "highest regret")
+    for setting in settings:
+        found = _all(by_task, setting)
+        spearman, regret = ([figures[name] for figures in found] for name in ("spearman", "regret"))
+        yield _row(setting, str(len(found)), np.mean(spearman), min(spearman), np.mean(regret), max(regret))
+
+
+def _all(by_task: dict[str, list[Line]], setting: str) -> list[Figures]:
+    found = (figures_of(models, setting) for models in by_task.values())
+    return [figures for figures in found if figures is not None]
+
+
+def _held_out(by_task: dict[str, list[Line]], settings: Sequence[str], source: str) -> Iterator[str]:
+    """The strength is chosen on one half of families and tasks and reported on the others."""
+    halves = list(dict.fromkeys(name.split()[1] for name in settings if name.startswith(source) and "+" in name))
+    names = list(by_task)
+    parts = (names[::2], names[1::2])
+    yield f"\n{source}: strength chosen on half of the families and tasks, reported on the others\n"
+    yield from _head("chosen on", "strength", "spearman", "mean regret", "highest regret")
+    for family, part in product((0, 1), (0, 1)):
+        if len(halves) < 2:
+            return
+        inside, outside = ({name: by_task[name] for name in parts[i]} for i in (part, 1 - part))
+        strength = min(STRENGTHS, key=lambda each: _mean_regret(inside, f"{source} {halves[family]} {each}"))
+        found = _all(outside, f"{source} {halves[1 - family]} {strength}")
+        regret = [figures["regret"] for figures in found]
+        spearman = np.mean([figures["spearman"] for figures in found])
+        yield _row(f"{halves[family]}, tasks {part}", strength, spearman, np.mean(regret), max(regret))
+
+
+def _mean_regret(by_task: dict[str, list[Line]], setting: str) -> float:
+    return float(np.mean([figures["regret"] for figures in _all(by_task, setting)]))
+
+
+def _few(lines: Sequence[Line]) -> Iterator[str]:
+    yield "\nFew real defects: test figure of the pick, mean over tasks\n"
+    yield from _head("planted", "defects", *WAYS)
+    for source, defects in dict.fromkeys((line["source"], line["defects"]) for line in lines):
+        rows = [line for line in lines if (line["source"], line["defects"]) == (source, defects)]
+        yield _row(source, str(defects), *(np.mean([row[way] for row in rows]) for way in WAYS))
+
+
+def _head(*names: str) -> tuple[str, str]:
+    return f"| {' | '.join(names)} |", "|---" * len(names) + "|"
+
+
+def _row(*values: str | float) -> str:
+    return f"| {' | '.join(each if isinstance(each, str) else f'{each:.3f}' for each in values)} |"
