@@ -14,6 +14,7 @@ from autoad_nni.errors import AutoADError
 __all__ = [
     "ARCHITECTURES",
     "DATASETS",
+    "DEFECTS",
     "FEATURES",
     "HYPOTHESES",
     "LOSSES",
@@ -166,7 +167,8 @@ SEARCH_SPACES = Registry("autoad_nni.search_spaces", noun="search space")
 ARCHITECTURES = Registry("autoad_nni.architectures", noun="architecture")
 FEATURES = Registry("autoad_nni.features", noun="feature extractor")
 DATASETS = Registry("autoad_nni.datasets", noun="data set")
-REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, ARCHITECTURES, FEATURES, DATASETS)
+DEFECTS = Registry("autoad_nni.defects", noun="defect generator")
+REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, ARCHITECTURES, FEATURES, DATASETS, DEFECTS)
 
 
 def registries_of(name: str, registries: Iterable[Registry] = REGISTRIES) -> tuple[Registry, ...]:
