@@ -12,6 +12,7 @@ experiments/planted.jsonl.gz.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,36 +21,35 @@ from autoad_nni.engines.isolation import quiet_nni
 from benchmarks.planted.lines import lines_of, read_lines, write_lines
 from benchmarks.planted.models import N_MODELS
 from benchmarks.planted.plants import PASSES
-from benchmarks.planted.recording import record_set
+from benchmarks.planted.recording import record
 from benchmarks.planted.report import report
 from benchmarks.planted.sets import SETS
 
 LINES = Path(__file__).parents[2] / "experiments/planted.jsonl.gz"
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    record = commands.add_parser("record")
-    record.add_argument("--folder", type=Path, required=True, help="Of the recordings.")
-    record.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    record.add_argument("--passes", nargs="*", default=list(PASSES), choices=list(PASSES))
-    record.add_argument("--models", type=int, default=N_MODELS)
+    recording = commands.add_parser("record")
+    recording.add_argument("--folder", type=Path, required=True, help="Of the recordings.")
+    recording.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    recording.add_argument("--passes", nargs="*", default=["object"], choices=list(PASSES))
+    recording.add_argument("--models", type=int, nargs="+", default=[N_MODELS])
     summarise = commands.add_parser("summarise")
     summarise.add_argument("--folder", type=Path, required=True, help="Of the recordings.")
-    summarise.add_argument("--passes", nargs="+", default=list(PASSES), choices=list(PASSES))
+    summarise.add_argument("--passes", nargs="+", default=["object"], choices=list(PASSES))
     tables = commands.add_parser("report")
     for each in (summarise, tables):
         each.add_argument("--lines", type=Path, default=LINES)
-    run(parser.parse_args())
+    run(parser.parse_args(words))
 
 
 def run(arguments: argparse.Namespace) -> None:
     if arguments.command == "record":
         torch.set_num_threads(1)
         with quiet_nni():
-            for name in arguments.sets:
-                record_set(name, arguments.folder, arguments.passes, arguments.models)
+            record(arguments.sets, arguments.folder, arguments.passes, arguments.models)
     elif arguments.command == "summarise":
         write_lines(lines_of(arguments.folder, arguments.passes), arguments.lines)
     else:

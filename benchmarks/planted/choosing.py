@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -11,9 +12,21 @@ import numpy.typing as npt
 
 from benchmarks.planted.recorded import Floats, Planted, Recorded
 
-__all__ = ["DEFECTS", "STRENGTHS", "WAYS", "Chosen", "Setting", "choose", "few", "planted_reward", "settings_of"]
+__all__ = [
+    "DEFECTS",
+    "SIZES",
+    "STRENGTHS",
+    "WAYS",
+    "Chosen",
+    "Setting",
+    "choose",
+    "few",
+    "planted_reward",
+    "settings_of",
+]
 
-STRENGTHS: Final = {"all": (0.0, 1.0), "faint": (0.0, 0.5), "clear": (0.5, 1.0), "middle": (0.25, 0.75)}
+STRENGTHS: Final = {"any": (0.0, 1.0), "faint": (0.0, 0.5), "clear": (0.5, 1.0)}
+SIZES: Final = {"any": (0.2, 2.0), "usual": (0.3, 1.0), "small": (0.2, 0.5), "middle": (0.5, 1.0), "large": (1.0, 2.0)}
 DEFECTS: Final = (3, 5, 10, 19)
 # How many planted ones count as one real one is worth: weight of the real reward k / (k + worth).
 WAYS: Final = {"real": 0.0, "mean of both": None, "k / (k + 5)": 5.0, "k / (k + 20)": 20.0, "planted": np.inf}
@@ -55,40 +68,47 @@ class Setting:
 
     Attributes:
         source: Name of the pass.
-        families: Generators; empty for all.
+        kinds: Of the generators; empty for all.
+        size: One of `SIZES`.
         strength: One of `STRENGTHS`.
     """
 
     source: str
-    families: tuple[str, ...] = ()
-    strength: str = "all"
+    kinds: tuple[str, ...] = ()
+    size: str = "usual"
+    strength: str = "any"
 
     @property
     def name(self) -> str:
         """As it is recorded."""
-        return f"{self.source} {'+'.join(self.families) or 'all'} {self.strength}"
+        return f"{self.source} {'+'.join(self.kinds) or 'all'} {self.size} {self.strength}"
 
 
 def settings_of(recorded: Sequence[Recorded]) -> Iterator[Setting]:
-    """Give what is tried: all families, each half of them, at each strength; and each family alone."""
+    """Give what is tried: all kinds, each half of them, at each size and strength; and each kind alone."""
     for source in recorded[0].planted:
-        families = sorted({str(family) for each in recorded for family in each.planted[source].family})
-        for strength in STRENGTHS:
-            yield from (Setting(source, of, strength) for of in ((), tuple(families[::2]), tuple(families[1::2])))
-        yield from (Setting(source, (family,)) for family in families)
+        kinds = sorted({str(kind) for each in recorded for kind in each.planted[source].about.kind})
+        for size, strength in product(SIZES, STRENGTHS):
+            for some in ((), tuple(kinds[::2]), tuple(kinds[1::2])):
+                yield Setting(source, some, size, strength)
+        yield from (Setting(source, (kind,)) for kind in kinds)
 
 
 def planted_reward(planted: Planted, setting: Setting) -> Floats | None:
-    """AUROC of good images against planted ones, each family counting the same; None if there are none."""
-    low, high = STRENGTHS[setting.strength]
-    counts = (planted.strength >= low) & (planted.strength <= high)
-    if setting.families:
-        counts &= np.isin(planted.family, setting.families)
-    families = np.unique(planted.family[counts])
-    if len(families) == 0:
+    """AUROC of good images against planted ones, each kind counting the same; None if there are none."""
+    about = planted.about
+    counts = _within(about.size, SIZES[setting.size]) & _within(about.strength, STRENGTHS[setting.strength])
+    if setting.kinds:
+        counts &= np.isin(about.kind, setting.kinds)
+    kinds = np.unique(about.kind[counts])
+    if len(kinds) == 0:
         return None
-    means = [planted.beaten[:, :, counts & (planted.family == family)].mean(-1) for family in families]
+    means = [planted.beaten[:, :, counts & (about.kind == kind)].mean(-1) for kind in kinds]
     return np.mean(means, axis=0)  # type: ignore[no-any-return]
+
+
+def _within(values: npt.NDArray[Any], bounds: tuple[float, float]) -> npt.NDArray[Any]:
+    return (values >= bounds[0]) & (values <= bounds[1])
 
 
 def few(recorded: Recorded, planted: Floats, defects: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from autoad_nni.models.readings import READINGS, WHOLE
+from autoad_nni.searches.known import known_methods
 from benchmarks.planted.choosing import DEFECTS, Setting, choose, few, planted_reward, settings_of
 from benchmarks.planted.recorded import Recorded, read_task
 from benchmarks.planted.sets import TASKS
@@ -31,28 +32,27 @@ def lines_of(folder: Path, passes: Sequence[str]) -> Iterator[Line]:
             reward = planted_reward(each.planted[source], Setting(source))
             assert reward is not None
             for defects in DEFECTS:
-                yield {"task": each.task.name, "source": source, "defects": defects, **_rounded(few(each, reward, defects))}
+                picks = {way: round(test, 4) for way, test in few(each, reward, defects).items()}
+                yield {"task": each.task.name, "source": source, "defects": defects, "picks": picks}
 
 
 def _model_lines(recorded: Recorded, settings: Sequence[Setting]) -> Iterator[Line]:
     real = choose(recorded.real.mean(-1), recorded.test)
     rewards = {setting.name: planted_reward(recorded.planted[setting.source], setting) for setting in settings}
     planted = {name: choose(reward, recorded.test) for name, reward in rewards.items() if reward is not None}
+    known = known_methods("features")
     for i, model in enumerate(recorded.models):
         usual = recorded.test[i, _USUAL]
         yield {
             "task": recorded.task.name,
             **{key: model[key] for key in ("name", "space", "seed", "seconds")},
+            "known": model["name"] in known,
             "usual": None if np.isnan(usual) else round(float(usual), 4),
             "real": [round(float(real.reward[i]), 4), round(float(real.test[i]), 4)],
             "planted": {
                 name: [round(float(each.reward[i]), 4), round(float(each.test[i]), 4)] for name, each in planted.items()
             },
         }
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {key: round(value, 4) for key, value in values.items()}
 
 
 def write_lines(lines: Iterator[Line], path: Path) -> None:

@@ -20,10 +20,11 @@ __all__ = ["N_MODELS", "Candidate", "candidates", "settings_of"]
 
 N_MODELS = 60
 N_AUTOENCODERS = 20
-_STEPS = 200
+# 48 steps: many models in a short time.
+_TRAINING = TrainingSettings(epochs=6, batch_size=16)
 # Of an autoencoder, for a pixel: what trains in a few seconds.
 _MOST_MACS = 600
-_SETTINGS = TrialSettings(training=TrainingSettings(steps=_STEPS), threads=1, device="cpu")
+_SETTINGS = TrialSettings(training=_TRAINING, threads=1, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Candidate:
 
 
 def settings_of(candidate: Candidate) -> TrialSettings:
-    """Return how a candidate is trained: in few steps."""
+    """Return how a candidate is trained."""
     return replace(_SETTINGS, space=candidate.space, seed=candidate.seed)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoad_nni.models.readings import READINGS, WHOLE
+from benchmarks.planted.plants import PlantedSet, read_planted
 from benchmarks.planted.sets import TaskOfSet
 
 __all__ = ["Planted", "Recorded", "beaten", "read_task"]
@@ -26,18 +27,14 @@ class Planted:
 
     Attributes:
         beaten: Of each defect by each model and reading, as in `beaten`.
-        family: Its generator.
-        strength: From 0, hard to see, to 1.
-        index: Of the image that it is in.
+        about: Kind, strength and size of each.
 
     Shape:
-        ``beaten`` ``(models, readings, n)``, the others ``(n,)``.
+        ``beaten`` ``(models, readings, n)``.
     """
 
     beaten: Floats
-    family: npt.NDArray[Any]
-    strength: Floats
-    index: npt.NDArray[Any]
+    about: PlantedSet
 
 
 @dataclass(frozen=True)
@@ -103,13 +100,12 @@ def read_task(task: TaskOfSet, folder: Path, passes: Sequence[str]) -> Recorded:
         test.append(_known(bad["test"], good["test"]).mean(-1))
         for each in passes:
             planted[each].append(_known(scores[each], good["validation"]))
-    about_planted = {each: _about(own / f"{each}.planted.npz") for each in passes}
     return Recorded(
         task,
         models,
         np.stack(real),
         np.stack(test),
-        {each: _without(Planted(np.stack(planted[each]), *about_planted[each]), task.same) for each in passes},
+        {each: _without(np.stack(planted[each]), read_planted(own / f"{each}.planted.npz"), task) for each in passes},
     )
 
 
@@ -133,11 +129,7 @@ def _where(groups: list[str], kind: str, part: str) -> npt.NDArray[Any]:
     return np.flatnonzero([group == f"{kind}/{part}" for group in groups])
 
 
-def _about(path: Path) -> tuple[npt.NDArray[Any], Floats, npt.NDArray[Any]]:
-    with np.load(path) as file:
-        return file["family"], file["strength"], file["index"]
-
-
-def _without(planted: Planted, families: Sequence[str]) -> Planted:
-    kept = ~np.isin(planted.family, families)
-    return Planted(planted.beaten[:, :, kept], planted.family[kept], planted.strength[kept], planted.index[kept])
+def _without(beaten: Floats, about: PlantedSet, task: TaskOfSet) -> Planted:
+    """Defects of the kinds that are the task's real ones must not be planted."""
+    kept = ~np.isin(about.kind, task.same)
+    return Planted(beaten[:, :, kept], PlantedSet(**{name: values[kept] for name, values in vars(about).items()}))

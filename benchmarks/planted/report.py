@@ -7,9 +7,10 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr  # type: ignore[import-untyped]
+from scipy.stats import rankdata  # type: ignore[import-untyped]
 
-from benchmarks.planted.choosing import STRENGTHS, WAYS, Chosen
+from benchmarks.planted.choosing import SIZES, STRENGTHS, WAYS, Chosen
+from benchmarks.planted.recorded import Floats
 
 __all__ = ["Figures", "figures_of", "report"]
 
@@ -36,11 +37,10 @@ def figures_of(models: Sequence[Line], setting: str) -> Figures | None:
         return None
     real = _chosen([model["real"] for model in models])
     planted = _chosen([model["planted"][setting] for model in models])
-    known = [i for i, model in enumerate(models) if not model["name"].startswith((*"0123456789", "features ", "autoencoder "))]
+    known = [i for i, model in enumerate(models) if model["known"]]
     usual = {model["name"]: model["usual"] for model in models}
     figures = Figures(
-        spearman=float(spearmanr(real.reward, planted.reward).statistic),
-        by_test=float(spearmanr(real.test, planted.reward).statistic),
+        spearman=_spearman(real.reward, planted.reward),
         real=real.pick,
         planted=planted.pick,
         regret=real.pick - planted.pick,
@@ -56,6 +56,12 @@ def _chosen(pairs: Sequence[Sequence[float]]) -> Chosen:
     return Chosen(rewards, tests)
 
 
+def _spearman(some: Floats, others: Floats) -> float:
+    if np.ptp(some) == 0 or np.ptp(others) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(some), rankdata(others))[0, 1])
+
+
 def report(lines: Sequence[Line]) -> Iterator[str]:
     """Give the lines of the tables."""
     by_task: dict[str, list[Line]] = {}
@@ -65,11 +71,11 @@ def report(lines: Sequence[Line]) -> Iterator[str]:
     settings = list(dict.fromkeys(name for models in by_task.values() for name in models[0]["planted"]))
     sources = list(dict.fromkeys(name.split()[0] for name in settings))
     for source in sources:
-        yield from _tasks(by_task, f"{source} all all")
+        yield from _tasks(by_task, f"{source} all usual any")
     yield from _settings(by_task, settings)
     for source in sources:
         yield from _held_out(by_task, settings, source)
-    yield from _few([line for line in lines if "defects" in line])
+    yield from _few([line for line in lines if "picks" in line])
 
 
 def _tasks(by_task: dict[str, list[Line]], setting: str) -> Iterator[str]:
@@ -80,7 +86,7 @@ def _tasks(by_task: dict[str, list[Line]], setting: str) -> Iterator[str]:
     rows = {task: [figures[name] for name in columns] for task, figures in found.items() if figures is not None}
     for task, row in rows.items():
         yield _row(task, str(len(by_task[task])), *row)
-    yield _row("mean", "", *np.nanmean(list(rows.values()), 0))
+    yield _row("mean", "", *(_mean(column) for column in zip(*rows.values(), strict=True)))
 
 
 def _settings(by_task: dict[str, list[Line]], settings: Sequence[str]) -> Iterator[str]:
@@ -89,7 +95,7 @@ def _settings(by_task: dict[str, list[Line]], settings: Sequence[str]) -> Iterat
     for setting in settings:
         found = _all(by_task, setting)
         spearman, regret = ([figures[name] for figures in found] for name in ("spearman", "regret"))
-        yield _row(setting, str(len(found)), np.mean(spearman), min(spearman), np.mean(regret), max(regret))
+        yield _row(setting, str(len(found)), _mean(spearman), min(spearman), np.mean(regret), max(regret))
 
 
 def _all(by_task: dict[str, list[Line]], setting: str) -> list[Figures]:
@@ -98,21 +104,22 @@ def _all(by_task: dict[str, list[Line]], setting: str) -> list[Figures]:
 
 
 def _held_out(by_task: dict[str, list[Line]], settings: Sequence[str], source: str) -> Iterator[str]:
-    """The strength is chosen on one half of families and tasks and reported on the others."""
+    """Size and strength are chosen on one half of kinds and tasks and reported on the others."""
     halves = list(dict.fromkeys(name.split()[1] for name in settings if name.startswith(source) and "+" in name))
     names = list(by_task)
     parts = (names[::2], names[1::2])
-    yield f"\n{source}: strength chosen on half of the families and tasks, reported on the others\n"
-    yield from _head("chosen on", "strength", "spearman", "mean regret", "highest regret")
-    for family, part in product((0, 1), (0, 1)):
-        if len(halves) < 2:
-            return
+    yield f"\n{source}: size and strength chosen on half of the kinds and tasks, reported on the others\n"
+    yield from _head("chosen on", "size, strength", "spearman", "mean regret", "highest regret")
+    for half, part in product((0, 1), (0, 1)):
         inside, outside = ({name: by_task[name] for name in parts[i]} for i in (part, 1 - part))
-        strength = min(STRENGTHS, key=lambda each: _mean_regret(inside, f"{source} {halves[family]} {each}"))
-        found = _all(outside, f"{source} {halves[1 - family]} {strength}")
+        band = min(
+            (f"{size} {strength}" for size, strength in product(SIZES, STRENGTHS)),
+            key=lambda each: _mean_regret(inside, f"{source} {halves[half]} {each}"),
+        )
+        found = _all(outside, f"{source} {halves[1 - half]} {band}")
         regret = [figures["regret"] for figures in found]
-        spearman = np.mean([figures["spearman"] for figures in found])
-        yield _row(f"{halves[family]}, tasks {part}", strength, spearman, np.mean(regret), max(regret))
+        spearman = _mean([figures["spearman"] for figures in found])
+        yield _row(f"{halves[half]}, tasks {part + 1}", band, spearman, np.mean(regret), max(regret))
 
 
 def _mean_regret(by_task: dict[str, list[Line]], setting: str) -> float:
@@ -124,7 +131,13 @@ def _few(lines: Sequence[Line]) -> Iterator[str]:
     yield from _head("planted", "defects", *WAYS)
     for source, defects in dict.fromkeys((line["source"], line["defects"]) for line in lines):
         rows = [line for line in lines if (line["source"], line["defects"]) == (source, defects)]
-        yield _row(source, str(defects), *(np.mean([row[way] for row in rows]) for way in WAYS))
+        yield _row(source, str(defects), *(np.mean([row["picks"][way] for row in rows]) for way in WAYS))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of those that are there."""
+    there = [value for value in values if not np.isnan(value)]
+    return float(np.mean(there)) if there else float("nan")
 
 
 def _head(*names: str) -> tuple[str, str]:

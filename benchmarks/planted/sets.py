@@ -1,4 +1,4 @@
-"""The sets: good images to train on and hold out, and real anomalies of one or more kinds; and the tasks made of them."""
+"""The sets: good images to train on and hold out, and real anomalies of one or more kinds; the tasks made of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoad_nni.data import LabelledImages, TaskOptions, load_task
+from autoad_nni.data import LabelledImages, Task, TaskOptions, load_task
 from autoad_nni.data.sources.mnist import FILES, FashionMnist
 from autoad_nni.data.split import generator
 from autoad_nni.data.textures import ensure_textures
@@ -20,8 +20,9 @@ from autoad_nni.data.textures import ensure_textures
 __all__ = ["PARTS", "SETS", "TASKS", "ImageSet", "TaskOfSet", "load_set"]
 
 PARTS: Final = ("validation", "test")
-N_TRAIN, N_HELD = 160, {"validation": 64, "test": 128}
-_SIDE: Final = 64
+N_TRAIN, N_HELD, N_HOSTS = 160, {"validation": 64, "test": 100}, 32
+_SIDE: Final = 32
+_CROP: Final = 64
 _PER_KIND: Final = 24
 
 
@@ -32,11 +33,13 @@ class ImageSet:
     Attributes:
         train: Good ones.
         good: Good ones that are held out, by part.
+        hosts: Good ones that defects are planted in.
         defects: Real anomalies, by kind, then by part.
     """
 
     train: Tensor
     good: Mapping[str, Tensor]
+    hosts: Tensor
     defects: Mapping[str, Mapping[str, Tensor]]
 
 
@@ -75,8 +78,8 @@ def _texture(texture: str) -> Callable[[Path], ImageSet]:
     def load(folder: Path) -> ImageSet:
         numbers = {"n_train": N_TRAIN, "n_good": 2 * N_HELD["test"], "n_per_defect": 2 * _PER_KIND}
         root = folder / "textures"
-        ensure_textures(root, seed=0, side=_SIDE, **numbers)
-        options = TaskOptions(data="textures", root=root, category=texture)
+        ensure_textures(root, seed=0, side=_CROP, **numbers)
+        options = TaskOptions(data="textures", root=root, category=texture, image_size=_SIDE)
         return _of_task(options, lambda name: Path(name).parent.name)
 
     return load
@@ -86,12 +89,17 @@ def _of_task(options: TaskOptions, kind_of: Callable[[str], str]) -> ImageSet:
     task = load_task(options)
     held = {"validation": task.validation, "test": task.test}
     kinds = {part: [kind_of(name) for name in images.names] for part, images in held.items()}
-    found = sorted({kind for part in PARTS for kind, label in zip(kinds[part], held[part].labels, strict=True) if label})
+    found = sorted(set(kinds["test"][len(task.test.normal) :]))
     return ImageSet(
         task.train[:N_TRAIN],
         {part: held[part].normal[: N_HELD[part]] for part in PARTS},
+        _hosts(task),
         {kind: {part: _of_kind(held[part], kinds[part], kind)[: N_HELD[part]] for part in PARTS} for kind in found},
     )
+
+
+def _hosts(task: Task) -> Tensor:
+    return task.validation.normal[N_HELD["validation"] :][:N_HOSTS]
 
 
 def _of_kind(images: LabelledImages, kinds: list[str], kind: str) -> Tensor:
@@ -102,15 +110,21 @@ def _fashion_class(number: int) -> Callable[[Path], ImageSet]:
     """One class is normal, all others are anomalies."""
 
     def load(folder: Path) -> ImageSet:
-        files = FashionMnist.system_folders[0]
-        pixels, labels = _idx(files, FILES[1])[0], _idx(files, FILES[1])[1]
+        pixels, labels = _idx(FashionMnist.system_folders[0], FILES[1])
         rng = generator(0, "planted", number)
-        parts = np.split(rng.permutation(np.flatnonzero(labels == number)), np.cumsum([N_TRAIN, *N_HELD.values()]))
-        others = np.split(rng.permutation(np.flatnonzero(labels != number)), np.cumsum([*N_HELD.values()]))
-        good = [torch.from_numpy(pixels[part])[:, None].float() / 255 for part in parts]
-        bad = [torch.from_numpy(pixels[part])[:, None].float() / 255 for part in others]
+        sizes = list(N_HELD.values())
+        good, bad = (
+            [torch.from_numpy(pixels[part])[:, None].float() / 255 for part in np.split(rng.permutation(of), ends)]
+            for of, ends in (
+                (np.flatnonzero(labels == number), np.cumsum([N_TRAIN, *sizes, N_HOSTS])),
+                (np.flatnonzero(labels != number), np.cumsum(sizes)),
+            )
+        )
         return ImageSet(
-            good[0], dict(zip(PARTS, good[1:3], strict=True)), {"others": dict(zip(PARTS, bad[:2], strict=True))}
+            good[0],
+            dict(zip(PARTS, good[1:3], strict=True)),
+            good[3],
+            {"others": dict(zip(PARTS, bad[:2], strict=True))},
         )
 
     return load
@@ -135,6 +149,7 @@ def _fashion(folder: Path) -> ImageSet:
     return ImageSet(
         task.train[: 2 * N_TRAIN],
         {part: held[part].normal[: N_HELD[part]] for part in PARTS},
+        _hosts(task),
         {kind: {part: bad[part][i][: N_HELD[part]] for part in PARTS} for i, kind in enumerate(abnormal)},
     )
 
@@ -152,7 +167,11 @@ SETS: Final[Mapping[str, Callable[[Path], ImageSet]]] = {
 _DRAWN, _SPREAD = ("blob", "foreign", "scratch"), ("contrast", "missing_patch", "stain")
 TASKS: Final = (
     TaskOfSet("solar cells", "solar cells", ("cells",)),
-    *(TaskOfSet(f"{name}, {'+'.join(kinds)}", name, kinds, kinds) for name in TEXTURES for kinds in (_DRAWN, _SPREAD)),
+    *(
+        TaskOfSet(f"{name}, {'+'.join(kinds)}", name, kinds, (*kinds, *alike))
+        for name in TEXTURES
+        for kinds, alike in ((_DRAWN, ()), (_SPREAD, ("tint",)))
+    ),
     *(TaskOfSet(f"fashion {number} against others", f"fashion {number}", ("others",)) for number in CLASSES),
     *(TaskOfSet(f"fashion against {kind}", "fashion", (kind,)) for kind in ("digits", "photos")),
 )
