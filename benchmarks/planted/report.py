@@ -73,7 +73,7 @@ def report(lines: Sequence[Line]) -> Iterator[str]:
     for source in sources:
         yield from _tasks(by_task, f"{source} all usual any")
     yield from _settings(by_task, settings)
-    for source in sources:
+    for source in sources if len(by_task) > 1 else ():
         yield from _held_out(by_task, settings, source)
     yield from _few([line for line in lines if "picks" in line])
 
