@@ -10,7 +10,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.planted.recorded import Floats, Planted, Recorded
+from autoad_nni.runs.winner import members_of
+from autoad_nni.trial.record import TrialRecord
+from autoad_nni.trial.request import TrialRequest
+from autoad_nni.verdicts import Verdict
+from benchmarks.planted.recorded import Floats, Planted, Recorded, beaten
 
 __all__ = [
     "DEFECTS",
@@ -23,6 +27,7 @@ __all__ = [
     "few",
     "planted_reward",
     "settings_of",
+    "winner",
 ]
 
 STRENGTHS: Final = {"any": (0.0, 1.0), "faint": (0.0, 0.5), "clear": (0.5, 1.0)}
@@ -39,10 +44,12 @@ class Chosen(NamedTuple):
     Attributes:
         reward: Of each model by its best reading, ``(models,)``.
         test: AUROC of that reading on test, ``(models,)``.
+        reading: Its index, ``(models,)``.
     """
 
     reward: Floats
     test: Floats
+    reading: npt.NDArray[np.int64]
 
     @property
     def pick(self) -> float:
@@ -59,7 +66,16 @@ def choose(reward: Floats, test: Floats) -> Chosen:
     """
     best = np.nanargmax(reward, 1)
     rows = np.arange(len(reward))
-    return Chosen(reward[rows, best], test[rows, best])
+    return Chosen(reward[rows, best], test[rows, best], best)
+
+
+def winner(recorded: Recorded, chosen: Chosen) -> float:
+    """Test figure of the mean of the best models, as a search makes it."""
+    rewards = enumerate(chosen.reward.tolist())
+    records = [TrialRecord(number=i, sample={}, verdict=Verdict.OK, reward=reward) for i, reward in rewards]
+    members = [record.number for record in members_of(records, TrialRequest.from_options(data="folder").members)]
+    mean = recorded.units[members, chosen.reading[members]].mean(0)[None]
+    return float(beaten(mean[:, recorded.n_good :], mean[:, : recorded.n_good]).mean())
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 
 from autoad_nni.models.readings import READINGS, WHOLE
 from autoad_nni.searches.known import known_methods
-from benchmarks.planted.choosing import DEFECTS, Setting, choose, few, planted_reward, settings_of
-from benchmarks.planted.recorded import Recorded, read_task
+from benchmarks.planted.choosing import DEFECTS, Setting, choose, few, planted_reward, settings_of, winner
+from benchmarks.planted.recorded import Floats, Recorded, read_task
 from benchmarks.planted.sets import TASKS
 
 __all__ = ["lines_of", "read_lines", "write_lines"]
@@ -24,16 +24,23 @@ _USUAL = [reading.name for reading in (WHOLE, *READINGS)].index("code/raw/max")
 
 def lines_of(folder: Path, passes: Sequence[str]) -> Iterator[Line]:
     """Give the lines of all tasks that are recorded."""
-    recorded = [read_task(task, folder, passes) for task in TASKS if (folder / task.of / "groups.json").is_file()]
+    recorded = [each for task in TASKS if (each := read_task(task, folder, passes)) is not None]
     settings = list(settings_of(recorded))
     for each in recorded:
         yield from _model_lines(each, settings)
         for source in passes:
             reward = planted_reward(each.planted[source], Setting(source))
             assert reward is not None
+            yield {"task": each.task.name, "source": source, "winners": _winners(each, reward)}
             for defects in DEFECTS:
                 picks = {way: round(test, 4) for way, test in few(each, reward, defects).items()}
                 yield {"task": each.task.name, "source": source, "defects": defects, "picks": picks}
+
+
+def _winners(recorded: Recorded, planted: Floats) -> dict[str, float]:
+    """Test figures of the means of several models."""
+    rewards = {"real": recorded.real.mean(-1), "planted": planted}
+    return {name: round(winner(recorded, choose(reward, recorded.test)), 4) for name, reward in rewards.items()}
 
 
 def _model_lines(recorded: Recorded, settings: Sequence[Setting]) -> Iterator[Line]:

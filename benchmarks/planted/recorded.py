@@ -46,16 +46,20 @@ class Recorded:
         models: What is written of each model.
         real: As `beaten`, of the real validation anomalies.
         test: AUROC on test.
+        units: Scores on test, good images first, in units of good validation images: their mean is 0, deviation 1.
+        n_good: Good images on test.
         planted: By name of the pass.
 
     Shape:
-        ``real`` ``(models, readings, n)``, ``test`` ``(models, readings)``.
+        ``real`` and ``units`` ``(models, readings, n)``, ``test`` ``(models, readings)``.
     """
 
     task: TaskOfSet
     models: Sequence[dict[str, Any]]
     real: Floats
     test: Floats
+    units: Floats
+    n_good: int
     planted: dict[str, Planted]
 
 
@@ -77,11 +81,16 @@ def beaten(anomalies: npt.NDArray[Any], good: npt.NDArray[Any]) -> npt.NDArray[A
     return above + equal / 2  # type: ignore[no-any-return]
 
 
-def read_task(task: TaskOfSet, folder: Path, passes: Sequence[str]) -> Recorded:
-    """Read the recordings of a task; models that failed, or whose scores are not all there, are left out."""
+def read_task(task: TaskOfSet, folder: Path, passes: Sequence[str]) -> Recorded | None:
+    """Read the recordings of a task; models that failed, or whose scores are not all there, are left out.
+
+    None if there are none.
+    """
     own = folder / task.of
+    if not (own / "groups.json").is_file():
+        return None
     groups = [name for name, n in json.loads((own / "groups.json").read_text()) for _ in range(n)]
-    models, real, test = [], [], []
+    models, real, test, units = [], [], [], []
     planted: dict[str, list[Floats]] = {each: [] for each in passes}
     for about in sorted(own.glob("[0-9][0-9][0-9].json")):
         files = {each: about.with_suffix(f".{each}.npz") for each in ("real", *passes)}
@@ -98,13 +107,19 @@ def read_task(task: TaskOfSet, folder: Path, passes: Sequence[str]) -> Recorded:
         }
         real.append(_known(bad["validation"], good["validation"]))
         test.append(_known(bad["test"], good["test"]).mean(-1))
+        mean, deviation = good["validation"].mean(1, keepdims=True), good["validation"].std(1, keepdims=True)
+        units.append((np.concatenate([good["test"], bad["test"]], 1) - mean) / np.maximum(deviation, 1e-12))
         for each in passes:
             planted[each].append(_known(scores[each], good["validation"]))
+    if not models:
+        return None
     return Recorded(
         task,
         models,
         np.stack(real),
         np.stack(test),
+        np.stack(units),
+        good["test"].shape[1],
         {each: _without(np.stack(planted[each]), read_planted(own / f"{each}.planted.npz"), task) for each in passes},
     )
 

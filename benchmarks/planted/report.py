@@ -45,7 +45,7 @@ def figures_of(models: Sequence[Line], setting: str) -> Figures | None:
         planted=planted.pick,
         regret=real.pick - planted.pick,
         chance=float(np.median(planted.test)),
-        known=Chosen(real.reward[known], real.test[known]).pick,
+        known=Chosen(real.reward[known], real.test[known], real.reading[known]).pick,
         best=float(max(real.test.max(), planted.test.max())),
     )
     return Figures(figures | {name: usual.get(name) or float("nan") for name in _FIXED})
@@ -53,7 +53,7 @@ def figures_of(models: Sequence[Line], setting: str) -> Figures | None:
 
 def _chosen(pairs: Sequence[Sequence[float]]) -> Chosen:
     rewards, tests = np.array(pairs).T
-    return Chosen(rewards, tests)
+    return Chosen(rewards, tests, np.zeros(len(pairs), np.int64))
 
 
 def _spearman(some: Floats, others: Floats) -> float:
@@ -75,6 +75,7 @@ def report(lines: Sequence[Line]) -> Iterator[str]:
     yield from _settings(by_task, settings)
     for source in sources if len(by_task) > 1 else ():
         yield from _held_out(by_task, settings, source)
+    yield from _winners([line for line in lines if "winners" in line])
     yield from _few([line for line in lines if "picks" in line])
 
 
@@ -124,6 +125,14 @@ def _held_out(by_task: dict[str, list[Line]], settings: Sequence[str], source: s
 
 def _mean_regret(by_task: dict[str, list[Line]], setting: str) -> float:
     return float(np.mean([figures["regret"] for figures in _all(by_task, setting)]))
+
+
+def _winners(lines: Sequence[Line]) -> Iterator[str]:
+    yield "\nMean of the best five, figure on test\n"
+    yield from _head("planted", "task", "by real ones", "by planted ones", "regret")
+    for line in lines:
+        real, planted = (line["winners"][name] for name in ("real", "planted"))
+        yield _row(line["source"], line["task"], real, planted, real - planted)
 
 
 def _few(lines: Sequence[Line]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import torch
 from autoad_nni.searches.known import known_methods
 from benchmarks.planted import lines, recording
 from benchmarks.planted.__main__ import main
-from benchmarks.planted.choosing import Setting, choose, few, planted_reward
+from benchmarks.planted.choosing import Setting, choose, few, planted_reward, winner
 from benchmarks.planted.models import Candidate
 from benchmarks.planted.plants import PlantedSet
 from benchmarks.planted.recorded import Planted, Recorded, beaten
@@ -54,11 +54,21 @@ def test_few_real_defects_and_planted_ones_share_by_their_number() -> None:
     # The real defects say model 0, the planted ones model 1, twice as firmly.
     real = np.stack([np.full((1, 4), 0.7), np.full((1, 4), 0.6)])
     test = np.array([[0.9], [0.5]])
-    recorded = Recorded(TaskOfSet("toy", "toy", ("all",)), [], real, test, {})
+    recorded = Recorded(TaskOfSet("toy", "toy", ("all",)), [], real, test, np.empty(0), 0, {})
     found = few(recorded, np.array([[0.5], [0.7]]), 3)
     assert found["real"] == pytest.approx(0.9) and found["planted"] == pytest.approx(0.5)
     assert found["mean of both"] == pytest.approx(0.5)
     assert few(recorded, np.array([[0.5], [0.55]]), 3)["mean of both"] == pytest.approx(0.9)
+
+
+def test_the_winner_is_the_mean_of_models_in_one_unit() -> None:
+    # Either model misses one of two anomalies; their mean finds both.
+    rng = np.random.default_rng(0)
+    good = rng.normal(0, 1, (2, 1, 50))
+    bad = np.array([[[9.0, 0.0]], [[0.0, 9.0]]])
+    units = np.concatenate([good, bad], 2)
+    recorded = Recorded(TaskOfSet("toy", "toy", ("all",)), [], np.empty(0), np.full((2, 1), 0.75), units, 50, {})
+    assert winner(recorded, choose(np.full((2, 1), 0.8), recorded.test)) > 0.95
 
 
 def line(name: str, real: tuple[float, float], chosen: tuple[float, float]) -> dict[str, object]:
