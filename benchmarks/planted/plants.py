@@ -87,7 +87,7 @@ def _planted(planting: planter.Planter, hosts: Tensor) -> PlantedSet:
         for index, image in enumerate(hosts):
             rng = generator(0, "planted", kind, index)
             size = float(np.exp(rng.uniform(*np.log(SIZES))))
-            planter.SIZES = (size, size)  # type: ignore[misc]  # so that it is known
+            planter.SIZES = (size, size)  # type: ignore[attr-defined]  # so that it is known
             try:
                 found = planting.plant(image, rng)
             except AutoADError:  # no noticeable defect of this kind

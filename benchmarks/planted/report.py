@@ -96,7 +96,7 @@ def _settings(by_task: dict[str, list[Line]], settings: Sequence[str]) -> Iterat
     for setting in settings:
         found = _all(by_task, setting)
         spearman, regret = ([figures[name] for figures in found] for name in ("spearman", "regret"))
-        yield _row(setting, str(len(found)), _mean(spearman), min(spearman), np.mean(regret), max(regret))
+        yield _row(setting, str(len(found)), _mean(spearman), min(spearman), _mean(regret), max(regret))
 
 
 def _all(by_task: dict[str, list[Line]], setting: str) -> list[Figures]:
@@ -120,7 +120,7 @@ def _held_out(by_task: dict[str, list[Line]], settings: Sequence[str], source: s
         found = _all(outside, f"{source} {halves[1 - half]} {band}")
         regret = [figures["regret"] for figures in found]
         spearman = _mean([figures["spearman"] for figures in found])
-        yield _row(f"{halves[half]}, tasks {part + 1}", band, spearman, np.mean(regret), max(regret))
+        yield _row(f"{halves[half]}, tasks {part + 1}", band, spearman, _mean(regret), max(regret))
 
 
 def _mean_regret(by_task: dict[str, list[Line]], setting: str) -> float:
