@@ -84,7 +84,7 @@ def check(
     weights: Annotated[Path | None, typer.Option(help="Weights of a feature extractor.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Download the weights of a feature extractor.")] = False,
 ) -> None:
-    """Runs the contract checks for a hypothesis, a distance or a feature extractor.
+    """Runs the contract checks for a hypothesis, a distance, a feature extractor or a defect generator.
 
     Of other plugins it says whether they can be loaded. Ends with 1 when a check fails.
     """
@@ -129,8 +129,12 @@ def _keeps_contract(registry: Registry, plugin: Any, name: str) -> bool:
 
 
 def _checks_for(registry: Registry) -> tuple[Check[Any], ...]:
-    from autoad_nni.registry import FEATURES, HYPOTHESES, LOSSES
+    from autoad_nni.registry import DEFECTS, FEATURES, HYPOTHESES, LOSSES
 
+    if registry.group == DEFECTS.group:
+        from autoad_nni.testing.defect_checks import DEFECT_CHECKS
+
+        return DEFECT_CHECKS
     if registry.group == FEATURES.group:
         from autoad_nni.testing.feature_checks import FEATURE_CHECKS
 

@@ -40,7 +40,11 @@ class Run:
 
     def __repr__(self) -> str:
         """Return the folder and the best reward."""
-        best = "no trial ended well" if self.best is None else f"best {self.best.reward:.4f}"
+        best = (
+            "no trial ended well"
+            if self.best is None
+            else f"best {self.best.request.reward_name} {self.best.reward:.4f}"
+        )
         count = len(self.records)
         return f"Run({str(self.folder)!r}: {count} trial{'' if count == 1 else 's'}, {best})"
 

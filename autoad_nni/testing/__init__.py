@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoad_nni.testing.contracts import DistanceContract, FeatureContract, HypothesisContract
+    from autoad_nni.testing.contracts import DefectContract, DistanceContract, FeatureContract, HypothesisContract
 
-__all__ = ["DistanceContract", "FeatureContract", "HypothesisContract"]
+__all__ = ["DefectContract", "DistanceContract", "FeatureContract", "HypothesisContract"]
 
 
 def __getattr__(name: str) -> Any:

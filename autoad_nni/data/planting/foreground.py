@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 
 from autoad_nni.data.planting.canvas import Floats
 
-__all__ = ["Foreground", "find_object"]
+__all__ = ["Foreground", "find_object", "have_background"]
 
 _RING: Final = 0.04
 _LEAST, _MOST = 0.01, 0.95
@@ -18,6 +19,9 @@ _LEAST, _MOST = 0.01, 0.95
 _QUIET: Final = 10.0
 _LEAST_STEP: Final = 8.0
 _EMPTIER: Final = 0.4
+# Of the images of a set.
+_MOST_IMAGES: Final = 0.8
+_AT_EDGES: Final = 0.55
 
 
 class Foreground(NamedTuple):
@@ -32,6 +36,23 @@ class Foreground(NamedTuple):
     on: npt.NDArray[np.bool_]
     background: Floats
     side: float
+
+
+def have_background(images: Sequence[Floats]) -> bool:
+    """Return whether images of a set show objects before an empty background.
+
+    Most of them do by `find_object`, and what it finds is rarer at the edges than elsewhere. The joints of a brick wall
+    are not.
+
+    Args:
+        images: Values 0 to 255, each ``(height, width, channels)``.
+    """
+    found = [each.on for each in map(find_object, images) if each is not None]
+    if not found or len(found) < _MOST_IMAGES * len(images):
+        return False
+    share = np.mean(found, axis=0)
+    ring = _ring(*share.shape)
+    return bool(share[ring].mean() < _AT_EDGES * share[~ring].mean())
 
 
 def find_object(image: Floats) -> Foreground | None:

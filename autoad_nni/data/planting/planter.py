@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from autoad_nni.data.planting.canvas import Canvas, Floats
-from autoad_nni.data.planting.foreground import Foreground, find_object
+from autoad_nni.data.planting.foreground import Foreground, find_object, have_background
 from autoad_nni.data.planting.photograph import TEXTURES, photograph
 from autoad_nni.data.planting.plant import Generator, plant
 from autoad_nni.data.planting.settings import SIZES, STRENGTHS
@@ -23,8 +23,6 @@ __all__ = ["PlantedImage", "Planter"]
 # Of the values of good images: a hot pixel would otherwise make all others dark.
 _RANGE: Final = (0.001, 0.999)
 _LEAST_RANGE: Final = 4 / 255
-# A set has a background if so many of its images have one.
-_MOST: Final = 0.8
 _LOOKED_AT: Final = 64
 _TRIES: Final = 10
 
@@ -76,8 +74,7 @@ class Planter:
         looked_at = good[:: -(-len(good) // _LOOKED_AT)]
         low, high = np.quantile(looked_at.numpy(), _RANGE)
         self._low, self._span = float(low), max(float(high - low), _LEAST_RANGE)
-        found = [find_object(self._stretched(image)) for image in looked_at]
-        self.has_background = sum(each is not None for each in found) >= _MOST * len(found)
+        self.has_background = have_background([self._stretched(image) for image in looked_at])
 
     def plant(self, image: Tensor, rng: np.random.Generator) -> PlantedImage:
         """Plant one defect into a good image.
