@@ -14,10 +14,11 @@ from autoad_nni.runs.winner import members_of
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.verdicts import Verdict
-from benchmarks.planted.recorded import Floats, Planted, Recorded, beaten
+from benchmarks.planted.recorded import NAMES, Floats, Planted, Recorded, beaten
 
 __all__ = [
     "DEFECTS",
+    "READINGS",
     "SIZES",
     "STRENGTHS",
     "WAYS",
@@ -31,7 +32,8 @@ __all__ = [
 ]
 
 STRENGTHS: Final = {"any": (0.0, 1.0), "faint": (0.0, 0.5), "clear": (0.5, 1.0)}
-SIZES: Final = {"any": (0.2, 2.0), "usual": (0.3, 1.0), "small": (0.2, 0.5), "middle": (0.5, 1.0), "large": (1.0, 2.0)}
+SIZES: Final = {"any": (0.2, 2.0), "usual": (0.3, 1.0), "large": (1.0, 2.0)}
+READINGS: Final = ("any", "onesided")
 DEFECTS: Final = (3, 5, 10, 19)
 # How many planted ones count as one real one is worth: weight of the real reward k / (k + worth).
 WAYS: Final = {"real": 0.0, "mean of both": None, "k / (k + 5)": 5.0, "k / (k + 20)": 20.0, "planted": np.inf}
@@ -87,26 +89,28 @@ class Setting:
         kinds: Of the generators; empty for all.
         size: One of `SIZES`.
         strength: One of `STRENGTHS`.
+        readings: One of `READINGS`: those that may be chosen.
     """
 
     source: str
     kinds: tuple[str, ...] = ()
     size: str = "usual"
     strength: str = "any"
+    readings: str = "any"
 
     @property
     def name(self) -> str:
         """As it is recorded."""
-        return f"{self.source} {'+'.join(self.kinds) or 'all'} {self.size} {self.strength}"
+        return f"{self.source} {'+'.join(self.kinds) or 'all'} {self.size} {self.strength} {self.readings}"
 
 
 def settings_of(recorded: Sequence[Recorded]) -> Iterator[Setting]:
     """Give what is tried: all kinds, each half of them, at each size and strength; and each kind alone."""
     for source in recorded[0].planted:
         kinds = sorted({str(kind) for each in recorded for kind in each.planted[source].about.kind})
-        for size, strength in product(SIZES, STRENGTHS):
-            for some in ((), tuple(kinds[::2]), tuple(kinds[1::2])):
-                yield Setting(source, some, size, strength)
+        some = ((), tuple(kinds[::2]), tuple(kinds[1::2]))
+        for size, strength, readings, each in product(SIZES, STRENGTHS, READINGS, some):
+            yield Setting(source, each, size, strength, readings)
         yield from (Setting(source, (kind,)) for kind in kinds)
 
 
@@ -120,7 +124,10 @@ def planted_reward(planted: Planted, setting: Setting) -> Floats | None:
     if len(kinds) == 0:
         return None
     means = [planted.beaten[:, :, counts & (about.kind == kind)].mean(-1) for kind in kinds]
-    return np.mean(means, axis=0)  # type: ignore[no-any-return]
+    reward: Floats = np.mean(means, axis=0)
+    if setting.readings == "onesided":
+        reward[:, ["two_sided" in name for name in NAMES]] = np.nan
+    return reward
 
 
 def _within(values: npt.NDArray[Any], bounds: tuple[float, float]) -> npt.NDArray[Any]:

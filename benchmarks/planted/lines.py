@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from autoad_nni.models.readings import READINGS, WHOLE
 from autoad_nni.searches.known import known_methods
 from benchmarks.planted.choosing import DEFECTS, Setting, choose, few, planted_reward, settings_of, winner
-from benchmarks.planted.recorded import Floats, Recorded, read_task
+from benchmarks.planted.recorded import NAMES, Recorded, read_task
 from benchmarks.planted.sets import TASKS
 
 __all__ = ["lines_of", "read_lines", "write_lines"]
 
 Line = dict[str, Any]
-_USUAL = [reading.name for reading in (WHOLE, *READINGS)].index("code/raw/max")
+_USUAL = NAMES.index("code/raw/max")
 
 
 def lines_of(folder: Path, passes: Sequence[str]) -> Iterator[Line]:
@@ -28,19 +27,16 @@ def lines_of(folder: Path, passes: Sequence[str]) -> Iterator[Line]:
     settings = list(settings_of(recorded))
     for each in recorded:
         yield from _model_lines(each, settings)
-        for source in passes:
-            reward = planted_reward(each.planted[source], Setting(source))
-            assert reward is not None
-            yield {"task": each.task.name, "source": source, "winners": _winners(each, reward)}
+        for setting in settings:
+            reward = planted_reward(each.planted[setting.source], setting)
+            if setting.kinds or setting.strength != "any" or reward is None:
+                continue
+            real, planted = (choose(by, each.test) for by in (each.real.mean(-1), reward))
+            about = {"task": each.task.name, "setting": setting.name}
+            yield {**about, "winners": [round(winner(each, chosen), 4) for chosen in (real, planted)]}
             for defects in DEFECTS:
                 picks = {way: round(test, 4) for way, test in few(each, reward, defects).items()}
-                yield {"task": each.task.name, "source": source, "defects": defects, "picks": picks}
-
-
-def _winners(recorded: Recorded, planted: Floats) -> dict[str, float]:
-    """Test figures of the means of several models."""
-    rewards = {"real": recorded.real.mean(-1), "planted": planted}
-    return {name: round(winner(recorded, choose(reward, recorded.test)), 4) for name, reward in rewards.items()}
+                yield {**about, "defects": defects, "picks": picks}
 
 
 def _model_lines(recorded: Recorded, settings: Sequence[Setting]) -> Iterator[Line]:
@@ -57,7 +53,7 @@ def _model_lines(recorded: Recorded, settings: Sequence[Setting]) -> Iterator[Li
             "usual": None if np.isnan(usual) else round(float(usual), 4),
             "real": [round(float(real.reward[i]), 4), round(float(real.test[i]), 4)],
             "planted": {
-                name: [round(float(each.reward[i]), 4), round(float(each.test[i]), 4)] for name, each in planted.items()
+                name: [round(float(each.reward[i]), 3), round(float(each.test[i]), 3)] for name, each in planted.items()
             },
         }
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,10 @@ from autoad_nni.models.readings import READINGS, WHOLE
 from benchmarks.planted.plants import PlantedSet, read_planted
 from benchmarks.planted.sets import TaskOfSet
 
-__all__ = ["Planted", "Recorded", "beaten", "read_task"]
+__all__ = ["NAMES", "Planted", "Recorded", "beaten", "read_task"]
 
 Floats = npt.NDArray[np.float64]
-_NAMES = [reading.name for reading in (WHOLE, *READINGS)]
+NAMES: Final = [reading.name for reading in (WHOLE, *READINGS)]
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,9 @@ def _read(path: Path) -> Floats:
     """Scores by every reading, ``(readings, n)``."""
     with np.load(path) as file:
         names, scores = list(file["readings"]), file["scores"]
-    found = np.full((len(_NAMES), scores.shape[1]), np.nan)
+    found = np.full((len(NAMES), scores.shape[1]), np.nan)
     for name, row in zip(names, scores, strict=True):
-        found[_NAMES.index(str(name))] = row
+        found[NAMES.index(str(name))] = row
     return found
 
 
