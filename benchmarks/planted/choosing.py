@@ -143,5 +143,6 @@ def few(recorded: Recorded, planted: Floats, defects: int) -> dict[str, float]:
         real = recorded.real[:, :, drawn].mean(-1)
         for way, worth in WAYS.items():
             share = 0.5 if worth is None else 1 / (1 + worth / defects)
-            found[way].append(choose(share * real + (1 - share) * planted, recorded.test).pick)
+            both = real if share == 1 else share * real + (1 - share) * planted
+            found[way].append(choose(both, recorded.test).pick)
     return {way: float(np.mean(values)) for way, values in found.items()}

@@ -12,7 +12,7 @@ import numpy as np
 
 from autoad_nni.searches.known import known_methods
 from benchmarks.planted.choosing import DEFECTS, Setting, choose, few, planted_reward, settings_of, winner
-from benchmarks.planted.recorded import NAMES, Recorded, read_task
+from benchmarks.planted.recorded import NAMES, Floats, Recorded, read_task
 from benchmarks.planted.sets import TASKS
 
 __all__ = ["lines_of", "read_lines", "write_lines"]
@@ -29,14 +29,18 @@ def lines_of(folder: Path, passes: Sequence[str]) -> Iterator[Line]:
         yield from _model_lines(each, settings)
         for setting in settings:
             reward = planted_reward(each.planted[setting.source], setting)
-            if setting.kinds or setting.strength != "any" or reward is None:
-                continue
-            real, planted = (choose(by, each.test) for by in (each.real.mean(-1), reward))
-            about = {"task": each.task.name, "setting": setting.name}
-            yield {**about, "winners": [round(winner(each, chosen), 4) for chosen in (real, planted)]}
-            for defects in DEFECTS:
-                picks = {way: round(test, 4) for way, test in few(each, reward, defects).items()}
-                yield {**about, "defects": defects, "picks": picks}
+            if reward is not None:
+                yield from _setting_lines(each, setting, reward)
+
+
+def _setting_lines(recorded: Recorded, setting: Setting, reward: Floats) -> Iterator[Line]:
+    about = {"task": recorded.task.name, "setting": setting.name}
+    chosen = (choose(by, recorded.test) for by in (recorded.real.mean(-1), reward))
+    yield {**about, "winners": [round(winner(recorded, each), 4) for each in chosen]}
+    if not setting.kinds and setting.strength == "any":
+        for defects in DEFECTS:
+            picks = {way: round(test, 4) for way, test in few(recorded, reward, defects).items()}
+            yield {**about, "defects": defects, "picks": picks}
 
 
 def _model_lines(recorded: Recorded, settings: Sequence[Setting]) -> Iterator[Line]:

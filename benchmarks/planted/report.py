@@ -15,7 +15,13 @@ from benchmarks.planted.recorded import Floats
 __all__ = ["Figures", "figures_of", "report"]
 
 Line = dict[str, Any]
+ByTask = dict[str, list[Line]]
+"""Lines of models."""
+Winners = dict[tuple[str, str], list[float]]
+"""Test figures of the mean of five, by real and by planted ones, by setting and task."""
 _FIXED = ("patchcore", "padim")
+AS_PLANTED = "usual any any"
+SUMMARY = ("spearman", "lowest", "mean regret", "highest", "mean regret of five", "highest")
 DEVELOPMENT = ("solar cells", "brick", "fashion 0")
 """Tasks that settings were chosen on, by the beginning of their names."""
 
@@ -47,7 +53,8 @@ def figures_of(models: Sequence[Line], setting: str) -> Figures | None:
         planted=planted.pick,
         regret=real.pick - planted.pick,
         chance=float(np.median(planted.test)),
-        known=Chosen(real.reward[known], real.test[known], real.reading[known]).pick,
+        known=_of_some(real, known).pick,
+        known_planted=_of_some(planted, known).pick,
         best=float(max(real.test.max(), planted.test.max())),
     )
     return Figures(figures | {name: usual.get(name) or float("nan") for name in _FIXED})
@@ -58,6 +65,10 @@ def _chosen(pairs: Sequence[Sequence[float]]) -> Chosen:
     return Chosen(rewards, tests, np.zeros(len(pairs), np.int64))
 
 
+def _of_some(chosen: Chosen, models: list[int]) -> Chosen:
+    return Chosen(chosen.reward[models], chosen.test[models], chosen.reading[models])
+
+
 def _spearman(some: Floats, others: Floats) -> float:
     if np.ptp(some) == 0 or np.ptp(others) == 0:
         return float("nan")
@@ -66,75 +77,76 @@ def _spearman(some: Floats, others: Floats) -> float:
 
 def report(lines: Sequence[Line]) -> Iterator[str]:
     """Give the lines of the tables."""
-    by_task: dict[str, list[Line]] = {}
+    by_task: ByTask = {}
     for line in lines:
         if "planted" in line:
             by_task.setdefault(line["task"], []).append(line)
-    settings = list(dict.fromkeys(name for models in by_task.values() for name in models[0]["planted"]))
-    sources = list(dict.fromkeys(name.split()[0] for name in settings))
-    for source in sources:
-        yield from _tasks(by_task, f"{source} all usual any any")
-    yield from _settings(by_task, settings)
-    for source in sources if len(by_task) > 1 else ():
-        yield from _held_out(by_task, settings, source)
-    yield from _winners([line for line in lines if "winners" in line])
+    winners = {(line["setting"], line["task"]): line["winners"] for line in lines if "winners" in line}
+    settings = list(dict.fromkeys(setting for setting, _ in winners))
+    for source in dict.fromkeys(setting.split()[0] for setting in settings):
+        for band in (AS_PLANTED, *chosen_bands(by_task, winners, source)):
+            yield from _tasks(by_task, winners, f"{source} all {band}")
+        yield from _held_out(by_task, winners, settings, source)
+    yield "\nSettings, over all tasks\n"
+    yield from _head("planted", "tasks", *SUMMARY)
+    for setting in settings:
+        yield _row(setting, *_summary(by_task, winners, setting))
     yield from _few([line for line in lines if "picks" in line])
 
 
-def _tasks(by_task: dict[str, list[Line]], setting: str) -> Iterator[str]:
-    columns = ("spearman", "real", "planted", "regret", "chance", "known", *_FIXED, "best")
+def _tasks(by_task: ByTask, winners: Winners, setting: str) -> Iterator[str]:
+    columns = ("spearman", "real", "planted", "regret", "chance", "known", "known_planted", *_FIXED, "best")
     yield f"\nPlanted: {setting}\n"
-    yield from _head("task", "models", *columns)
-    found = {task: figures_of(models, setting) for task, models in by_task.items()}
-    rows = {task: [figures[name] for name in columns] for task, figures in found.items() if figures is not None}
-    for task, row in rows.items():
-        yield _row(task, str(len(by_task[task])), *row)
-    yield _row("mean", "", *(_mean(column) for column in zip(*rows.values(), strict=True)))
+    yield from _head("task", "models", *columns, "five, real", "five, planted", "regret")
+    rows = []
+    for task, models in by_task.items():
+        figures = figures_of(models, setting)
+        if figures is not None:
+            real, planted = winners[setting, task]
+            rows.append([*(figures[name] for name in columns), real, planted, real - planted])
+            yield _row(task, str(len(models)), *rows[-1])
+    yield _row("mean", "", *(_mean(column) for column in zip(*rows, strict=True)))
 
 
-def _settings(by_task: dict[str, list[Line]], settings: Sequence[str]) -> Iterator[str]:
-    yield "\nSettings, over all tasks\n"
-    yield from _head("planted", "tasks", "spearman", "lowest", "mean regret", "highest regret")
-    for setting in settings:
-        found = _all(by_task, setting)
-        spearman, regret = ([figures[name] for figures in found] for name in ("spearman", "regret"))
-        yield _row(setting, str(len(found)), _mean(spearman), min(spearman), _mean(regret), max(regret))
+def _summary(by_task: ByTask, winners: Winners, setting: str) -> Sequence[str | float]:
+    """The columns of `SUMMARY`, after the number of tasks."""
+    found = [figures for models in by_task.values() if (figures := figures_of(models, setting)) is not None]
+    spearman, regret = ([figures[name] for figures in found] for name in ("spearman", "regret"))
+    five = _regrets(by_task, winners, setting)
+    return [str(len(found)), _mean(spearman), min(spearman), _mean(regret), max(regret), _mean(five), max(five)]
 
 
-def _all(by_task: dict[str, list[Line]], setting: str) -> list[Figures]:
-    found = (figures_of(models, setting) for models in by_task.values())
-    return [figures for figures in found if figures is not None]
+def _regrets(by_task: ByTask, winners: Winners, setting: str) -> list[float]:
+    """Of the mean of the best five."""
+    found = (winners.get((setting, task)) for task in by_task)
+    return [real - planted for real, planted in filter(None, found)]
 
 
-def _held_out(by_task: dict[str, list[Line]], settings: Sequence[str], source: str) -> Iterator[str]:
+def chosen_bands(by_task: ByTask, winners: Winners, source: str, kinds: str = "all") -> list[str]:
+    """Return size, strength and readings that are best on the tasks of `DEVELOPMENT`; none if there are none."""
+    seen = _seen(by_task)
+    bands = [" ".join(each) for each in product(SIZES, STRENGTHS, READINGS)]
+    found = {band: _regrets(seen, winners, f"{source} {kinds} {band}") for band in bands}
+    return [min(found, key=lambda band: np.mean(found[band]))] if all(found.values()) else []
+
+
+def _seen(by_task: ByTask) -> ByTask:
+    return {name: models for name, models in by_task.items() if name.startswith(DEVELOPMENT)}
+
+
+def _held_out(by_task: ByTask, winners: Winners, settings: Sequence[str], source: str) -> Iterator[str]:
     """Size, strength and readings are chosen on half of the kinds and some tasks, and reported on the others."""
     halves = list(dict.fromkeys(name.split()[1] for name in settings if name.startswith(source) and "+" in name))
-    seen = {name: models for name, models in by_task.items() if name.startswith(DEVELOPMENT)}
+    seen = _seen(by_task)
     unseen = {name: models for name, models in by_task.items() if name not in seen}
     if not seen or not unseen:
         return
     yield f"\n{source}: size, strength and readings chosen on {', '.join(seen)}, reported on the other tasks\n"
-    yield from _head("chosen with", "chosen", "reported with", "spearman", "mean regret", "highest regret")
+    yield from _head("chosen with", "chosen", "reported with", "tasks", *SUMMARY)
     for chosen_with, reported_with in ((halves[0], halves[1]), (halves[1], halves[0]), ("all", "all")):
-        bands = (" ".join(each) for each in product(SIZES, STRENGTHS, READINGS))
-        band = min(bands, key=lambda each: _mean_regret(seen, f"{source} {chosen_with} {each}"))
-        for each in (band, "usual any any"):
-            found = _all(unseen, f"{source} {reported_with} {each}")
-            regret = [figures["regret"] for figures in found]
-            spearman = _mean([figures["spearman"] for figures in found])
-            yield _row(chosen_with, each, reported_with, spearman, _mean(regret), max(regret))
-
-
-def _mean_regret(by_task: dict[str, list[Line]], setting: str) -> float:
-    return float(np.mean([figures["regret"] for figures in _all(by_task, setting)]))
-
-
-def _winners(lines: Sequence[Line]) -> Iterator[str]:
-    yield "\nMean of the best five, figure on test, mean over tasks\n"
-    yield from _head("planted", "by real ones", "by planted ones", "mean regret", "highest regret")
-    for setting in dict.fromkeys(line["setting"] for line in lines):
-        real, planted = np.array([line["winners"] for line in lines if line["setting"] == setting]).T
-        yield _row(setting, _mean(real), _mean(planted), _mean(real - planted), max(real - planted))
+        for band in (*chosen_bands(by_task, winners, source, chosen_with), AS_PLANTED):
+            setting = f"{source} {reported_with} {band}"
+            yield _row(chosen_with, band, reported_with, *_summary(unseen, winners, setting))
 
 
 def _few(lines: Sequence[Line]) -> Iterator[str]:

@@ -70,8 +70,8 @@ def load_set(name: str, folder: Path) -> ImageSet:
     return SETS[name](folder)
 
 
-def _solar(folder: Path) -> ImageSet:
-    return _of_task(TaskOptions(data="solar_cells", image_size=_SIDE), lambda _: "cells")
+def _solar(side: int) -> Callable[[Path], ImageSet]:
+    return lambda folder: _of_task(TaskOptions(data="solar_cells", image_size=side), lambda _: "cells")
 
 
 def _texture(texture: str) -> Callable[[Path], ImageSet]:
@@ -157,16 +157,17 @@ def _fashion(folder: Path) -> ImageSet:
 TEXTURES: Final = ("brick", "grass", "gravel")
 CLASSES: Final = (0, 2, 5, 7)
 SETS: Final[Mapping[str, Callable[[Path], ImageSet]]] = {
-    "solar cells": _solar,
+    "solar cells": _solar(_SIDE),
     "fashion": _fashion,
     "brick": _texture("brick"),
     **{f"fashion {number}": _fashion_class(number) for number in CLASSES},
     "grass": _texture("grass"),
     "gravel": _texture("gravel"),
+    "solar cells, larger": _solar(2 * _SIDE),
 }
 _DRAWN, _SPREAD = ("blob", "foreign", "scratch"), ("contrast", "missing_patch", "stain")
 TASKS: Final = (
-    TaskOfSet("solar cells", "solar cells", ("cells",)),
+    *(TaskOfSet(name, name, ("cells",)) for name in ("solar cells", "solar cells, larger")),
     *(
         TaskOfSet(f"{name}, {'+'.join(kinds)}", name, kinds, (*kinds, *alike))
         for name in TEXTURES
