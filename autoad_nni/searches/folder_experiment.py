@@ -96,9 +96,10 @@ def folder_experiment(
 
 def _has_no_anomalies(task: TaskOptions) -> bool:
     """Whether a folder has good images only, and nothing else is named."""
-    if task.data != "folder" or task.abnormal or task.planted or task.root is None:
+    root = task.root_of(task.data)
+    if task.data != "folder" or task.abnormal or task.planted or root is None:
         return False
-    scan = scan_folder(task.root / (task.category or ""))
+    scan = scan_folder(root / (task.category or ""))
     return scan.layout is not None and not scan.faults and not scan.defective
 
 

@@ -61,7 +61,8 @@ def write_card(
 
 def _name_of(request: TrialRequest) -> str:
     task = request.task
-    name = task.root.name if task.data == "folder" and task.root else task.data
+    root = task.root_of(task.data)
+    name = root.name if task.data == "folder" and root else task.data
     return f"{name}/{task.category}" if task.category else name
 
 
@@ -80,16 +81,20 @@ def _images(best: BestRecord, retrained: Retrained | None) -> Iterator[str]:
     if task.abnormal:
         yield f"- Normal: {_name_of(best.request)}. Anomalous: {', '.join(task.abnormal)}."
     else:
-        where = "" if task.root is None else f", from {task.root}"
+        root = task.root_of(task.data)
+        where = "" if root is None else f", from {root}"
         defects = "defects planted into some of them" if task.planted else "defects of its own"
         yield f"- {_name_of(best.request)}: good images and {defects}{where}."
     yield f"- {_counts(best)}"
     yield "- Trials were trained on good training images, chosen on validation; test was read once, at the end."
     if retrained is not None:
+        good = "good images" if task.planted else "of all good images, test's among them"
         yield (
-            f"- Trained again on {retrained.n_train} of all good images, test's among them; "
-            f"{retrained.n_calibration} others were kept out, for the threshold."
+            f"- Trained again on {retrained.n_train} {good}; {retrained.n_calibration} others were kept out, for the "
+            "threshold."
         )
+        if task.planted:
+            yield "  Test's are among them; those that defects were planted into are not."
 
 
 def _counts(best: BestRecord) -> str:
