@@ -14,8 +14,9 @@ import typer
 from autoad_nni.cli.usage import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from autoad_nni.registry import Registry
-    from autoad_nni.testing.checking import Check
 
 __all__ = ["app"]
 
@@ -128,7 +129,7 @@ def _keeps_contract(registry: Registry, plugin: Any, name: str) -> bool:
     return n_failed == 0
 
 
-def _checks_for(registry: Registry) -> tuple[Check[Any], ...]:
+def _checks_for(registry: Registry) -> tuple[Callable[[Any], None], ...]:
     from autoad_nni.registry import DEFECTS, FEATURES, HYPOTHESES, LOSSES
 
     if registry.group == DEFECTS.group:
@@ -150,7 +151,7 @@ def _checks_for(registry: Registry) -> tuple[Check[Any], ...]:
     return ()
 
 
-def _passes(check: Check[Any], plugin: Any) -> bool:
+def _passes(check: Callable[[Any], None], plugin: Any) -> bool:
     """Run one check and print its line; what the plugin prints or warns of is dropped."""
     said = check.__name__.replace("_", " ")
     silence = io.StringIO()

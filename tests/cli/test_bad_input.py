@@ -206,7 +206,7 @@ def test_a_folder_without_defects_and_without_abnormal(images: Path, tmp_path: P
     for path in (images / "defect").iterdir():
         path.unlink()
     (images / "defect").rmdir()
-    assert_one_line(folder_fault(images, tmp_path), "one class only", "Give --abnormal NAME")
+    assert_one_line(folder_fault(images, tmp_path), "one class only", "Give --anomalies planted", "--abnormal NAME")
 
 
 def test_a_folder_of_another_layout(tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_what_a_search_refuses_ends_with_2(tmp_path: Path) -> None:
     ended = command("data", "check", tmp_path)
     assert (ended.code, ended.err) == (2, "")
     assert ended.out == (
-        f"{tmp_path} has 12 normal images. Expected 20 or more, to train on most of them and to plant defects into some "
-        "of the others. Add images.\n"
+        f"{tmp_path} has 12 normal images. Expected 20 or more, to train on most of them and to plant defects into "
+        "some of the others. Add images.\n"
     )
 
 

@@ -61,7 +61,7 @@ def test_what_is_written_says_it_too(searched: tuple[Ended, Path]) -> None:
     assert best["calibration"]["planted"] is True and best["n_validation"] == [32, 40]
     read = ad.Run(run).best
     assert read is not None and read.to_json() == best
-    assert "best planted auroc" in repr(ad.Run(run))
+    assert "best planted 0." in repr(ad.Run(run))
     plugins = json.loads((run / "started.json").read_text())["plugins"]
     assert "defect generator scratch" in plugins
     report = (run / "report.html").read_text()
