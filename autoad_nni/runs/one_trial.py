@@ -73,9 +73,10 @@ def run_sample(
         report: Called after each epoch with ``default`` (the reward), ``loss`` and every metric on validation.
         shared: Used if the request asks for weight sharing.
     """
+    part = "validation_planted" if request.task.planted else "validation"
 
     def on_epoch(epoch: int, loss: float, validation: dict[str, float]) -> None:
-        scalars.add(epoch, {"loss/train": loss, **{f"validation/{k}": v for k, v in validation.items()}})
+        scalars.add(epoch, {"loss/train": loss, **{f"{part}/{k}": v for k, v in validation.items()}})
         report({"default": validation[request.settings.reward], "loss": loss, **validation})
 
     try:
@@ -185,6 +186,8 @@ def run_alone(
     result = replace(result, record=replace(result.record, known=recorded.known))
     content = result.record.to_json()
     del content["number"]
+    if request.task.planted:
+        content["anomalies"] = "planted defects"
     if test and result.detector is not None:
         settings = request.settings
         scorer = make_scorer(result.detector, task.train[0], settings.scoring, max_memory=settings.max_memory)

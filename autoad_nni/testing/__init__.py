@@ -6,10 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoad_nni.testing.contracts import DistanceContract, FeatureContract, HypothesisContract
+    from autoad_nni.testing.contracts import DefectContract, DistanceContract, FeatureContract, HypothesisContract
     from autoad_nni.testing.strategy_contract import StrategyContract
 
-__all__ = ["DistanceContract", "FeatureContract", "HypothesisContract", "StrategyContract"]
+__all__ = ["DefectContract", "DistanceContract", "FeatureContract", "HypothesisContract", "StrategyContract"]
 
 
 def __getattr__(name: str) -> Any:

@@ -46,7 +46,7 @@ def run_under_nni(request: TrialRequest) -> TrialRecord:
         shared=SharedWeights(nni_experiment_folder() / "shared_weights", str(number)),
     )
     ended = replace(result.record, known=str(nni.trial._params.get("known", "")))
-    nni.report_final_result(ended.to_report())
+    nni.report_final_result(ended.to_report() | ({"anomalies": "planted defects"} if request.task.planted else {}))
     return ended
 
 
