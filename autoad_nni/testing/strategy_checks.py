@@ -5,6 +5,7 @@ A strategy is made with ``seed``, and is shown spaces of 12 and 240 samples and 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -18,9 +19,10 @@ import autoad_nni.nni_framework  # noqa: F401  # isort: skip
 from nni.mutable import ExpressionConstraint
 from nni.nas.strategy.base import Strategy
 
+from autoad_nni.searches.spaces import SampleSpace
 from autoad_nni.testing.checking import Factory, check, expect
 from autoad_nni.testing.new_process import in_new_process
-from autoad_nni.testing.playing import SMALL, SPACE, Sample, play, quality, space_of
+from autoad_nni.testing.playing import SMALL, SPACE, PlayingEngine, Sample, play, quality, space_of
 
 __all__ = ["STRATEGY_CHECKS", "indices_of_samples"]
 
@@ -181,10 +183,43 @@ def it_goes_on_from_its_state_as_if_nothing_had_happened(plugin: StrategyFactory
         stopped = plugin(seed=3)
         before = play(stopped, trials=n)
         state = _through_a_file(stopped.state_dict())
-        after = play(
-            plugin(seed=3), trials=24 - n, prepare=lambda strategy, state=state: strategy.load_state_dict(state)
-        )  # type: ignore[misc]
+        after = play(plugin(seed=3), trials=24 - n, prepare=_loading(state))
         expect(before + after == whole, f"another sample {_first_difference(before + after, whole)}, stopped after {n}")
+
+
+@check
+def what_ran_when_it_stopped_runs_again(plugin: StrategyFactory) -> None:
+    """If it has on_iteration, a state taken while trials run has a fresh one propose them, and nothing that ended."""
+    if not hasattr(plugin(seed=0), "on_iteration"):
+        return
+    for n in (1, 8, 12):
+        stopped, ended = plugin(seed=3), list[Sample]()
+        begun = _play_until_stopped(stopped, ended, n)
+        later = play(plugin(seed=3), trials=20, prepare=_loading(_through_a_file(stopped.state_dict())))
+        lost = [sample for sample in begun if sample not in ended and sample not in later]
+        again = [sample for sample in later if sample in ended]
+        expect(not lost, f"{len(lost)} that ran are lost, when {n} had ended")
+        expect(not again, f"{len(again)} of {n} that had ended again")
+
+
+def _play_until_stopped(strategy: Strategy, ended: list[Sample], n: int) -> list[Sample]:
+    """Run three trials at a time until n have ended, and return all that have begun."""
+
+    def answer(sample: Sample) -> float:
+        if len(ended) == n:
+            raise KeyboardInterrupt
+        ended.append(sample)
+        return quality(sample)
+
+    engine = PlayingEngine(answer, at_once=3)
+    strategy.initialize(SampleSpace(space_of(SPACE)), engine)
+    with contextlib.suppress(KeyboardInterrupt):
+        strategy.run()
+    return engine.samples
+
+
+def _loading(state: dict[str, Any]) -> Callable[[Strategy], None]:
+    return lambda strategy: strategy.load_state_dict(state)
 
 
 def _through_a_file(state: dict[str, Any]) -> Any:
@@ -207,4 +242,5 @@ STRATEGY_CHECKS = (
     higher_rewards_are_better,
     known_results_are_taken_and_proposed_no_more,
     it_goes_on_from_its_state_as_if_nothing_had_happened,
+    what_ran_when_it_stopped_runs_again,
 )

@@ -122,8 +122,9 @@ class AskTellStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             if self.core.figures is not None:
                 iterations.append(self.core.figures)
         # When all are told: what is called may take the state for that after all results there are.
-        for figures in iterations if self.on_iteration is not None else []:
-            self.on_iteration(figures)
+        if self.on_iteration is not None:
+            for figures in iterations:
+                self.on_iteration(figures)
 
     def learn(self, results: Iterable[Result]) -> None:
         """Learn from samples that were tried before the search; to be called between ``initialize`` and ``run``.

@@ -42,6 +42,33 @@ def heedless_of_constraints(*, seed: int) -> AskTellStrategy:
     return AskTellStrategy(lambda decisions, is_valid: Guarded(Climber(decisions, seed), decisions))
 
 
+class Careless(Guarded):
+    """Forgets what runs."""
+
+    @property
+    def pending(self) -> list[Sample]:
+        return []
+
+
+def careless_of_open_trials(*, seed: int) -> AskTellStrategy:
+    return AskTellStrategy(lambda decisions, is_valid: Careless(Climber(decisions, seed), decisions, is_valid))
+
+
+class BeginningAnew(Guarded):
+    """Knows what was tried, and draws as in the beginning."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tried": list(self._untried.tried.items()), "pending": list(self._pending)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._untried.tried = dict(state_dict["tried"])
+        self._pending = dict.fromkeys(state_dict["pending"])
+
+
+def drawing_anew(*, seed: int) -> AskTellStrategy:
+    return AskTellStrategy(lambda decisions, is_valid: BeginningAnew(Climber(decisions, seed), decisions, is_valid))
+
+
 class Shuffled(Strategy):  # type: ignore[misc]
     """Proposes all samples in random order."""
 
@@ -138,16 +165,6 @@ class Unteachable(Shuffled):
         pass
 
 
-class Stateless(Shuffled):
-    on_iteration = None
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        pass
-
-
 class NoStrategy:
     """Does what one does."""
 
@@ -169,5 +186,6 @@ BROKEN = {
     "Pedantic": "rewards_that_are_no_numbers_do_not_end_the_search",
     "Minimising": "higher_rewards_are_better",
     "Unteachable": "known_results_are_taken_and_proposed_no_more",
-    "Stateless": "it_goes_on_from_its_state_as_if_nothing_had_happened",
+    "drawing_anew": "it_goes_on_from_its_state_as_if_nothing_had_happened",
+    "careless_of_open_trials": "what_ran_when_it_stopped_runs_again",
 }
