@@ -20,8 +20,17 @@ class Settings:
             Equal to ``batch_size``: no filter. Not given by the paper.
         varied: How many of the best samples in the replay buffer join the filter's candidates, each in every variant
             that differs in one choice; 0: none. Not in the paper.
+        cover: How many trials every value of the decisions with up to five values is to have before the filter alone
+            decides (`Looks`); 0: no such start. Not in the paper.
+        imagined_updates: Updates per iteration from candidates that are only imagined (`imagine`); 0: none. Not in the
+            paper.
+        rank_rewards: Whether the controller learns from the normal scores of the rewards' ranks among all results,
+            instead of from advantages over a moving baseline. Not in the paper.
         learning_rate: Adam's step size. The paper's 3.5e-4, meant for 500 epochs, moves the policy slowly within 100
             trials; under the ``kl_weight`` of ``paper`` not at all.
+        weight_decay: By what share the mean weights shrink at each update. Without it the logits saturate within some
+            30 trials, and the policy cannot be moved any more. It does what the prior of Eq. 16 would, without its
+            noise. Not in the paper.
         baseline_decay: gamma of `MovingBaseline`. Not given by the paper; ENAS has 0.99.
         normalize_advantage: Whether advantages are divided by their running standard deviation. Not in the paper.
         eta: Weight of the intrinsic reward (Eq. 7); 0: no curiosity.
@@ -44,8 +53,12 @@ class Settings:
     seed: int = 0
     batch_size: int = 5
     candidates: int = 100
-    varied: int = 10
+    varied: int = 0
+    cover: int = 2
+    imagined_updates: int = 10
+    rank_rewards: bool = True
     learning_rate: float = 2e-2
+    weight_decay: float = 0.01
     baseline_decay: float = 0.9
     normalize_advantage: bool = True
     eta: float = 0.0
@@ -99,7 +112,11 @@ _RULES: dict[str, _Rule] = {
     "batch_size": _COUNT,
     "candidates": _COUNT,
     "varied": _COUNT_OR_NONE,
+    "cover": _COUNT_OR_NONE,
+    "imagined_updates": _COUNT_OR_NONE,
+    "rank_rewards": _SWITCH,
     "learning_rate": _POSITIVE,
+    "weight_decay": ("a number from 0 to below 1", lambda decay: _is_real(decay) and 0 <= decay < 1),
     "baseline_decay": ("a number from 0 to below 1", lambda decay: _is_real(decay) and 0 <= decay < 1),
     "normalize_advantage": _SWITCH,
     "eta": _NOT_NEGATIVE,
@@ -117,7 +134,11 @@ PRESETS = {
     "paper": Settings(
         candidates=5,
         varied=0,
+        cover=0,
+        imagined_updates=0,
+        rank_rewards=False,
         learning_rate=3.5e-4,
+        weight_decay=0.0,
         baseline_decay=0.99,
         normalize_advantage=False,
         eta=0.01,

@@ -200,7 +200,11 @@ def best_at_the_ends(sample: Sample) -> float:
 SWITCHES: list[dict[str, Any]] = [
     {},
     {"eta": 0.1},
-    {"varied": 0},
+    {"varied": 3},
+    {"cover": 0},
+    {"imagined_updates": 0},
+    {"rank_rewards": False},
+    {"weight_decay": 0.0},
     {"buffer_size": 0},
     {"bayesian": False},
     {"sharpening": False},
@@ -224,6 +228,7 @@ def test_without_curiosity_and_memory_it_is_plain_reinforce() -> None:
     from autoad_nni_strategies.controller import Controller
 
     plain = {"bayesian": False, "eta": 0, "buffer_size": 0, "candidates": 5}
+    plain |= {"cover": 0, "rank_rewards": False, "weight_decay": 0.0}
     strategy, samples = play(best_at_the_ends, 20, grid_space(3, 4, 5), seed=6, **plain)
     generator = torch.Generator().manual_seed(6)
     controller = Controller([3, 4, 5], generator=generator)
