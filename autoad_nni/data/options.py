@@ -24,6 +24,7 @@ class TaskOptions:
         abnormal: Names of the sets whose images are the anomalies; they share equally. Empty when the normal set has
             defects of its own (``folder``).
         root: The folder that the files of ``data`` and of ``abnormal`` are looked for in.
+        roots: The folders of single sets, ``NAME=FOLDER`` each, instead of ``root``.
         category: A sub-folder of ``root``, NAME or NAME/NAME, for sets that are made of categories.
         image_size: Side of the images in pixels, 8 to 224; None keeps the image shape of the normal set.
         limit: At most so many normal images, drawn by the seed before the split; None takes all.
@@ -43,6 +44,7 @@ class TaskOptions:
     data: str = option(help="Normal images: a registered data set, or 'folder'.")
     abnormal: tuple[str, ...] = option((), help="Abnormal data sets, NAME[,NAME...].")
     root: Path | None = option(None, help="Folder with the files of --data.")
+    roots: tuple[str, ...] = option((), help="Folders of single sets instead of --root, NAME=DIR[,NAME=DIR...].")
     category: str | None = option(None, help="Sub-folder of --root.")
     image_size: int | None = option(None, help="Resize to N x N pixels; default: as they are.")
     limit: int | None = option(None, help="Use at most N normal images, drawn by --seed.")
@@ -63,6 +65,7 @@ class TaskOptions:
         twice = sorted({name for name in self.abnormal if self.abnormal.count(name) > 1})
         if twice:
             raise AutoADError(f"[[abnormal]] names {twice[0]} twice. Expected each set once. Take one of them out.")
+        _check_roots(self)
         if self.category is not None and (Path(self.category).is_absolute() or ".." in Path(self.category).parts):
             raise AutoADError(
                 f"[[category]] is {self.category}. Expected a folder below [[root]]. Give its name, or another "
@@ -82,4 +85,31 @@ class TaskOptions:
         if not 0 < self.contamination < 1:
             raise AutoADError(
                 f"contamination is {self.contamination}. Expected a share between 0 and 1. Give contamination=0.05."
+            )
+
+    def root_of(self, name: str) -> Path | None:
+        """Return the folder that the files of a set are looked for in.
+
+        Example:
+            >>> options = TaskOptions(data="mnist", abnormal=("svhn",), root=Path("sets"), roots=("svhn=numbers",))
+            >>> str(options.root_of("mnist")), str(options.root_of("svhn"))
+            ('sets', 'numbers')
+        """
+        roots = dict(each.split("=", 1) for each in self.roots)
+        return Path(roots[name]).expanduser() if name in roots else self.root
+
+
+def _check_roots(options: TaskOptions) -> None:
+    names = [each.partition("=")[0] for each in options.roots]
+    for each, name in zip(options.roots, names, strict=True):
+        if not each.partition("=")[2]:
+            raise AutoADError(
+                f"[[roots]] has {each!r}. Expected NAME=DIR, NAME a data set of the task. Give [[roots=mnist=DIR]], "
+                "for instance."
+            )
+        if name not in (options.data, *options.abnormal) or names.count(name) > 1:
+            wrong = "twice" if names.count(name) > 1 else "which is no set of this task"
+            raise AutoADError(
+                f"[[roots]] names {name}, {wrong}. Expected each of {', '.join((options.data, *options.abnormal))} "
+                "once at most. Correct it."
             )

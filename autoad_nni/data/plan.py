@@ -100,7 +100,7 @@ def shortages(n_normal: int, n_defective: int, options: TaskOptions, name: str |
         ['screws has 9 normal images', 'screws has 1 image with a defect']
     """
     if name is None:
-        folder = options.root if options.data == "folder" else None
+        folder = options.root_of("folder") if options.data == "folder" else None
         name = f"[[data={options.data}]]" if folder is None else str(folder / (options.category or ""))
     if n_normal < MIN_NORMAL:
         plural = "" if n_normal == 1 else "s"
@@ -131,13 +131,13 @@ def _sets_that_can_be_abnormal(besides: str) -> Iterator[str]:
 
 def _source(name: str, options: TaskOptions) -> ImageSource:
     kind: type[ImageSource] = DATASETS.load(name)
-    if not kind.checks_root and options.root is not None and not is_folder(options.root):
+    root = options.root_of(name)
+    if not kind.checks_root and root is not None and not is_folder(root):
+        option = "root" if root == options.root else "roots"
         raise AutoADError(
-            f"[[root]] {options.root} is not a folder. Expected an existing folder of images. Correct the path."
+            f"[[{option}]] {root} is not a folder. Expected an existing folder of images. Correct the path."
         )
-    return kind(
-        SourceOptions(root=options.root, category=options.category, download=options.download, seed=options.seed)
-    )
+    return kind(SourceOptions(root=root, category=options.category, download=options.download, seed=options.seed))
 
 
 def _image_shape(normal: ImageSource, options: TaskOptions) -> ImageShape:

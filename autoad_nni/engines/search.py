@@ -207,11 +207,10 @@ def _check_workers(workers: int | None, cluster: str | None, options: Mapping[st
 
 def _check_output(output: Path, request: TrialRequest) -> None:
     """Refuse a folder whose pictures the next search would read as images."""
-    if request.task.root is None:
-        return
-    images = request.task.root / (request.task.category or "")
-    if output.resolve().is_relative_to(images.resolve()):
-        raise AutoADError(
-            f"[[output]] {output} lies among the images of {images}, where the pictures of this search would be taken "
-            "for images. Expected a folder outside. Give another [[output]]."
-        )
+    for root in filter(None, (request.task.root_of(name) for name in request.data_sets)):
+        images = root / (request.task.category or "")
+        if output.resolve().is_relative_to(images.resolve()):
+            raise AutoADError(
+                f"[[output]] {output} lies among the images of {images}, where the pictures of this search would be "
+                "taken for images. Expected a folder outside. Give another [[output]]."
+            )

@@ -22,7 +22,7 @@ def parse_request(words: Sequence[str], folder: Path = Path()) -> TrialRequest:
 
     Args:
         words: Options and values.
-        folder: Where NNI starts the command: relative ``--root`` and ``--weights`` are looked for there.
+        folder: Where NNI starts the command: relative ``--root``, ``--roots`` and ``--weights`` are looked for there.
 
     Raises:
         AutoADError: If an option is unknown or for a trial by hand, or its value of another type or out of its range.
@@ -40,8 +40,15 @@ def parse_request(words: Sequence[str], folder: Path = Path()) -> TrialRequest:
     options = vars(found)
     for name in ("root", "weights"):
         if options.get(name) is not None:
-            options[name] = folder.absolute() / Path(options[name]).expanduser()
+            options[name] = _absolute(options[name], folder)
+    if "roots" in options:
+        pairs = (each.partition("=") for each in options["roots"].split(","))
+        options["roots"] = [f"{name}={_absolute(root, folder)}" if root else name for name, _, root in pairs]
     return TrialRequest.from_options(**options)
+
+
+def _absolute(path: str, folder: Path) -> Path:
+    return folder.absolute() / Path(path).expanduser()
 
 
 class _Parser(argparse.ArgumentParser):

@@ -131,9 +131,10 @@ def _check_names(options: Mapping[str, Any]) -> None:
 
 def _converted(option: Option, value: Any) -> Any:
     """The value as its dataclass wants it: names as a tuple, a path as a Path; AutoADError for another type."""
-    if option.name == "abnormal":
+    if option.name in ("abnormal", "roots"):
         if not isinstance(value, str | list | tuple):
-            raise AutoADError(f"[[abnormal]] is {value!r}. Expected names of data sets. Correct it.")
+            expected = "names of data sets" if option.name == "abnormal" else "NAME=DIR for each set"
+            raise AutoADError(f"[[{option.name}]] is {value!r}. Expected {expected}. Correct it.")
         names = value.split(",") if isinstance(value, str) else [str(name) for name in value]
         return tuple(name.strip() for name in names if name.strip())
     if Path in option.kinds and isinstance(value, str | Path):

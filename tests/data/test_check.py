@@ -144,7 +144,11 @@ def test_a_folder_of_good_images_only(plain: Path, fails: Any) -> None:
     for path in (plain / "bent").iterdir():
         path.unlink()
     (plain / "bent").rmdir()
-    words = ("has normal images only", "images with a defect, or another set", "abnormal=NAME, one of: cifar10, digits")
+    words = (
+        "has normal images only",
+        "images with a defect, or another set",
+        "abnormal=NAME, one of: cats, cifar10, cifar100, digits",
+    )
     only_problem(plain, str(plain), *words)
     (problem,) = check_layout(plain).problems
     assert "Give --abnormal NAME, one of" in problem.on_command_line()

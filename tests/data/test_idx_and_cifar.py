@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from autoad_nni.data import ImageShape, ImageSource, SourceOptions, TaskOptions, load_task
-from autoad_nni.data.sources.cifar10 import ARCHIVE, ARCHIVE_MD5, Cifar10
+from autoad_nni.data.sources.cifar10 import Cifar10
 from autoad_nni.data.sources.mnist import FashionMnist, Mnist
 
 Write = Callable[..., Any]
@@ -145,6 +145,24 @@ def test_one_root_serves_two_sets(tmp_path: Path, write_idx: Write, write_cifar1
     assert torch.equal(grey[:, 0], grey[:, 2])
 
 
+def test_each_set_can_have_a_root_of_its_own(
+    tmp_path: Path, write_idx: Write, write_cifar10: Write, fails: Any
+) -> None:
+    images = write_idx(tmp_path / "digits", n_train=60, n_test=40)
+    write_idx(tmp_path / "clothes", n_train=60, n_test=40, seed=1)
+    write_cifar10(tmp_path / "things")
+    roots = [f"fashion_mnist={tmp_path / 'clothes'}", f"cifar10={tmp_path / 'things'}"]
+    options: dict[str, Any] = {"data": "mnist", "abnormal": ("fashion_mnist", "cifar10"), "root": tmp_path / "digits"}
+    options["contamination"] = 0.1
+    task = load_task(TaskOptions(**options, roots=tuple(roots)))
+    assert {image.tobytes() for image in (task.train[:, 0] * 255).round().byte().numpy()} <= {
+        image.tobytes() for image in images
+    }
+    assert int(task.validation.labels.sum()) == 2
+    with fails("roots", str(tmp_path / "nothing"), "is not a folder"):
+        load_task(TaskOptions(**options, roots=(f"fashion_mnist={tmp_path / 'nothing'}", roots[1])))
+
+
 def test_two_sets_in_one_place_are_refused(tmp_path: Path, write_idx: Write, fails: Any) -> None:
     write_idx(tmp_path)
     with fails("mnist and fashion_mnist were both found in", str(tmp_path), "folder of its own"):
@@ -187,7 +205,7 @@ def test_mnist_is_downloaded_when_asked_and_missing(tmp_path: Path, torchvision:
 def test_cifar10_is_downloaded_in_its_binary_version(tmp_path: Path, torchvision: list[Any]) -> None:
     for _ in range(2):
         assert Cifar10(SourceOptions(root=tmp_path, download=True)).where == tmp_path / "cifar-10-batches-bin"
-    assert torchvision == [(ARCHIVE, str(tmp_path), ARCHIVE_MD5)]
+    assert torchvision == [(Cifar10.archive, str(tmp_path), Cifar10.archive_md5)]
 
 
 def test_nothing_is_downloaded_unasked(tmp_path: Path, torchvision: list[Any], fails: Any) -> None:

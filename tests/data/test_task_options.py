@@ -14,6 +14,10 @@ from autoad_nni.data import TaskOptions
         ({"abnormal": ("photos", "photos")}, ("photos twice", "Expected each set once")),
         ({"image_size": 7}, ("image_size is 7", "8 to 224", "Give")),
         ({"image_size": 225}, ("image_size is 225", "8 to 224")),
+        ({"roots": ("digits",)}, ("roots has 'digits'", "Expected NAME=DIR")),
+        ({"roots": ("digits=",)}, ("roots has 'digits='", "Expected NAME=DIR")),
+        ({"roots": ("mnist=/a",)}, ("roots names mnist", "no set of this task", "digits, photos once")),
+        ({"roots": ("digits=/a", "digits=/b")}, ("roots names digits, twice",)),
         ({"category": "../x"}, ("category is ../x", "a folder below root", "Give its name")),
         ({"category": "a/../../x"}, ("category is a/../../x", "a folder below root")),
         ({"category": "/etc"}, ("category is /etc", "a folder below root")),
@@ -26,7 +30,7 @@ from autoad_nni.data import TaskOptions
 )
 def test_wrong_values_are_named(wrong: dict[str, Any], words: tuple[str, ...], fails: Any) -> None:
     with fails(*words):
-        TaskOptions(data="digits", **wrong)
+        TaskOptions(data="digits", **{"abnormal": ("photos",), **wrong})
 
 
 @pytest.mark.parametrize("size", [8, 224])

@@ -28,6 +28,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import damaged_bytes, damaged_json
 from PIL import Image
+from scipy.io import savemat  # type: ignore[import-untyped]
 from torch import nn
 
 import autoad_nni as ad
@@ -36,7 +37,7 @@ from autoad_nni.data.cache import CacheFolder, ImageCache
 from autoad_nni.data.check.reading import read_image as facts_of
 from autoad_nni.data.check.reading import read_mask_facts
 from autoad_nni.data.decode import full_image_shape, read_image, read_masks
-from autoad_nni.data.sources import _idx, cifar10
+from autoad_nni.data.sources import _idx, cifar10, svhn
 from autoad_nni.data.textures.writing import ensure_textures, write_textures
 from autoad_nni.engines.nnictl.database import finished_trials, has_begun, stored_trial_command
 from autoad_nni.errors import AutoADError
@@ -362,7 +363,13 @@ def test_idx(tmp_path: Path, gz: bool) -> None:
 def test_cifar(tmp_path: Path) -> None:
     path = tmp_path / "batch.bin"
     path.write_bytes(bytes(3073 * 2))
-    fuzz(path, damaged_bytes(path.read_bytes()), lambda: cifar10._map(path).sum())
+    fuzz(path, damaged_bytes(path.read_bytes()), lambda: cifar10.Cifar10._map(path).sum())
+
+
+def test_svhn(tmp_path: Path) -> None:
+    path = tmp_path / "train_32x32.mat"
+    savemat(path, {"X": np.zeros((32, 32, 3, 1), np.uint8), "y": np.ones((1, 1))}, do_compression=True)
+    fuzz(path, damaged_bytes(path.read_bytes()), lambda: svhn._read(path))
 
 
 def test_image_cache(tmp_path: Path) -> None:

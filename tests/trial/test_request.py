@@ -22,6 +22,7 @@ VALUES: dict[str, Any] = {
     "data": "folder",
     "abnormal": ["photos", "uniform"],
     "root": "/data/my screws",
+    "roots": ["folder=/data/my screws 2"],
     "category": "m4",
     "image_size": 32,
     "limit": 100,
@@ -56,7 +57,7 @@ def test_every_option_arrives_where_it_is_used() -> None:
     request = TrialRequest.from_options(**VALUES)
     assert request.task == TaskOptions(
         data="folder", abnormal=("photos", "uniform"), root=Path("/data/my screws"), category="m4", image_size=32,
-        limit=100, download=True, seed=4,
+        roots=("folder=/data/my screws 2",), limit=100, download=True, seed=4,
     )  # fmt: skip
     assert request.settings == TrialSettings(
         training=TrainingSettings.paper(7, 300), scoring=ScoringSettings(patch=16, two_sided=True, smoothing=1.5),
@@ -122,3 +123,6 @@ def test_relative_paths_start_from_the_folder_of_the_command(tmp_path: Path) -> 
     assert parse_request(["--data", "folder", "--root", "/abs"], tmp_path).task.root == Path("/abs")
     home = parse_request(["--data", "folder", "--root", "~/images"], tmp_path).task.root
     assert home == Path("~/images").expanduser()
+    words = ["--data", "mnist", "--abnormal", "svhn", "--roots", "mnist=a,svhn=~/b"]
+    task = parse_request(words, tmp_path).task
+    assert (task.root_of("mnist"), task.root_of("svhn")) == (tmp_path / "a", Path("~/b").expanduser())

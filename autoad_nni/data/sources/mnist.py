@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, from their original IDX files."""
+"""MNIST, Fashion-MNIST and Kuzushiji-MNIST, from their original IDX files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autoad_nni.data.sources._idx import read_images
 from autoad_nni.data.sources._stored import pick
 from autoad_nni.errors import AutoADError
 
-__all__ = ["FashionMnist", "Mnist"]
+__all__ = ["FashionMnist", "Kmnist", "Mnist"]
 
 FILES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte")
 
@@ -109,3 +109,17 @@ class Mnist(_IdxSource):
     torchvision_name = "MNIST"
     sub_folders = ("MNIST/raw", "mnist")
     advice = "Give [[root=DIR]] with the files of yann.lecun.com/exdb/mnist, or [[download=True]] with [[root=DIR]]."
+
+
+class Kmnist(_IdxSource):
+    """Kuzushiji-MNIST: 70,000 grey images of cursive Japanese characters, 28 x 28.
+
+    Looks below ``--root`` in ``KMNIST/raw`` (torchvision's folder), ``kmnist`` and the folder itself.
+
+    Reference: Clanuwat et al., Deep learning for classical Japanese literature, arXiv:1812.01718.
+    """
+
+    title = "Kuzushiji-MNIST"
+    torchvision_name = "KMNIST"
+    sub_folders = ("KMNIST/raw", "kmnist")
+    advice = "Give [[root=DIR]] with the files of github.com/rois-codh/kmnist, or [[download=True]] with [[root=DIR]]."

@@ -61,7 +61,8 @@ def write_card(
 
 def _name_of(request: TrialRequest) -> str:
     task = request.task
-    name = task.root.name if task.data == "folder" and task.root else task.data
+    root = task.root_of(task.data)
+    name = root.name if task.data == "folder" and root else task.data
     return f"{name}/{task.category}" if task.category else name
 
 
@@ -80,7 +81,8 @@ def _images(best: BestRecord, retrained: Retrained | None) -> Iterator[str]:
     if task.abnormal:
         yield f"- Normal: {_name_of(best.request)}. Anomalous: {', '.join(task.abnormal)}."
     else:
-        where = "" if task.root is None else f", from {task.root}"
+        root = task.root_of(task.data)
+        where = "" if root is None else f", from {root}"
         yield f"- {_name_of(best.request)}: good images and defects of its own{where}."
     yield f"- {_counts(best)}"
     yield "- Trials were trained on good training images, chosen on validation; test was read once, at the end."
