@@ -38,19 +38,22 @@ _LEAST_TO_PREDICT, _MOST_TO_PREDICT = 10, 400
 class AutoAD:
     r"""A recurrent controller that proposes samples, learns from their rewards, and imitates its best (Algorithm 1).
 
-    Each iteration draws the controller's weights from their distribution (`posterior`) and M candidates from the
-    policy, and keeps the n candidates with the highest expected improvement (`predictor`), which ``ask`` hands out.
-    When their rewards are told, it
+    Each iteration teaches the controller by imagined trials (`imagination`), draws its weights from their distribution
+    (`posterior`) and M candidates from the policy, and keeps the n candidates with the highest expected improvement
+    (`predictor`), which ``ask`` hands out. The first iterations prefer what has not been tried (`cover`). When their
+    rewards are told, it
 
-    1. adds to each reward the information gain of its sample (`curiosity`, Eq. 7);
-    2. takes one step of Adam along REINFORCE with a moving baseline of these sums (Eq. 5, 15, 16);
-    3. takes several steps of self-imitation on the best samples so far (`replay`, Eq. 19), whose advantages r - b are
-       clipped at zero, where b is the moving baseline of the rewards alone;
-    4. updates both baselines.
+    1. replaces each reward by the normal score of its rank, and adds the information gain of its sample (`curiosity`,
+       Eq. 7);
+    2. takes one step of Adam along REINFORCE on these sums (Eq. 5, 15, 16);
+    3. takes several steps of self-imitation on the best samples so far (`replay`, Eq. 19), whose scores are clipped at
+       zero;
+    4. updates the moving baselines, which take the place of ranks with ``rank_rewards`` false: then advantages are
+       r - b, and b is that of the rewards alone for the imitation.
 
-    *No sample is proposed twice, and none that the space rejects.* Constraints are met by resampling: up to 256
-    draws, then the first new and valid candidate after the last draw in lexicographic order. If none is left (in a
-    constrained space: none within 10,000 invalid steps), the search ends.
+    *No sample is proposed twice, and none that the space rejects.* Constraints are met by resampling: up to 256 draws,
+    or two for each candidate that is wanted, then the first new and valid candidate after the last draw in
+    lexicographic order. If none is left (in a constrained space: none within 10,000 invalid steps), the search ends.
 
     *Failed trials.* A sample without a reward, or with one that is not finite or beyond 10^15, gets the lowest reward
     measured so far, its own batch included. Before the first measured reward it gets 0.0, which is replaced by that
@@ -76,8 +79,8 @@ class AutoAD:
     (`learner`). Fixed: the prior and sigma_0 (`posterior`), the step and the scale of the intrinsic reward
     (`curiosity`).
 
-    Time: 25 to 30 ms per trial in a search of 200 trials over 20 decisions, more towards its end. The predictor is
-    fitted to at most 400 results, half of them the best and half the newest.
+    Time: 50 to 60 ms per trial in a search of 100 trials over 20 decisions, half of them for the imagined trials. The
+    predictor is fitted to at most 400 results, half of them the best and half the newest.
 
     Reference: "AutoAD", IEEE TNNLS 2022, Eq. 4 to 19, Algorithm 1, Section V-C; Williams 1992.
 

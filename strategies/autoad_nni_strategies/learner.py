@@ -13,7 +13,7 @@ from torch import Tensor
 from autoad_nni_strategies.adam import Adam
 from autoad_nni_strategies.controller import Controller
 from autoad_nni_strategies.curiosity import information_gain
-from autoad_nni_strategies.posterior import GaussianPosterior, ScaleMixture, sharpen
+from autoad_nni_strategies.posterior import GaussianPosterior, ScaleMixture, rate_for, sharpen
 from autoad_nni_strategies.settings import Settings
 from autoad_nni_strategies.spaces import Action
 
@@ -127,10 +127,9 @@ class Learner:
         if self._settings.bayesian and self._settings.sharpening:
             at = weights.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self._policy_loss(at, actions, advantages), at)
-            weights, cost = sharpen(
-                weights, gradient, rate=self._settings.sharpening_rate, sigma_0=_SIGMA_0, noise=self._noise()
-            )
-            # The rate is constant, so this term of Eq. 16 has no gradient; it is only reported.
+            rate = rate_for(gradient, self._settings.sharpening_divergence, sigma_0=_SIGMA_0)
+            weights, cost = sharpen(weights, gradient, rate=rate, sigma_0=_SIGMA_0, noise=self._noise())
+            # The rate is not learned, so this term of Eq. 16 has no gradient; it is only reported.
             self.figures["kl_sharpening"] = cost.item()
             step = _SIGMA_0 * math.sqrt(2 * cost.item())
             self.figures["sharpening_share"] = step / self.posterior.sigma.detach().norm().item()

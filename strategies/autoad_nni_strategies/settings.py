@@ -1,4 +1,4 @@
-"""Settings of the AutoAD strategy: the two presets, and the check of what a user changes in them."""
+"""Settings of the AutoAD strategy: the presets, and the check of what a user changes in them."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Settings:
         replay_updates: Updates from the buffer per iteration (line 18 of Algorithm 1). Not given by the paper.
         bayesian: Whether the controller's weights have a distribution (Eq. 8 to 12).
         sharpening: Whether that distribution is sharpened (Eq. 13 to 17).
-        sharpening_rate: :math:`\eta` of Eq. 14, for advantages of about 1: with ``normalize_advantage`` false and
-            rewards in the thousands the weights overflow. Not given by the paper, where each weight has its own rate
-            and learns it through the divergence of Eq. 16; here one constant, so that this divergence has no gradient.
+        sharpening_divergence: The divergence of Eq. 16, in nats, that one sharpening costs: it sets :math:`\eta` of
+            Eq. 14 at each update, whatever the scale of the rewards. Not given by the paper, where each weight has a
+            rate of its own and learns it through this divergence.
         initial_sigma: Standard deviation of the weights at the start. Not given by the paper; Fortunato et al. 2017
             have 0.046 to 0.092.
         kl_weight: Weight of the divergence from the prior, 1 / C of Eq. 16. Not given by the paper; the 1e-2 of
@@ -66,7 +66,7 @@ class Settings:
     replay_updates: int = 5
     bayesian: bool = True
     sharpening: bool = True
-    sharpening_rate: float = 1e-3
+    sharpening_divergence: float = 1.0
     initial_sigma: float = 0.05
     kl_weight: float = 0.0
 
@@ -124,13 +124,14 @@ _RULES: dict[str, _Rule] = {
     "replay_updates": _COUNT,
     "bayesian": _SWITCH,
     "sharpening": _SWITCH,
-    "sharpening_rate": _POSITIVE,
+    "sharpening_divergence": _POSITIVE,
     "initial_sigma": ("a number above 0, up to 10", lambda value: _is_real(value) and 0 < value <= 10),
     "kl_weight": _NOT_NEGATIVE,
 }
 
 PRESETS = {
     "default": Settings(),
+    "process": Settings(varied=10, cover=0, imagined_updates=0, rank_rewards=False, weight_decay=0.0),
     "paper": Settings(
         candidates=5,
         varied=0,
@@ -147,8 +148,10 @@ PRESETS = {
         kl_weight=1e-2,
     ),
 }
-"""``default``: for some 100 trials. ``paper``: the article's constants, and its sources' where it gives none; where
-these give none either (``batch_size``, ``replay_updates``, ``sharpening_rate``, ``kl_weight``) ours."""
+"""``default``: for some 100 trials; every trial is drawn from the controller. ``process``: the Gaussian process picks
+among draws and one-choice variations of the best, nearly always the latter: what the controller is measured against.
+``paper``: the article's constants, and its sources' where it gives none; where these give none either (``batch_size``,
+``replay_updates``, ``sharpening_divergence``, ``kl_weight``) ours."""
 
 
 def settings_from(preset: str, **changes: Any) -> Settings:

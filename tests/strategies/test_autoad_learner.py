@@ -65,10 +65,12 @@ def test_the_gradient_of_the_whole_update_is_that_of_finite_differences() -> Non
     at = one.posterior.sample(noise).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(one._policy_loss(at, ACTIONS, advantages), at)
 
+    rate = 0.02 * math.sqrt(2) / gradient.norm()  # costs |rate * gradient|^2 / (2 * 0.02^2) = 1 nat
+
     def loss() -> torch.Tensor:
         weights = one.posterior.sample(noise)
         divergence = one.posterior.divergence_from(one._prior, weights)
-        sharpened = weights - 1e-3 * gradient + 0.02 * more_noise
+        sharpened = weights - rate * gradient + 0.02 * more_noise
         return 1e-3 * divergence + one._policy_loss(sharpened, ACTIONS, advantages)
 
     # What the learner's own step hands to Adam, with the same noise.
@@ -178,7 +180,7 @@ def test_without_bayes_there_is_neither_prior_nor_sharpening() -> None:
     one, other = learner(bayesian=False, kl_weight=1e-2), learner(bayesian=False, sharpening=False)
     for each in (one, other):
         each.reinforce(ACTIONS, [1.0, -0.5, 0.3])
-    assert one.figures == {"kl_prior": 0.0, "kl_sharpening": 0.0}
+    assert one.figures == {"kl_prior": 0.0, "kl_sharpening": 0.0, "sharpening_share": 0.0}
     assert torch.equal(one.posterior.mu, other.posterior.mu)
 
 

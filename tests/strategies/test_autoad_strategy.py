@@ -125,7 +125,7 @@ def test_the_paper_s_constants() -> None:
         "replay_updates": 1,
         "bayesian": True,
         "sharpening": True,
-        "sharpening_rate": 1e-3,
+        "sharpening_divergence": 1.0,
         "initial_sigma": 0.05,
         "kl_weight": 1e-2,
     }
