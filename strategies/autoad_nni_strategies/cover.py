@@ -58,7 +58,7 @@ class Looks:
             n: How many.
             only_missing: Whether to stop when no candidate has a value that still lacks trials.
         """
-        left, picked = list(candidates), []
+        left, picked = list(candidates), list[Action]()
         while left and len(picked) < n:
             action = max(left, key=self._novelty)
             if only_missing and not self._is_missing(action):

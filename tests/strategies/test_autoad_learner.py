@@ -212,6 +212,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"sharpening": False},
     {"kl_weight": 1e-4},
     {"candidates": 5},
+    {"preset": "process"},
     {"preset": "paper"},
 ]
 

@@ -187,7 +187,8 @@ def strategy_curves(data: ReportData) -> Markup:
 def _picks(data: ReportData) -> Markup:
     """Return where the trials come from, if the strategy says so."""
     names = [name for name in _FIGURES if name.startswith("picks_")]
-    counts = {name: sum(float(line.get(name, 0)) for line in data.iterations) for name in names}
+    given = {name: [line.get(name) for line in data.iterations] for name in names}
+    counts = {name: sum(n for n in numbers if isinstance(n, int | float)) for name, numbers in given.items()}
     total = sum(counts.values())
     if not total:
         return Markup()
