@@ -13,6 +13,7 @@ from autoad_nni.errors import AutoADError
 
 __all__ = [
     "ARCHITECTURES",
+    "COMPETITORS",
     "DATASETS",
     "FEATURES",
     "HYPOTHESES",
@@ -166,7 +167,8 @@ SEARCH_SPACES = Registry("autoad_nni.search_spaces", noun="search space")
 ARCHITECTURES = Registry("autoad_nni.architectures", noun="architecture")
 FEATURES = Registry("autoad_nni.features", noun="feature extractor")
 DATASETS = Registry("autoad_nni.datasets", noun="data set")
-REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, ARCHITECTURES, FEATURES, DATASETS)
+COMPETITORS = Registry("autoad_nni.competitors", noun="competitor")
+REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, ARCHITECTURES, FEATURES, DATASETS, COMPETITORS)
 
 
 def registries_of(name: str, registries: Iterable[Registry] = REGISTRIES) -> tuple[Registry, ...]:

@@ -13,6 +13,8 @@ class Verdict(str, Enum):
     OK = "ok"
     OVER_MACS = "over_macs"
     """Refused before training: more multiply-adds per image than ``--max-macs``."""
+    OVER_MS = "over_ms"
+    """Refused, before training if the network alone shows it: more milliseconds per image than ``--max-ms``."""
     OVER_MEMORY = "over_memory"
     """Refused before training: not even a small batch fits into ``--max-memory``."""
     OVER_TIME = "over_time"

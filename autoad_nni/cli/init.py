@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ def init(
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for all trials.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the strategy.")] = 0,
+    max_ms: Annotated[
+        float | None, typer.Option(help="Refuse models that take more milliseconds for one image; default: no limit.")
+    ] = None,
 ) -> None:
     """Writes what 'autoad-nni search FOLDER' would do as an experiment file to standard output.
 
@@ -34,5 +37,6 @@ def init(
     if not os.path.isdir(folder):
         raise AutoADError(f"{folder} is not a folder. Expected a folder of images. Check the path.")
     with quiet_nni():
-        experiment = open_experiment(folder, trials=trials, minutes=minutes, seed=seed)
+        options: dict[str, Any] = {} if max_ms is None else {"max_ms": max_ms}
+        experiment = open_experiment(folder, trials=trials, minutes=minutes, seed=seed, **options)
     say(experiment_text(experiment).removesuffix("\n"))

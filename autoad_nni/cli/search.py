@@ -41,6 +41,10 @@ def search(
     false_alarm_rate: Annotated[
         float | None, typer.Option(help="Of the winner's threshold; default: the file's, or 0.01.")
     ] = None,
+    max_ms: Annotated[
+        float | None,
+        typer.Option(help="Refuse models that take more milliseconds for one image; default: the file's, or no limit."),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="How many trials run at a time, each in its own process; default: one, in this."),
@@ -78,6 +82,7 @@ def search(
             seed=seed,
             resume=resume,
             false_alarm_rate=false_alarm_rate,
+            max_ms=max_ms,
             workers=workers,
             cluster=cluster,
             cluster_options=_cluster_options(cluster_option or []),
@@ -155,6 +160,9 @@ def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -
 
 def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for this model") -> None:
     """Print the winner: reward, test metrics and when they were read, thresholds, members, sample, and its files."""
+    from autoad_nni.runs.caveats import caveats
+    from autoad_nni.runs.front import front_lines
+    from autoad_nni.runs.records import read_history
     from autoad_nni.runs.summary import threshold_lines
 
     reward = best.request.settings.reward
@@ -172,6 +180,10 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
         say(f"best known method: {known.known}, {reward} {known.reward:.4f} on validation{test}")
     if best.calibration is not None:
         say("\n".join(threshold_lines(best.calibration)))
+    if best.ms is not None:
+        say(f"time of one image: {best.ms:.3g} ms (processor time, on one thread)")
+    for line in front_lines(read_history(folder), reward):
+        say(line)
     say(f"trial {best.trial.number}:")
     for label, value in best.sample.items():
         say(f"  {label}: {value}")
@@ -181,6 +193,8 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
     if os.path.exists(folder / "pictures.png"):
         say(f"how it works on test images: {folder}/pictures.png")
     say(f"report: {folder}/report.html")
+    for line in caveats(best):
+        say(line)
 
 
 def _interval(best: BestRecord) -> str:

@@ -138,6 +138,10 @@ class ImageSource(ABC):
         """
         return None
 
+    def classes(self, indices: IntArray) -> IntArray | None:
+        """Return the class of each image, 0 or more; None, as here, for a set whose images are not told apart."""
+        return None
+
     def names(self, indices: IntArray) -> list[str]:
         """Return a name for each image, for pictures and lists; a path with ``/`` where there are files."""
         return [f"{index:06d}" for index in indices]

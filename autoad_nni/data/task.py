@@ -23,17 +23,20 @@ class LabelledImages:
 
     Attributes:
         masks: Where the defects are; None when the set has no masks.
+        classes: The class of each normal image, such as the kind of clothes; -1 for the others. None where the set of
+            normal images has none.
         names: A name for each image; empty when they are not needed.
 
     Shape:
         ``images`` ``(n, channels, height, width)`` float32 in [0, 1]; ``labels`` ``(n,)`` uint8, 1 = anomalous;
-        ``masks`` ``(n, height, width)`` bool.
+        ``masks`` ``(n, height, width)`` bool; ``classes`` ``(n,)`` int64.
     """
 
     images: Tensor
     labels: Tensor
     masks: Tensor | None = None
     names: tuple[str, ...] = ()
+    classes: Tensor | None = None
 
     @property
     def normal(self) -> Tensor:
@@ -47,9 +50,11 @@ class Task:
 
     Attributes:
         data_sets: Names of the registered data sets that the images are from.
+        train_classes: The class of each training image; None where their set has none. No model of a search sees it.
 
     Shape:
-        ``train`` ``(n, channels, height, width)`` float32 in [0, 1], normal images only.
+        ``train`` ``(n, channels, height, width)`` float32 in [0, 1], normal images only; ``train_classes`` ``(n,)``
+        int64.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Task:
     validation: LabelledImages
     test: LabelledImages
     data_sets: tuple[str, ...] = ()
+    train_classes: Tensor | None = None
 
     @property
     def channels(self) -> int:
@@ -110,6 +116,7 @@ def load_task(options: TaskOptions) -> Task:
         validation=_labelled(plan, plan.validation),
         test=_labelled(plan, plan.test),
         data_sets=(options.data, *options.abnormal),
+        train_classes=_classes(plan, plan.train),
     )
 
 
@@ -124,7 +131,18 @@ def _labelled(plan: Plan, held: HeldOut) -> LabelledImages:
         # An out-of-distribution image without a mask is anomalous as a whole: its pixels have no labels.
         None if any(mask is None for mask in masks) else torch.cat([mask for mask in masks if mask is not None]),
         tuple(name for source, indices in parts for name in source.names(indices)),
+        _classes(plan, held.normal, len(labels)),
     )
+
+
+def _classes(plan: Plan, normal: IntArray, n_images: int | None = None) -> Tensor | None:
+    """The classes of normal images, followed by -1 for as many others as make ``n_images``."""
+    found = plan.normal.classes(normal)
+    if found is None:
+        return None
+    classes = torch.full((n_images or len(normal),), -1, dtype=torch.int64)
+    classes[: len(normal)] = torch.from_numpy(found.astype("int64"))
+    return classes
 
 
 def _read(source: ImageSource, indices: IntArray, shape: ImageShape) -> Tensor:

@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from autoad_nni.data.options import MIN_NORMAL
 from autoad_nni.engines.search import search
 from autoad_nni.errors import AutoADError
 
@@ -21,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
 _AT_A_TIME = 64
+# Of images with a defect: one for validation, one for test.
+_LEAST = 2
 # The folders that a search reads: good images, and those with a defect.
 _FOLDERS = ("good", "defect")
 
@@ -95,8 +98,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             y: 1 for an image with a defect, 0 for a good one, ``(n,)``; at least 10 good images and 2 with a defect.
 
         Raises:
-            ArrayError: Images or labels are of a wrong kind.
-            AutoADError: There are too few, or no model could be trained.
+            ArrayError: Images or labels are of a wrong kind, or too few.
+            AutoADError: No model could be trained.
         """
         images = to_pixels(X)
         labels = _checked_labels(y, len(images))
@@ -209,9 +212,14 @@ def _checked_labels(y: npt.ArrayLike | None, n_images: int) -> npt.NDArray[np.in
             f"y has the shape {labels.shape} and the values {found}. Expected ({n_images},), 1 for images with a "
             "defect and 0 for good ones. Correct it."
         )
-    for label, kind in enumerate(("good image (0)", "image with a defect (1)")):
-        if label not in labels:
-            raise ArrayError(f"y has no {kind}. Expected 10 good images and 2 with a defect, or more. Add some.")
+    # Of a folder, the message would name the one that the images are written to here.
+    for label, (least, kind) in enumerate([(MIN_NORMAL, "good image{} (0)"), (_LEAST, "image{} with a defect (1)")]):
+        n = int((labels == label).sum())
+        if n < least:
+            raise ArrayError(
+                f"y has {n or 'no'} {kind.format('s' if n > 1 else '')}. Expected {MIN_NORMAL} good images and "
+                f"{_LEAST} with a defect, or more. Add some."
+            )
     return labels.astype(np.int64)
 
 

@@ -20,6 +20,7 @@ from autoad_nni.engines.hanging import HangWatch
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
 from autoad_nni.runs.folder import RunFolder
+from autoad_nni.runs.front import write_front
 from autoad_nni.runs.one_trial import crashed_by, run_in_folder, train_again
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.report.page import write_report
@@ -153,6 +154,7 @@ class InProcessSearch:
                 self._search.run(self._middleware, self._evaluate)
                 self._middleware.wait_models()
             best = self._finish()
+            write_front(self.folder.path)
             write_report(self.folder.path)
             return best
         finally:

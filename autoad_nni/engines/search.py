@@ -31,6 +31,7 @@ def search(
     seed: int | None = None,
     resume: bool = False,
     false_alarm_rate: float | None = None,
+    max_ms: float | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     cluster_options: Mapping[str, Any] | None = None,
@@ -51,6 +52,8 @@ def search(
         resume: Go on with the search in ``output``; ``trials`` and ``minutes`` are those of all its sessions together.
         false_alarm_rate: Of the winner's threshold; default: the experiment's, else 0.01, or the least that the good
             images allow (docs/thresholds.md).
+        max_ms: Refuse models that take more milliseconds of processor time for one image, and keep the winner to it;
+            default: the experiment's, else no limit (docs/limits.md).
         workers: How many trials run at a time, each in a process of its own; default: one, in this process.
         cluster: ``slurm``: workers are jobs of a cluster (docs/workers.md); ``local``: the same on this machine.
         cluster_options: Parameters of submitit for a job, for instance ``timeout_min`` or ``slurm_partition``.
@@ -94,6 +97,7 @@ def search(
                 seed=seed,
                 resume=resume,
                 false_alarm_rate=false_alarm_rate,
+                max_ms=max_ms,
                 workers=workers,
                 cluster=cluster,
                 cluster_options=cluster_options,
@@ -153,14 +157,16 @@ def open_search(
     seed: int | None = None,
     resume: bool = False,
     false_alarm_rate: float | None = None,
+    max_ms: float | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     cluster_options: Mapping[str, Any] | None = None,
 ) -> InProcessSearch:
     """Prepare a search, ready to run; arguments and errors as of `search`."""
     request = parse_request(experiment.trial_arguments, experiment.trial_folder)
-    if false_alarm_rate is not None:
-        request = TrialRequest.from_options(**{**request.options(), "false_alarm_rate": false_alarm_rate})
+    asked = {"false_alarm_rate": false_alarm_rate, "max_ms": max_ms}
+    given = {name: value for name, value in asked.items() if value is not None}
+    request = TrialRequest.from_options(**{**request.options(), **given})
     if not isinstance(output, str | Path):
         raise AutoADError(f"[[output]] is {output!r}. Expected the path of a folder. Give for instance 'runs/first'.")
     output = Path(output).expanduser()

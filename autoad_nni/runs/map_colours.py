@@ -10,14 +10,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from autoad_nni.models.ensemble import Ensemble
+from autoad_nni.models.scoring import Scorer
 from autoad_nni.runs.drawing import BACKGROUND, TEXT_SIZE, Pixels, typeface
 
-__all__ = ["MapScale", "colour_bar", "heat", "number"]
+__all__ = ["MapScale", "colour_bar", "heat", "map_scale", "number", "scored_by_highest"]
 
 Values = npt.NDArray[np.floating[Any]]
 
 # Black, violet, orange, yellow: brightness rises evenly, so that the order is visible in grey too.
 _COLOURS: Final = np.array([(0, 0, 8), (84, 16, 108), (188, 54, 84), (248, 142, 8), (252, 254, 164)], np.float64)
+# In deviations of normal images' pixels, above their mean. Smoothed maps of good images seldom exceed the middle one.
+_LOW, _USUAL = 2.0, 6.0
+# Of the way from the low to the usual value; what is above looks alike.
+_HIGH = 4.0
 _BAR_HEIGHT, _TICK, _N_TICKS = 14, 5, 5
 
 
@@ -55,18 +61,6 @@ class MapScale:
     usual: float
     high: float
 
-    @classmethod
-    def of(cls, maps: Values, *, normal: Values) -> MapScale:
-        """Return the scale of maps ``(n, height, width)``, given those of normal images.
-
-        ``low`` is the median of normal pixels, ``usual`` their 99th percentile, ``high`` the 99.5th percentile of the
-        maps' highest values.
-        """
-        low, usual = np.quantile(normal, (0.5, 0.99)).tolist()
-        high = float(np.quantile(maps.max((1, 2)), 0.995))
-        least = max(abs(low), 1.0) * 1e-6  # all maps may be flat
-        return cls(low=low, usual=max(usual, low + least), high=max(high, low + least))
-
     def brightness(self, values: Values) -> Values:
         """Return the brightness of values, 0 to 1."""
         shares: Values = self._log(values) / self._log(np.array(self.high))
@@ -80,6 +74,31 @@ class MapScale:
         """Return the value that has this brightness, 0 to 1."""
         spread = self.usual - self.low
         return self.low + spread * math.expm1(brightness * float(self._log(np.array(self.high))))
+
+
+def map_scale(scorer: Scorer | Ensemble, threshold: float | None = None) -> MapScale:
+    """Return the colours of maps: those of the model, not of the images, so that a good image alone stays dark.
+
+    Args:
+        scorer: The model. Normal images that it was not trained on give the unit.
+        threshold: Of scores, if there is one. Where the score is the highest value of the map, the usual highest value.
+    """
+    mean, deviation = (0.0, 1.0) if isinstance(scorer, Ensemble) else scorer.detector.normal_map.tolist()
+    low = mean + _LOW * deviation
+    spread = (_USUAL - _LOW) * deviation
+    if threshold is not None and scored_by_highest(scorer):
+        spread = max(threshold - low, deviation)
+    spread = max(spread, max(abs(low), 1.0) * 1e-6)  # normal maps may be flat
+    return MapScale(low=low, usual=low + spread, high=low + _HIGH * spread)
+
+
+def scored_by_highest(scorer: Scorer | Ensemble) -> bool:
+    """Whether an image's score is the highest value of its map, so that the threshold is a colour."""
+    if isinstance(scorer, Ensemble):
+        return False
+    if scorer.settings.patch is not None:
+        return True
+    return scorer.reading.score_from_map and scorer.reading.pooling == "max"
 
 
 def number(value: float) -> str:

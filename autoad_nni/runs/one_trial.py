@@ -138,6 +138,8 @@ def crashed_by(error: BaseException, number: int, sample: Mapping[str, Any], req
 def train_again(record: TrialRecord, task: Task, request: TrialRequest) -> TrialResult:
     """Run the sample of a trial once more, with the same seed, from fresh weights; what it reports is dropped.
 
+    Its time for an image, measured anew, may be above a limit that it kept: there is none.
+
     Args:
         record: Of the trial.
         task: The images.
@@ -147,7 +149,7 @@ def train_again(record: TrialRecord, task: Task, request: TrialRequest) -> Trial
         return run_sample(
             dict(record.sample),
             task,
-            replace(request, weight_sharing=False),
+            replace(request, weight_sharing=False, settings=replace(request.settings, max_ms=None)),
             number=record.number,
             scalars=ScalarWriter(Path(scalars)),
             report=lambda figures: None,

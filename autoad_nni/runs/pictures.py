@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from autoad_nni.data import LabelledImages
-from autoad_nni.models.scoring import ImageScorer, Prediction, reconstruct
+from autoad_nni.models.ensemble import Ensemble
+from autoad_nni.models.scoring import Prediction, Scorer, reconstruct
+from autoad_nni.runs.map_colours import map_scale
 from autoad_nni.runs.sheet import DrawnImages, contact_sheet
 from autoad_nni.storing import replace_file, storing
 
@@ -17,7 +19,7 @@ __all__ = ["picture_files", "save_picture", "write_pictures"]
 
 def write_pictures(
     folder: Path,
-    scorer: ImageScorer,
+    scorer: Scorer | Ensemble,
     images: LabelledImages,
     prediction: Prediction,
     *,
@@ -29,7 +31,7 @@ def write_pictures(
 
     The sheet has missed defects first, then false alarms, found defects and good images below the threshold; each
     group begins with the images that most look like the other class. All maps have one scale of colours, that of
-    `MapScale.of`.
+    the model (:func:`autoad_nni.runs.map_colours.map_scale`).
 
     Args:
         folder: Created if missing; `picture_files` names the files in it.
@@ -51,6 +53,7 @@ def write_pictures(
         scores=prediction.score.numpy(),
         maps=prediction.anomaly_map[:, 0].numpy(),
         reconstructions=reconstruct(scorer, images.images),
+        scale=map_scale(scorer, threshold),
         threshold=threshold,
     )
     for i, file in enumerate(picture_files(drawn.names)):

@@ -6,12 +6,16 @@ import contextlib
 import csv
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TextIO
+
+import numpy as np
+from filelock import FileLock, Timeout
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.pictures import picture_files, save_picture
@@ -23,6 +27,9 @@ __all__ = ["PredictionFolder", "check_output"]
 
 _COLUMNS: Final = ("path", "score", "decision", "threshold", "rule", "map", "problem")
 _FORMAT: Final = 1
+_MAPS: Final = "maps"
+_LOCK: Final = ".predictions.lock"
+_UNFINISHED_NAME: Final = re.compile(r"\.predictions\.(csv|json)\.\d+\.unfinished")
 _ADVICE: Final = "Make room or give write access, and predict again."
 # Of a name's bytes: what is added to a picture's must fit into the 255 that a disk allows.
 _LONGEST_NAME: Final = 230
@@ -31,6 +38,8 @@ _LONGEST_NAME: Final = 230
 def check_output(output: Path, given: Sequence[str]) -> None:
     """Refuse a folder that holds something, or whose pictures would be taken for images the next time.
 
+    What a killed prediction left there is no reason to refuse it: `PredictionFolder` begins anew.
+
     Args:
         output: For the results.
         given: The images, as the user gave them.
@@ -38,7 +47,8 @@ def check_output(output: Path, given: Sequence[str]) -> None:
     Raises:
         AutoADError: It is not new and empty, or lies in a folder that is given.
     """
-    check_new_folder(output)
+    if not _is_left_behind(output):
+        check_new_folder(output)
     for each in given:
         if os.path.isdir(each) and output.resolve().is_relative_to(Path(each).resolve()):
             raise AutoADError(
@@ -54,13 +64,14 @@ class PredictionFolder:
     with an error, all is removed; nothing but the files of one batch is in memory.
 
     Args:
-        output: New or empty; made if it is missing.
+        output: New or empty, but for what a killed prediction left, which is removed; made if it is missing.
         files: All the images.
         threshold: Of the decisions.
         about: What the JSON says besides.
         pictures: Draws the maps; None: no maps are drawn.
 
     Raises:
+        AutoADError: Another process is writing there.
         StorageError: The disk refuses.
     """
 
@@ -75,7 +86,8 @@ class PredictionFolder:
     ) -> None:
         self.counts = Counter[str]()
         self.table = output / "predictions.csv"
-        self._json, self._maps = output / "predictions.json", output / "maps"
+        self._json, self._maps = output / "predictions.json", output / _MAPS
+        self._lock = FileLock(output / _LOCK)
         self._threshold, self._about, self._pictures = threshold, about, pictures
         names = _names_of(files)
         self._names = dict(zip(files, names, strict=True))
@@ -84,8 +96,12 @@ class PredictionFolder:
 
     def __enter__(self) -> PredictionFolder:
         self._made = not os.path.lexists(self.table.parent)
+        left = _is_left_behind(self.table.parent)
         with storing(self.table, _ADVICE):
             self.table.parent.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            if left:
+                _remove_left_behind(self.table.parent)
             # A name may hold bytes that are no text: its escapes are readable, the file stays UTF-8.
             self._csv_file = _unfinished(self.table).open("w", encoding="utf-8", errors="backslashreplace", newline="")
             self._json_file = _unfinished(self._json).open("w", encoding="utf-8")
@@ -94,6 +110,22 @@ class PredictionFolder:
             head = {"format": _FORMAT, **self._about, "threshold": self._threshold._asdict()}
             self._json_file.write(json.dumps(head, indent=2)[:-2] + ',\n  "images": [')
         return self
+
+    def _take_lock(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise AutoADError(
+                f"another process writes predictions to {self.table.parent}. Expected a folder of this one alone. Wait "
+                "for its end, or give another [[output]]."
+            ) from None
+        except NotImplementedError:
+            pass  # a file system without locks is no reason not to predict
+
+    def _end_lock(self) -> None:
+        with contextlib.suppress(OSError):
+            self._lock.release()
+            Path(self._lock.lock_file).unlink(missing_ok=True)
 
     def add(self, prediction: FilePrediction) -> None:
         """Write an image's row, and its map."""
@@ -115,8 +147,9 @@ class PredictionFolder:
         self._write_row({"path": str(path), "decision": "unreadable", "problem": problem})
 
     def _write_row(self, row: Mapping[str, Any]) -> None:
+        shown = {"threshold": self._threshold.value, "rule": self._threshold.rule, **row}
         with storing(self.table, _ADVICE):
-            self._rows.writerow({"threshold": self._threshold.value, "rule": self._threshold.rule, **row})
+            self._rows.writerow({name: _short(value) for name, value in shown.items()})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -138,6 +171,7 @@ class PredictionFolder:
                 _close_on_disk(file)
             for path in (self._json, self.table):
                 os.replace(_unfinished(path), path)
+        self._end_lock()
 
     def _remove(self) -> None:
         """Leave the folder as it was."""
@@ -147,6 +181,7 @@ class PredictionFolder:
             with contextlib.suppress(OSError):
                 _unfinished(path).unlink(missing_ok=True)
         shutil.rmtree(self._maps, ignore_errors=True)
+        self._end_lock()
         if self._made:
             with contextlib.suppress(OSError):
                 self.table.parent.rmdir()
@@ -155,8 +190,29 @@ class PredictionFolder:
 _DECISIONS: Final = ("good", "defective", "unreadable")
 
 
+def _short(value: Any) -> Any:
+    """A number in as few digits as tell it from all others of float32, as scores are: at most 9."""
+    fits = isinstance(value, float) and abs(value) <= np.finfo(np.float32).max
+    return str(np.float32(value)) if fits else value
+
+
 def _unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+
+
+def _is_left_behind(folder: Path) -> bool:
+    """Whether a folder holds what a killed prediction leaves, and nothing else; or what one is writing now."""
+    names = {path.name for path in folder.iterdir()} if os.path.isdir(folder) else set()
+    hidden = {name for name in names if name == _LOCK or _UNFINISHED_NAME.fullmatch(name)}
+    return bool(hidden) and names - hidden <= {_MAPS, "predictions.json"}
+
+
+def _remove_left_behind(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name == _MAPS:
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink(missing_ok=True)
 
 
 def _close_on_disk(file: TextIO) -> None:

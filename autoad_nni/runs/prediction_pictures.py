@@ -7,43 +7,14 @@ from typing import Any
 from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.scoring import Scorer
 from autoad_nni.runs.drawing import GAP, beside, framed, line, pixels_of, stacked, tile_row, title_row
-from autoad_nni.runs.map_colours import MapScale, colour_bar, number
+from autoad_nni.runs.map_colours import colour_bar, map_scale, number, scored_by_highest
 from autoad_nni.runs.prediction import ChosenThreshold, FilePrediction
 from autoad_nni.runs.sheet import tiles_of
 
-__all__ = ["PredictionPictures", "map_scale", "scored_by_highest"]
+__all__ = ["PredictionPictures"]
 
-# In deviations of normal images' pixels, above their mean. Smoothed maps of good images seldom exceed the middle one.
-_LOW, _USUAL = 2.0, 6.0
-# Of the way from the low to the usual value; what is above looks alike.
-_HIGH = 4.0
 _BAR_WIDTH = 480
 _COLOUR = {"defective": "#b00020", "good": "black"}
-
-
-def map_scale(scorer: Scorer | Ensemble, threshold: float) -> MapScale:
-    """Return the colours of maps: those of the model, not of the images, so that a good image alone stays dark.
-
-    Args:
-        scorer: The model. Normal images that it was not trained on give the unit.
-        threshold: Of scores. Where the score is the highest value of the map, the usual highest value.
-    """
-    mean, deviation = (0.0, 1.0) if isinstance(scorer, Ensemble) else scorer.detector.normal_map.tolist()
-    low = mean + _LOW * deviation
-    spread = (_USUAL - _LOW) * deviation
-    if scored_by_highest(scorer):
-        spread = max(threshold - low, deviation)
-    spread = max(spread, max(abs(low), 1.0) * 1e-6)  # normal maps may be flat
-    return MapScale(low=low, usual=low + spread, high=low + _HIGH * spread)
-
-
-def scored_by_highest(scorer: Scorer | Ensemble) -> bool:
-    """Whether an image's score is the highest value of its map, so that the threshold is a colour."""
-    if isinstance(scorer, Ensemble):
-        return False
-    if scorer.settings.patch is not None:
-        return True
-    return scorer.reading.score_from_map and scorer.reading.pooling == "max"
 
 
 class PredictionPictures:

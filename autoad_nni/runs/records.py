@@ -79,6 +79,7 @@ class Result:
         test_detail: Why they cannot be computed; empty otherwise.
         known: The best known method that was tried: its trial's record and its test figures; None also if none was.
         calibration: Scores of images that the winner was not trained on, from which its thresholds come.
+        ms: Milliseconds of processor time that the winner takes for one image; None if they were not measured.
     """
 
     validation: Mapping[str, float] | None = None
@@ -88,6 +89,7 @@ class Result:
     test_detail: str = ""
     known: KnownResult | None = None
     calibration: Calibration | None = None
+    ms: float | None = None
 
     @classmethod
     def of(cls, best: BestRecord) -> Result:
@@ -145,6 +147,7 @@ class BestRecord(Result):
             "thresholds": None if self.calibration is None else list(map(asdict, self.calibration.thresholds())),
             "test": None if self.test is None else dict(self.test),
             "test_detail": self.test_detail,
+            "ms": self.ms,
             "image_shape": list(self.image_shape),
             "request": self.request.options(),
             "search": dict(self.search),
@@ -181,6 +184,7 @@ class BestRecord(Result):
                 image_shape=(channels, height, width),
                 test=_figures(content["test"]),
                 test_detail=str(content["test_detail"]),
+                ms=None if content.get("ms") is None else float(content["ms"]),  # missing in older ones
                 search=dict(content["search"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

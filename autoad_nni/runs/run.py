@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.runs.front import front_of
 from autoad_nni.runs.model import Model, load
 from autoad_nni.runs.records import BEST, HISTORY, BestRecord, read_history
 from autoad_nni.runs.start import STARTED
@@ -62,12 +63,14 @@ class Run:
     def rows(self) -> list[dict[str, Any]]:
         """Every trial as a flat row, in the order in which they ended, all with the same names in one order.
 
-        ``number``, ``verdict``, ``reward``, metrics, ``seconds``, ``macs``, ``parameters``, ``known``, ``reading``, the
-        sample's labels, ``detail``; None where a trial has no such value.
+        ``number``, ``verdict``, ``reward``, metrics, ``ms``, ``front`` (whether no other trial is both faster and
+        better), ``seconds``, ``macs``, ``parameters``, ``known``, ``reading``, the sample's labels, ``detail``; None
+        where a trial has no such value.
         """
         metrics = list(dict.fromkeys(name for record in self.records for name in record.validation))
         labels = list(dict.fromkeys(label for record in self.records for label in record.sample))
-        return [_row(record, metrics, labels) for record in self.records]
+        front = {record.number for record in front_of(self.records)}
+        return [_row(record, metrics, labels, is_front=record.number in front) for record in self.records]
 
     @cached_property
     def trials(self) -> pandas.DataFrame:
@@ -81,12 +84,14 @@ class Run:
         return load(self.folder)
 
 
-def _row(record: TrialRecord, metrics: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+def _row(record: TrialRecord, metrics: Sequence[str], labels: Sequence[str], *, is_front: bool) -> dict[str, Any]:
     own = {
         "number": record.number,
         "verdict": record.verdict.value,
         "reward": record.reward,
         **{name: record.validation.get(name) for name in metrics},
+        "ms": record.ms,
+        "front": None if record.ms is None else is_front,
         "seconds": record.seconds,
         "macs": record.macs,
         "parameters": record.parameters,

@@ -44,7 +44,9 @@ class ScalarWriter:
         self._append(step, [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()])
 
     def add_trial(self, record: TrialRecord) -> None:
-        """Write a trial's sample and reward for the hparams tab, whose other metrics are the last of its scalars.
+        """Write a trial's sample, reward and time of one image for the hparams tab.
+
+        The tab's other metrics are the last of the trial's scalars.
 
         The trial's own folder holds all of it, so that the trial is one run. torch's ``add_hparams`` makes another.
 
@@ -69,7 +71,9 @@ class ScalarWriter:
             Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(part), tensor=metadata.NULL_TENSOR)
             for tag, part in parts.items()
         ]
-        self._append(0, [*values, Summary.Value(tag="reward", simple_value=record.reward)])
+        figures = {"reward": record.reward} | ({} if record.ms is None else {"ms": record.ms})
+        values += [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        self._append(0, values)
 
     def _append(self, step: int, values: list[Any]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event

@@ -47,6 +47,7 @@ class DrawnImages:
         scores: One per image.
         maps: One per image.
         reconstructions: As the images; None for a model without any.
+        scale: The colours of the maps.
         threshold: Images that score more are called defects; None: no image is called anything.
 
     Shape:
@@ -60,14 +61,14 @@ class DrawnImages:
         scores: npt.NDArray[np.floating[Any]],
         maps: npt.NDArray[np.floating[Any]],
         reconstructions: Tensor | None,
+        scale: MapScale,
         threshold: float | None = None,
     ) -> None:
         self.images, self.scores, self.maps, self.reconstructions = images, scores, maps, reconstructions
-        self.threshold = threshold
+        self.scale, self.threshold = scale, threshold
         labels = images.labels.numpy()
         self.names = images.names or tuple(f"{i:06d}" for i in range(len(maps)))
         self.groups = [group for group in group_images(scores, labels, threshold) if group.n_of_kind]
-        self.scale = MapScale.of(maps, normal=maps[labels == 0] if (labels == 0).any() else maps)
         self.scored_by_highest = bool(np.allclose(scores, maps.max((1, 2)), rtol=1e-4))
         self._group_of = {i: group for group in self.groups for i in group.images}
 

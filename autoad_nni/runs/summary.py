@@ -17,6 +17,7 @@ LABELS: Final = tuple(COMPONENTS)
 KNOWN: Final = "known"
 _LIMITS: Final = {
     Verdict.OVER_MACS.value: "[[max_macs]]",
+    Verdict.OVER_MS.value: "[[max_ms]]",
     Verdict.OVER_TIME.value: "[[max_seconds]]",
     Verdict.OVER_MEMORY.value: "[[max_memory]]",
 }

@@ -12,7 +12,7 @@ __all__ = ["as_csv", "as_lines"]
 
 Row = Mapping[str, Any]
 
-_FIRST: Final = ("number", "reward", "verdict", "known", "seconds")
+_FIRST: Final = ("number", "reward", "verdict", "known", "ms", "front", "seconds")
 _GAP: Final = "  "
 _MOST: Final = 24
 
@@ -37,8 +37,8 @@ def _plain(value: Any) -> Any:
 def as_lines(rows: Sequence[Row], width: int, *, metrics: Collection[str] = ()) -> list[str]:
     r"""Return rows as lines of at most ``width`` characters, the best first, and a line on the columns left out.
 
-    Number, reward, verdict, known method and seconds come first, then what differs between trials; metrics come last,
-    as the reward is one of them.
+    Number, reward, verdict, known method, times and the front come first, then what differs between trials; metrics
+    come last, as the reward is one of them.
 
     Args:
         rows: At least one, all with the same names.

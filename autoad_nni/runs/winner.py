@@ -29,6 +29,7 @@ from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import evaluate_on_test, make_scorer, predict_kept
 from autoad_nni.trial.settings import TrialSettings
+from autoad_nni.trial.timing import ms_per_image
 from autoad_nni.trial.weights import check_weights
 
 __all__ = [
@@ -102,18 +103,22 @@ class Winner(NamedTuple):
         members: Their trials and models, the best first.
         scorer: What predicts.
         validation: Its prediction of the validation images.
+        ms: Milliseconds for one image (:func:`autoad_nni.trial.timing.ms_per_image`); of one member, those of its
+            trial, None if they were not measured there.
     """
 
     members: Sequence[Model]
     scorer: Scorer | Ensemble
     validation: Prediction
+    ms: float | None
 
 
 def choose_winner(candidates: Sequence[Model], known: TrialRecord | None, task: Task, request: TrialRequest) -> Winner:
-    """Take as many of the candidates, the best first, as make a winner that is not behind the best known method.
+    """Take as many of the candidates, the best first, as make a winner that is good and quick enough.
 
-    On validation; the best trial alone never is. A mean that is the same for all images, as members that cancel out
-    make it, is behind every method.
+    It is not behind the best known method on validation, and takes no longer for an image than ``max_ms``, with a
+    network that several members take run once; the best trial alone is always good and quick enough. A mean that is
+    the same for all images, as members that cancel out make it, is behind every method.
 
     Args:
         candidates: The trials and models that may be members, the best first.
@@ -130,9 +135,13 @@ def choose_winner(candidates: Sequence[Model], known: TrialRecord | None, task: 
         predictions = [predict_kept(scorer, task.validation.images) for scorer in scorers]
     for count in range(len(candidates), 1, -1):
         together = mean_of(scorers[:count], predictions[:count])
-        if _reward(together, task, settings) >= (-math.inf if known is None else known.reward):
-            return Winner(candidates[:count], Ensemble(scorers[:count]), together)
-    return Winner(candidates[:1], scorers[0], predictions[0])
+        if not _reward(together, task, settings) >= (-math.inf if known is None else known.reward):  # nan too
+            continue
+        ensemble = Ensemble(scorers[:count])
+        ms = ms_per_image(ensemble, task.validation.images)
+        if settings.max_ms is None or ms <= settings.max_ms:
+            return Winner(candidates[:count], ensemble, together, ms)
+    return Winner(candidates[:1], scorers[0], predictions[0], candidates[0][0].ms)
 
 
 def _reward(prediction: Prediction, task: Task, settings: TrialSettings) -> float:
@@ -180,6 +189,7 @@ def finish(folder: Path, winner: Winner, known: Model | None, task: Task, reques
         test_detail=test.detail,
         known=of_known,
         calibration=calibration,
+        ms=winner.ms,
     )
 
 

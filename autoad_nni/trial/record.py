@@ -15,6 +15,9 @@ __all__ = ["FAILED_REWARD", "TrialRecord"]
 FAILED_REWARD: Final = 0.0
 """Reward of a trial whose verdict is not ok: the lowest value that any reward can take."""
 
+_ADDED: Final = frozenset({"ms"})
+"""Fields that records of earlier versions lack."""
+
 _LARGEST: Final = 1e100
 """Of any figure in a record: larger ones cannot be averaged or drawn."""
 
@@ -32,6 +35,9 @@ class TrialRecord:
         macs: Multiply-adds of one image, or of one window; None if they were not counted.
         parameters: Number of parameters of the autoencoder; None if they were not counted.
         seconds: How long the trial took, 0 or more.
+        ms: Milliseconds of processor time that the trained model takes for one image, on one thread
+            (:func:`autoad_nni.trial.timing.ms_per_image`); of a model that was refused before training, those of its
+            network alone. None if they were not measured.
         plugins: Which plugins ran, in which version.
         reading: How map and score come from the model (:class:`autoad_nni.models.readings.Reading`), chosen on
             validation; empty for windows, and unless the verdict is ok.
@@ -57,6 +63,7 @@ class TrialRecord:
     macs: int | None = None
     parameters: int | None = None
     seconds: float = 0.0
+    ms: float | None = None
     plugins: PluginVersions = field(default_factory=dict)
     reading: str = ""
     detail: str = ""
@@ -87,7 +94,7 @@ class TrialRecord:
             AutoADError: If it is something else.
         """
         known = {each.name for each in fields(cls)}
-        if not isinstance(content, Mapping) or set(content) != known or not _is_sound(content):
+        if not isinstance(content, Mapping) or not known - _ADDED <= set(content) <= known or not _is_sound(content):
             raise AutoADError(
                 f"a record of a trial is {str(content)[:120]}. Expected an object with {', '.join(sorted(known))}. "
                 "The file was changed by hand, or written by another version: restore it."
@@ -96,7 +103,7 @@ class TrialRecord:
 
     def to_report(self) -> dict[str, float | int | str]:
         """Return the flat form in which a trial reports to NNI, whose web UI shows no nested values."""
-        costs = {"macs": self.macs, "parameters": self.parameters, "seconds": self.seconds}
+        costs = {"macs": self.macs, "parameters": self.parameters, "ms": self.ms, "seconds": self.seconds}
         return {
             "default": self.reward,
             **self.validation,
@@ -119,7 +126,7 @@ class TrialRecord:
             return cls.crashed(number, sample, f"The trial reported {reward!r}, which is not a finite number.")
         known = {verdict.value for verdict in Verdict}
         verdict = flat.pop("verdict", Verdict.OK.value)
-        macs, parameters, seconds = (flat.pop(name, None) for name in ("macs", "parameters", "seconds"))
+        macs, parameters, ms, seconds = (flat.pop(name, None) for name in ("macs", "parameters", "ms", "seconds"))
         pairs = (pair.partition(": ") for pair in str(flat.pop("plugins", "")).split("; ") if pair)
         return cls(
             number=number,
@@ -133,6 +140,7 @@ class TrialRecord:
             fingerprint=str(flat.pop("fingerprint", "")),
             macs=int(macs) if _is_figure(macs) and macs >= 0 else None,
             parameters=int(parameters) if _is_figure(parameters) and parameters >= 0 else None,
+            ms=float(ms) if _is_figure(ms) and ms >= 0 else None,
             seconds=float(seconds) if _is_figure(seconds) and seconds >= 0 else 0.0,
             validation={name: float(value) for name, value in flat.items() if _is_figure(value)},
         )
@@ -174,6 +182,7 @@ def _is_sound(content: Mapping[str, Any]) -> bool:
         and _is_figure(content["reward"])
         and _is_figure(content["seconds"])
         and content["seconds"] >= 0
+        and (content.get("ms") is None or (_is_figure(content["ms"]) and content["ms"] >= 0))
         and all(content[name] is None or _is_count(content[name]) for name in ("macs", "parameters"))
         and all(map(_is_figure, content["validation"].values()))
         and all(isinstance(content[name], str) for name in ("reading", "detail", "known", "fingerprint"))

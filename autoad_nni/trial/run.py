@@ -27,6 +27,7 @@ from autoad_nni.trial.fitting import EpochListener, fit_and_validate, images_wit
 from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import FAILED_REWARD, TrialRecord
 from autoad_nni.trial.settings import TrialSettings, pick_device
+from autoad_nni.trial.timing import check_ms, ms_per_image, network_ms_per_image
 from autoad_nni.trial.weights import weights_of
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
@@ -41,6 +42,23 @@ __all__ = [
     "run_trial",
     "train_and_validate",
 ]
+
+
+# Of the processor time of a trial, spent on timing its model beyond the least number of passes.
+_TIMING_SHARE = 0.02
+
+
+@dataclass
+class _Costs:
+    """What is known of a model's costs, as far as its trial has come."""
+
+    macs: int | None = None
+    parameters: int | None = None
+    ms: float | None = None
+
+    def take_ms(self, ms: float, limit: float | None) -> None:
+        self.ms = ms
+        check_ms(ms, limit)
 
 
 @dataclass(frozen=True)
@@ -133,9 +151,9 @@ def train_and_validate(
         shared: Weights to start from, and to write back if the verdict is ok; None to start fresh.
         reading: How the model is read; None for the best on validation.
     """
-    started = time.monotonic()
+    started, processor_started = time.monotonic(), time.process_time()
     device = pick_device(settings.device)
-    costs: dict[str, int] = {}
+    costs = _Costs()
     detector, validated, verdict, detail = None, None, Verdict.OK, ""
 
     def seconds_left() -> float | None:
@@ -153,7 +171,11 @@ def train_and_validate(
             model = _build(build, task, settings, costs, device)
             if shared is not None:
                 shared.load_into(model.autoencoder)
-            validated = fit_and_validate(model, task, settings, seconds_left, on_epoch, reading)
+            fitted = fit_and_validate(model, task, settings, seconds_left, on_epoch, reading)
+            budget_s = _TIMING_SHARE * (time.process_time() - processor_started)
+            scorer = _scorer_of(model, task, settings)
+            costs.take_ms(ms_per_image(scorer, task.validation.images, budget_s=budget_s), settings.max_ms)
+            validated = fitted
         if shared is not None:
             shared.store(model.autoencoder)
         detector = model
@@ -165,8 +187,7 @@ def train_and_validate(
         verdict=verdict,
         reward=FAILED_REWARD if validated is None else validated.figures[settings.reward],
         validation={} if validated is None else validated.figures,
-        macs=costs.get("macs"),
-        parameters=costs.get("parameters"),
+        **vars(costs),
         seconds=round(time.monotonic() - started, 3),
         reading="" if detector is None or settings.scoring.patch is not None else detector.reader.reading.name,
         detail=detail,
@@ -281,7 +302,7 @@ def _build(
     build: Callable[[], Detector],
     task: Task,
     settings: TrialSettings,
-    costs: dict[str, int],
+    costs: _Costs,
     device: torch.device,
 ) -> Detector:
     detector = build()
@@ -289,10 +310,20 @@ def _build(
         check_whole_images(settings)
     side = settings.scoring.patch
     macs = count_macs(detector.autoencoder, task.channels, side or task.height, side or task.width)
-    costs["macs"] = macs
-    costs["parameters"] = sum(parameter.numel() for parameter in detector.autoencoder.parameters())
+    costs.macs = macs
+    costs.parameters = sum(parameter.numel() for parameter in detector.autoencoder.parameters())
     if settings.max_macs is not None and macs > settings.max_macs:
         raise RejectedTrial(
             Verdict.OVER_MACS, f"{macs:,} multiply-adds for one image, the limit is {settings.max_macs:,}."
         )
-    return place(detector, device)
+    detector = place(detector, device)
+    if settings.max_ms is not None:  # a model is refused before it is trained, if its network alone takes longer
+        # Before features are prepared, no more than the extractor can run.
+        scorer = Scorer(detector) if detector.takes_features else _scorer_of(detector, task, settings)
+        costs.take_ms(network_ms_per_image(scorer, task.validation.images), settings.max_ms)
+        costs.ms = None
+    return detector
+
+
+def _scorer_of(detector: Detector, task: Task, settings: TrialSettings) -> Scorer:
+    return make_scorer(detector, task.train[0], settings.scoring, max_memory=settings.max_memory)

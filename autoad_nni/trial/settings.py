@@ -28,6 +28,9 @@ class TrialSettings:
         scoring: Whether the model sees whole images or windows, and how maps are smoothed.
         reward: One of `autoad_nni.trial.evaluate.REWARDS`.
         max_macs: Refuse models with more multiply-adds for one image; None for no limit.
+        max_ms: Refuse models that take more milliseconds of processor time for one image, on one thread
+            (:func:`autoad_nni.trial.timing.ms_per_image`); None for no limit. Times are measured, so near the limit two
+            runs can differ.
         max_seconds: Stop training or scoring that would take longer; None for no limit. This limit depends on the
             machine, so near it two runs can differ.
         max_memory: Megabytes of what is saved for backward; the batch is made smaller to fit, and a model is refused
@@ -49,6 +52,9 @@ class TrialSettings:
     reward: str = option("auroc", help=f"Metric on the validation images, one of {', '.join(REWARDS)}.")
     max_macs: int | None = option(
         None, help="Refuse models with more multiply-adds for one image, or for one window; reward 0."
+    )
+    max_ms: float | None = option(
+        None, help="Refuse models with more milliseconds of processor time for one image, on one thread; reward 0."
     )
     max_seconds: float | None = option(None, help="Stop a trial that takes longer to train and score; reward 0.")
     max_memory: int = option(4000, help="Megabytes saved for backward; the batch is made smaller to fit.")
@@ -72,6 +78,7 @@ class TrialSettings:
                 )
         limits = {
             "max_macs": "no limit",
+            "max_ms": "no limit",
             "max_seconds": "no limit",
             "threads": "all cores",
             "max_memory": "4,000 megabytes",

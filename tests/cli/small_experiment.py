@@ -56,8 +56,8 @@ def write(path: Path, **changes: Any) -> Path:
 
 
 def history(run: Path) -> list[dict[str, Any]]:
-    """The trials of a run, without the seconds that differ from run to run."""
+    """The trials of a run, without the times that differ from run to run."""
     lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     for line in lines:
-        del line["seconds"]
+        del line["seconds"], line["ms"]
     return lines

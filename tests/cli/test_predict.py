@@ -19,6 +19,7 @@ from small_experiment import TRIAL, write
 
 import autoad_nni as ad
 from autoad_nni.data.decode import read_images
+from autoad_nni.runs.lock import lock_run
 from autoad_nni.runs.prediction import predict_files
 from autoad_nni.runs.records import BestRecord
 
@@ -90,12 +91,15 @@ def test_files_folders_and_patterns_are_scored_once_each_as_the_search_reads_the
     ]  # fmt: skip
     expected = model.predict(read_images([Path(row["path"]) for row in rows], model.image_shape)).score.double()
     assert [float(row["score"]) for row in rows] == pytest.approx(expected.tolist(), rel=1e-6)
+    assert max(len(row[name].lstrip("-")) for row in rows for name in ("score", "threshold")) <= len("0.123456789")
     found = content(output)
     assert found["image_shape"] == [1, 8, 8] and found["model"] == str(run) and found["unreadable"] == []
-    assert [(each["path"], each["score"], each["decision"]) for each in found["images"]] == [
-        (row["path"], float(row["score"]), row["decision"]) for row in rows
+    assert [(each["path"], np.float32(each["score"]), each["decision"]) for each in found["images"]] == [
+        (row["path"], np.float32(row["score"]), row["decision"]) for row in rows
     ]
-    defective = [row for row in rows if float(row["score"]) > found["threshold"]["value"]]
+    defective = [row for row in rows if float(row["score"]) > float(row["threshold"])]
+    exact = [each["path"] for each in found["images"] if each["score"] > found["threshold"]["value"]]
+    assert exact == [row["path"] for row in defective], "in both files, the decision follows from the figures"
     assert {row["decision"] for row in defective} == {"defective"} and 0 < len(defective) < len(rows)
     assert {row["decision"] for row in rows if row not in defective} == {"good"}
     assert found["counts"] == {"good": 8 - len(defective), "defective": len(defective), "unreadable": 0}
@@ -125,8 +129,9 @@ def test_the_threshold_is_that_of_the_search_unless_another_is_asked_for(
         assert ended.code == 0, ended
         assert content(tmp_path / str(i))["threshold"] == {"value": value, "rule": rule, "rate": rate, "origin": origin}
         rows = table(tmp_path / str(i))
-        assert {(float(row["threshold"]), row["rule"]) for row in rows} == {(value, rule)}
-        assert all((row["decision"] == "defective") == (float(row["score"]) > value) for row in rows)
+        assert {(np.float32(row["threshold"]), row["rule"]) for row in rows} == {(np.float32(value), rule)}
+        for row in rows:
+            assert (row["decision"] == "defective") == (float(row["score"]) > float(row["threshold"]))
         assert f"({origin})" in ended.out
 
 
@@ -308,6 +313,27 @@ def test_a_kill_leaves_nothing_that_reads_as_whole(run: Path, images: Path, tmp_
     for picture in (output / "maps").glob("*.png"):
         with Image.open(picture) as whole:
             whole.load()
+    # The same command, and one for other images, begin anew.
+    (output / ".predictions.json.1.unfinished").write_text("of an earlier one")
+    ended = command("predict", run, images / "a.png", "--output", output)
+    assert ended.code == 0, ended
+    assert sorted(path.name for path in output.iterdir()) == ["predictions.csv", "predictions.json"]
+    assert_refused(command("predict", run, images / "a.png", "--output", output), "holds files. Expected a new or")
+
+
+def test_what_a_kill_left_is_refused_beside_other_files_and_while_it_is_written(
+    run: Path, images: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / ".predictions.csv.1.unfinished").touch()
+    with lock_run(output, output / ".predictions.lock"):
+        assert_refused(
+            command("predict", run, images, "--output", output), f"another process writes predictions to {output}."
+        )
+    (output / "notes.txt").write_text("mine")
+    assert_refused(command("predict", run, images, "--output", output), "holds files. Expected a new or empty folder")
+    assert {path.name for path in output.iterdir()} >= {"notes.txt", ".predictions.csv.1.unfinished"}
 
 
 @pytest.mark.parametrize("is_there", [False, True])

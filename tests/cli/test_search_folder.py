@@ -73,9 +73,11 @@ def test_the_file_gives_the_same_trials(searched: tuple[Ended, Path], folder: Pa
     assert both[0] == both[1]
 
 
-@pytest.mark.parametrize("words", [(), ("--minutes", 10), ("--minutes", 0.5, "--trials", 4, "--seed", 7)])
+@pytest.mark.parametrize(
+    "words", [(), ("--minutes", 10), ("--minutes", 0.5, "--trials", 4, "--seed", 7), ("--max-ms", 12.5)]
+)
 def test_the_file_is_what_the_search_would_do(folder: Path, tmp_path: Path, words: tuple[Any, ...]) -> None:
-    options = {word[2:]: value for word, value in zip(words[::2], words[1::2], strict=True)}
+    options = {word[2:].replace("-", "_"): value for word, value in zip(words[::2], words[1::2], strict=True)}
     chosen = open_experiment(folder, **options)
     file = read_experiment(written(folder, tmp_path / "my.yml", *words))
     assert file.content == chosen.content and not file.was_short

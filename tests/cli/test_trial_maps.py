@@ -61,6 +61,7 @@ def metrics_of(ended: Ended) -> dict[str, Any]:
     assert ended.code == 0, ended
     metrics: dict[str, Any] = json.loads(ended.out)
     assert metrics.pop("seconds") >= 0
+    assert (metrics.pop("ms") is None) == (metrics["verdict"] != "ok")
     return metrics
 
 

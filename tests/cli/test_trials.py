@@ -22,9 +22,11 @@ RECORDS = [
     TrialRecord(number=0, sample={"distance": "l1", "reward": 7, "kernels": [1, 3]}, verdict=Verdict.OVER_TIME,
         seconds=120.5, macs=5400, parameters=61, detail='It took "too" long,\nor so \x1b[31m.'),
     TrialRecord(number=1, sample={"distance": "l2", "reward": 7, "kernels": [1, 3], "deep": True}, verdict=Verdict.OK,
-        reward=0.75, validation={"auroc": 0.75, "aupro": 0.5}, seconds=1.5, known="padim", reading="whole"),
+        reward=0.75, validation={"auroc": 0.75, "aupro": 0.5}, seconds=1.5, known="padim", reading="whole",
+        ms=12.5),
     TrialRecord(number=2, sample={"distance": "l1", "reward": 7, "kernels": [3]}, verdict=Verdict.OK, reward=0.875,
-        validation={"auroc": 0.875, "aupro": 0.25}, seconds=12.25, macs=1_234_567, parameters=61, reading="whole"),
+        validation={"auroc": 0.875, "aupro": 0.25}, seconds=12.25, macs=1_234_567, parameters=61, reading="whole",
+        ms=0.25),
 ]  # fmt: skip
 
 
@@ -38,8 +40,8 @@ def run(tmp_path: Path) -> Path:
 
 
 COLUMNS = [
-    "number", "verdict", "reward", "auroc", "aupro", "seconds", "macs", "parameters", "known", "reading",
-    "distance", "sample.reward", "kernels", "deep", "detail",
+    "number", "verdict", "reward", "auroc", "aupro", "ms", "front", "seconds", "macs", "parameters", "known",
+    "reading", "distance", "sample.reward", "kernels", "deep", "detail",
 ]  # fmt: skip
 
 
@@ -55,6 +57,7 @@ def test_csv_has_every_label_metric_and_cost_of_every_trial(run: Path, tmp_path:
     for row, record in zip(rows, RECORDS, strict=True):
         assert int(row["number"]) == record.number and float(row["reward"]) == record.reward
         assert row["verdict"] == record.verdict.value and float(row["seconds"]) == record.seconds
+        assert row["ms"] == ("" if record.ms is None else str(record.ms))
         for name in ("auroc", "aupro"):
             assert row[name] == str(record.validation.get(name, ""))
         assert row["macs"] == ("" if record.macs is None else str(record.macs))
@@ -62,6 +65,7 @@ def test_csv_has_every_label_metric_and_cost_of_every_trial(run: Path, tmp_path:
         assert row["distance"] == record.sample["distance"] and row["sample.reward"] == "7"
         assert json.loads(row["kernels"]) == record.sample["kernels"]
     assert [row["deep"] for row in rows] == ["", "True", ""]
+    assert [row["front"] for row in rows] == ["", "False", "True"], "the faster one is the better one, too"
     assert rows[0]["detail"] == 'It took "too" long,\\nor so \\x1b[31m.', "no escape code"
     printed = command("trials", run, "--csv", "-")
     assert printed == (0, (tmp_path / "trials.csv").read_text(), "")
@@ -73,13 +77,13 @@ def test_pandas_shows_the_same_table(run: Path) -> None:
 
 
 def test_the_screen_has_the_best_first_and_names_what_does_not_fit(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "52")
+    monkeypatch.setenv("COLUMNS", "68")
     lines = command("trials", run).out.splitlines()
     assert lines == [
-        "number  reward  verdict    known  seconds       macs",
-        "     2  0.8750  ok                   12.2  1,234,567",
-        "     1  0.7500  ok         padim   1.5000",
-        "     0  0.0000  over_time           120.5      5,400",
+        "number  reward  verdict    known      ms  front  seconds       macs",
+        "     2  0.8750  ok                0.2500  True      12.2  1,234,567",
+        "     1  0.7500  ok         padim    12.5  False   1.5000",
+        "     0  0.0000  over_time                          120.5      5,400",
         "Left out, as they do not fit: parameters, reading, distance, kernels, deep, sample.reward, auroc, aupro",
     ]
     monkeypatch.setenv("COLUMNS", "200")

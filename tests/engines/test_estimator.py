@@ -158,6 +158,12 @@ def test_is_not_fitted_before() -> None:
         AnomalyDetector().predict(np.zeros((2, 8, 8), np.uint8))
 
 
-def test_too_few_images_are_refused_as_by_a_search() -> None:
-    with pytest.raises(ad.AutoADError, match="has 3 normal images"):
-        AnomalyDetector().fit(np.zeros((5, 8, 8), np.uint8), [0, 0, 0, 1, 1])
+@pytest.mark.parametrize(
+    ("n_good", "n_defects", "found"),
+    [(3, 2, "3 good images (0)"), (9, 2, "9 good images (0)"), (10, 1, "1 image with a defect (1)")],
+)
+def test_too_few_images_are_refused_without_naming_a_folder(n_good: int, n_defects: int, found: str) -> None:
+    images, labels = np.zeros((n_good + n_defects, 8, 8), np.uint8), [0] * n_good + [1] * n_defects
+    with pytest.raises(ArrayError) as caught:
+        AnomalyDetector().fit(images, labels)
+    assert str(caught.value) == f"y has {found}. Expected 10 good images and 2 with a defect, or more. Add some."

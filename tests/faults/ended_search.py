@@ -16,7 +16,7 @@ def without_seconds(content: Any) -> Any:
     if isinstance(content, list):
         return [without_seconds(part) for part in content]
     if isinstance(content, dict):
-        return {key: without_seconds(value) for key, value in content.items() if key != "seconds"}
+        return {key: without_seconds(value) for key, value in content.items() if key not in ("seconds", "ms")}
     return content
 
 

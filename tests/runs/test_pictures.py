@@ -18,13 +18,17 @@ from autoad_nni.models.ensemble import Ensemble
 from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, reconstruct
 from autoad_nni.runs.best import save_pictures
-from autoad_nni.runs.drawing import typeface
+from autoad_nni.runs.drawing import pixels_of, typeface
+from autoad_nni.runs.map_colours import MapScale, map_scale
 from autoad_nni.runs.pictures import picture_files, write_pictures
+from autoad_nni.runs.prediction import ChosenThreshold, FilePrediction
+from autoad_nni.runs.prediction_pictures import PredictionPictures
 from autoad_nni.runs.sheet import DrawnImages, contact_sheet, explanations, tiles_of
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.trial.run import make_scorer, run_trial
 from autoad_nni.trial.settings import TrialSettings
 
+SCALE = MapScale(low=0.0, usual=1.0, high=10.0)
 GREEN = (64, 255, 64)
 RED, BLUE = [0xB0, 0x00, 0x20], [0x37, 0x47, 0x4F]
 
@@ -71,7 +75,9 @@ def test_every_image_is_written_under_its_name_and_bright_where_it_is_anomalous(
     masks[2, 8:16, 8:16] = True
     names = ("test/good/a.png", "test/good/b.jpg", "test/dent/a.png")
     held = LabelledImages(images, torch.tensor([0, 0, 1], dtype=torch.uint8), masks, names)
-    scorer = Scorer(Detector(Grey(), ReconstructionHypothesis(), L1Distance()), ScoringSettings(smoothing=0))
+    detector = Detector(Grey(), ReconstructionHypothesis(), L1Distance())
+    detector.normal_map = torch.tensor([0.0, 0.02])  # of which the defect's pixels are 25
+    scorer = Scorer(detector, ScoringSettings(smoothing=0))
     sheet = write_pictures(tmp_path / "pictures", scorer, held, predict(scorer, held.images), title="a title")
     files = [path.relative_to(tmp_path).as_posix() for path in (tmp_path / "pictures").rglob("*.*")]
     assert sorted(files) == [f"pictures/test/{name}" for name in ("dent/a.png", "good/a.png", "good/b.jpg.png")]
@@ -80,6 +86,22 @@ def test_every_image_is_written_under_its_name_and_bright_where_it_is_anomalous(
     assert ((shown > 255) == masks[2].numpy()).all(), "yellow on the defect, black around it"
     with Image.open(sheet) as whole:
         assert sheet == tmp_path / "pictures.png" and whole.size[0] == 3 * (4 * 140 + 3 * 4 + 20) - 20 + 2 * 12
+
+
+def test_the_search_and_predict_draw_an_image_in_the_same_colours(tmp_path: Path) -> None:
+    images = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    detector = Detector(Grey(), ReconstructionHypothesis(), L1Distance())
+    detector.normal_map = torch.tensor([0.25, 0.0125])
+    scorer = Scorer(detector)
+    held, prediction = LabelledImages(images, torch.tensor([0, 0, 1])), predict(scorer, images)
+    write_pictures(tmp_path / "p", scorer, held, prediction, threshold=0.5)
+    new = FilePrediction(Path("a.png"), 0.25, "good", prediction.anomaly_map[1, 0].numpy(), images[1])
+    picture = PredictionPictures(scorer, ChosenThreshold(0.5, "given", None, "")).picture(new, "a.png")
+    expected = tiles_of(pixels_of(images[1]), None, map_scale(scorer, 0.5).brightness(new.anomaly_map), None)["map"]
+    with Image.open(tmp_path / "p" / "000001.png") as drawn_by_search:
+        for shown in (np.asarray(drawn_by_search), np.asarray(picture)):
+            windows = np.lib.stride_tricks.sliding_window_view(shown, expected.shape)
+            assert (windows[:, :, 0, ::16, ::16] == expected[::16, ::16]).all((2, 3, 4)).any()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +137,9 @@ def drawn(labels: list[int], scores: list[float], *, threshold: float | None, si
     maps[:, : side // 2] = np.array(scores)[:, None, None]
     images = torch.stack([torch.full((1, side, side), i / 255) for i in range(len(labels))])
     held = LabelledImages(images, torch.tensor(labels, dtype=torch.uint8))
-    return DrawnImages(images=held, scores=np.array(scores), maps=maps, reconstructions=None, threshold=threshold)
+    return DrawnImages(
+        images=held, scores=np.array(scores), maps=maps, reconstructions=None, scale=SCALE, threshold=threshold
+    )
 
 
 def shown_on(sheet: npt.NDArray[np.uint8], n_images: int) -> list[int]:
@@ -166,7 +190,12 @@ def test_a_picture_has_all_that_it_takes_to_read_it() -> None:
 def test_the_bar_has_the_threshold_only_where_the_map_decides() -> None:
     view = drawn([0, 1], [0.0, 1.0], threshold=0.5)
     other = DrawnImages(
-        images=view.images, scores=view.scores + 0.1, maps=view.maps, reconstructions=None, threshold=0.5
+        images=view.images,
+        scores=view.scores + 0.1,
+        maps=view.maps,
+        reconstructions=None,
+        scale=SCALE,
+        threshold=0.5,
     )
     assert view.scored_by_highest and not other.scored_by_highest
     assert view.bar(300).height > other.bar(300).height
@@ -181,6 +210,7 @@ def test_sheets_fit_a_screen_and_leave_room_for_text(shape: tuple[int, int, int]
         scores=np.arange(5.0),
         maps=images[:, 0].numpy(),
         reconstructions=images if with_reconstruction else None,
+        scale=SCALE,
         threshold=1.5,
     )
     assert (
@@ -199,7 +229,7 @@ def test_explanations() -> None:
     ]
     images, maps = torch.rand(2, 1, 8, 8), np.ones((2, 8, 8))
     held = LabelledImages(images, torch.tensor([0, 1]), torch.ones(2, 8, 8, dtype=torch.bool))
-    view = DrawnImages(images=held, scores=np.array([0.5, 3]), maps=maps, reconstructions=None)
+    view = DrawnImages(images=held, scores=np.array([0.5, 3]), maps=maps, reconstructions=None, scale=SCALE)
     assert explanations(view, "6 of 7.", "") == [
         "6 of 7.",
         "An image's score is not the highest value of its map: a dark map can have a high score.",
@@ -296,6 +326,7 @@ def test_a_winner_of_several_models_of_features_has_three_columns(
         scores=together.score.numpy(),
         maps=together.anomaly_map[:, 0].numpy(),
         reconstructions=None,
+        scale=map_scale(scorer, float(together.score[:10].max())),
         threshold=float(together.score[:10].max()),
     )
     title = "run: a name, mean of trials 1, 0"

@@ -22,8 +22,9 @@ from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis
 from autoad_nni.models.readings import Reading
 from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings
 from autoad_nni.runs import prediction
+from autoad_nni.runs.map_colours import map_scale, scored_by_highest
 from autoad_nni.runs.prediction import ChosenThreshold, FilePrediction, choose_threshold, predict_files
-from autoad_nni.runs.prediction_pictures import PredictionPictures, map_scale, scored_by_highest
+from autoad_nni.runs.prediction_pictures import PredictionPictures
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
 
@@ -150,6 +151,7 @@ def test_the_threshold_is_a_colour_where_the_score_is_the_highest_value_of_the_m
     assert vars(map_scale(scorer_of(), 100.0)) == {"low": 2.0, "usual": 4.0, "high": 10.0}, "of normal pixels alone"
     assert vars(map_scale(scorer_of(patch=4), 7.0)) == {"low": 2.0, "usual": 7.0, "high": 22.0}
     assert vars(map_scale(scorer_of(patch=4), -5.0)) == {"low": 2.0, "usual": 2.5, "high": 4.0}
+    assert vars(map_scale(scorer_of(patch=4))) == {"low": 2.0, "usual": 4.0, "high": 10.0}, "without a threshold"
     assert vars(map_scale(Ensemble([scorer_of()]), 0.5)) == {"low": 2.0, "usual": 6.0, "high": 18.0}
 
 

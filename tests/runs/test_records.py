@@ -31,6 +31,7 @@ BEST = BestRecord(
     request=TrialRequest.from_options(data="folder", root="/data/screws", image_size=64, patch=16),
     image_shape=(3, 64, 64),
     test={"auroc": 0.5},
+    ms=4.5,
     search={"strategy": "autoad", "seed": 0, "summary": {"trials": 4}},
 )
 
@@ -53,6 +54,14 @@ def test_the_best_model_survives_its_file(tmp_path: Path, changes: dict[str, Any
     record.write(tmp_path)
     assert BestRecord.read(tmp_path) == record
     assert record.sample == {"distance": "l1"}
+
+
+def test_a_file_from_before_times_were_measured_is_read(tmp_path: Path) -> None:
+    content = BEST.to_json()
+    for each in (content, content["trial"], *content["members"], content["known"]["trial"]):
+        del each["ms"]
+    (tmp_path / "best.json").write_text(json.dumps(content))
+    assert BestRecord.read(tmp_path) == replace(BEST, ms=None)
 
 
 def test_thresholds_stand_in_the_file_for_readers() -> None:

@@ -13,7 +13,6 @@ from autoad_nni.runs.report.statistics import (
     best_of_shuffled,
     figures_by_value,
     importances,
-    pareto_front,
     pr_points,
     roc_points,
 )
@@ -111,16 +110,6 @@ def test_figures_by_value_leave_failed_trials_out_of_the_mean() -> None:
     assert (best.low, best.high) == (0.5, 0.75)
     assert other[:4] == ("b", 1, 1, 0.25) and np.isnan(other.deviation)
     assert failed[:3] == ("c", 1, 0) and np.isnan(failed.mean)
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8))
-def test_the_front_holds_what_no_other_beats(trials: list[tuple[int, int]]) -> None:
-    costs, rewards = zip(*trials, strict=True)
-    front = {trials[i] for i in pareto_front(costs, rewards)}
-    assert front == {
-        (c, r) for c, r in trials if not any((oc <= c and r < o) or (oc < c and r <= o) for oc, o in trials)
-    }
-    assert [costs[i] for i in pareto_front(costs, rewards)] == sorted(c for c, _ in front)
 
 
 @given(st.floats(-1e4, 1e4), st.floats(1e-3, 1e6), st.booleans(), st.integers(3, 6))

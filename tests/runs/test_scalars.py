@@ -35,7 +35,9 @@ def logs(tmp_path: Path) -> Path:
             writer.add(1, {"loss/train": 2.0, "validation/auroc": 0.25})
             writer.add(2, {"loss/train": 1.0, "validation/auroc": 0.5 + number / 8})
         verdict, reward = (Verdict.OK, 0.5 + number / 8) if ok else (Verdict.OVER_TIME, 0.0)
-        writer.add_trial(TrialRecord(number=number, sample=sample, verdict=verdict, reward=reward, seconds=2.0))
+        ms = 1.5 + number if ok else None
+        record = TrialRecord(number=number, sample=sample, verdict=verdict, reward=reward, seconds=2.0, ms=ms)
+        writer.add_trial(record)
         search.add(number, {"reward": reward, "best": reward})
     return tmp_path
 
@@ -79,13 +81,15 @@ def test_the_tab_has_one_row_for_each_trial_also_where_two_have_the_same_sample(
         assert row["hparams"] == text
 
 
-def test_a_row_has_the_reward_and_the_last_metrics(logs: Path) -> None:
+def test_a_row_has_the_reward_the_time_of_an_image_and_the_last_metrics(logs: Path) -> None:
     for row in rows(logs):
         number = int(row["name"][-1])
         metrics = {each["name"]["tag"]: each["value"] for each in row["metricValues"]}
         expected = 0.5 + number / 8
         if number < 3:
-            assert metrics == {"reward": expected, "validation/auroc": expected, "loss/train": 1.0}
+            assert metrics == {
+                "reward": expected, "ms": 1.5 + number, "validation/auroc": expected, "loss/train": 1.0
+            }  # fmt: skip
         else:
             assert metrics == {"reward": 0.0}
         [session] = row["sessions"]
@@ -100,4 +104,4 @@ def test_the_tab_knows_the_values_of_each_label(logs: Path) -> None:
     assert sorted(infos["distance"]["domainDiscrete"]) == ["l1", "l2"]
     assert infos["channels"]["domainInterval"] == {"minValue": 3.0, "maxValue": 8.0}
     tags = [info["name"]["tag"] for info in experiment["metricInfos"]]
-    assert sorted(tags) == ["loss/train", "reward", "validation/auroc"], "nothing of the search's own run"
+    assert sorted(tags) == ["loss/train", "ms", "reward", "validation/auroc"], "nothing of the search's own run"

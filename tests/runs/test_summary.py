@@ -88,9 +88,9 @@ def test_a_value_without_a_good_trial_shows_a_dash() -> None:
     [
         (["over_time"], "1 trial: 1 over_time", ", or raise max_seconds in trialCommand and start anew"),
         (
-            ["over_memory", "over_macs", "collapsed"],
-            "3 trials: 1 collapsed, 1 over_macs, 1 over_memory",
-            ", or raise max_macs and max_memory in trialCommand and start anew",
+            ["over_memory", "over_macs", "collapsed", "over_ms"],
+            "4 trials: 1 collapsed, 1 over_macs, 1 over_memory, 1 over_ms",
+            ", or raise max_macs and max_ms and max_memory in trialCommand and start anew",
         ),
         (["collapsed", "collapsed"], "2 trials: 2 collapsed", ""),
         ([], "0 trials: none ended", ""),

@@ -22,6 +22,7 @@ RECORD = TrialRecord(
     macs=5400,
     parameters=61,
     seconds=1.5,
+    ms=2.25,
     plugins={"hypothesis density": "autoad-nni 0.1.0", "distance l1": "third-party 2"},
 )
 NUMBERS = st.floats(-1e100, 1e100)
@@ -35,6 +36,7 @@ RECORDS = st.builds(
     macs=st.none() | st.integers(0),
     parameters=st.none() | st.integers(0),
     seconds=st.floats(0, 1e100),
+    ms=st.none() | st.floats(0, 1e100),
     plugins=st.dictionaries(st.text(), st.text(), max_size=2),
     detail=st.text(),
     known=st.text(),
@@ -92,6 +94,8 @@ def test_a_report_without_a_finite_reward_is_a_crash(report: Any) -> None:
         {"validation": {"auroc": "high"}},
         {"macs": "many"},
         {"seconds": None},
+        {"ms": -1.0},
+        {"ms": "short"},
         {"plugins": ["a"]},
         {"detail": None},
         {"known": None},
@@ -104,7 +108,13 @@ def test_what_is_no_record_is_one_line(change: dict[str, Any]) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("field", RECORD.to_json())
+def test_a_record_from_before_times_were_measured_is_read() -> None:
+    content = RECORD.to_json()
+    del content["ms"]
+    assert TrialRecord.from_json(content) == replace(RECORD, ms=None)
+
+
+@pytest.mark.parametrize("field", RECORD.to_json().keys() - {"ms"})
 def test_a_record_that_lacks_a_field_is_one_line(field: str) -> None:
     content = {name: value for name, value in RECORD.to_json().items() if name != field}
     with pytest.raises(AutoADError, match=r"^a record of a trial is .* restore it\.$"):
@@ -118,5 +128,5 @@ def test_the_report_shows_a_known_method_and_nothing_for_other_samples() -> None
 
 @pytest.mark.parametrize("content", [None, 3, [], {}, {"number": 3}])
 def test_what_is_not_even_an_object_is_one_line(content: Any) -> None:
-    with pytest.raises(AutoADError, match=r"Expected an object with detail, fingerprint, known, macs, number"):
+    with pytest.raises(AutoADError, match=r"Expected an object with detail, fingerprint, known, macs, ms, number"):
         TrialRecord.from_json(content)

@@ -35,6 +35,7 @@ VALUES: dict[str, Any] = {
     "smoothing": 1.5,
     "reward": "aupr_in",
     "max_macs": 10**6,
+    "max_ms": 12.5,
     "max_seconds": 2.5,
     "max_memory": 500,
     "device": "cpu",
@@ -61,8 +62,8 @@ def test_every_option_arrives_where_it_is_used() -> None:
     )  # fmt: skip
     assert request.settings == TrialSettings(
         training=TrainingSettings.paper(7, 300), scoring=ScoringSettings(patch=16, two_sided=True, smoothing=1.5),
-        reward="aupr_in", max_macs=10**6, max_seconds=2.5, max_memory=500, device="cpu", threads=2, seed=4,
-        space="other", download=True, weights=Path("/data/my weights.pth"),
+        reward="aupr_in", max_macs=10**6, max_ms=12.5, max_seconds=2.5, max_memory=500, device="cpu", threads=2,
+        seed=4, space="other", download=True, weights=Path("/data/my weights.pth"),
     )  # fmt: skip
     assert (
         request.weight_sharing

@@ -35,7 +35,9 @@ class _Cifar(ImageSource):
         self.image_shape = ImageShape(3, 32, 32)
         self.where = self._find(options)
         # Mapped, not read: a task often takes a few hundred of these 184 MB as anomalies.
-        self._batches = [self._map(self.where / name) for name in self.files]
+        records = [self._map(self.where / name) for name in self.files]
+        self._batches = [each[:, self.label_bytes :].reshape(-1, 3, 32, 32) for each in records]
+        self._labels = [each[:, self.label_bytes - 1] for each in records]
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
         """List all images, the official training images first."""
@@ -44,6 +46,10 @@ class _Cifar(ImageSource):
     def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Pick and convert."""
         return pick(self._batches, indices, shape)
+
+    def classes(self, indices: IntArray) -> IntArray | None:
+        """Return the classes; of CIFAR-100 the fine ones."""
+        return np.concatenate(self._labels).astype(np.int64)[indices]
 
     def _find(self, options: SourceOptions) -> Path:
         folders = [] if options.root is None else [options.root / self.folder, options.root]
@@ -74,8 +80,7 @@ class _Cifar(ImageSource):
                 f"{path} has {n_bytes} bytes. Expected a multiple of {record}, {labels} and 3 x 32 x 32 pixels each. "
                 "Fetch it again."
             )
-        records = np.memmap(path, np.uint8, mode="r", shape=(n_bytes // record, record))
-        return records[:, cls.label_bytes :].reshape(-1, 3, 32, 32)
+        return np.memmap(path, np.uint8, mode="r", shape=(n_bytes // record, record))
 
 
 class Cifar10(_Cifar):

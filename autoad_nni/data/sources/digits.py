@@ -26,11 +26,16 @@ class Digits(ImageSource):
         # Read directly: `import sklearn.datasets` takes 1.6 s in every trial process, this 0.01 s.
         self.where = embedded_file("sklearn", "datasets/data/digits.csv.gz", "scikit-learn")
         table = np.loadtxt(self.where, delimiter=",", dtype=np.uint8)
+        self._classes = table[:, -1].astype(np.int64)
         self._images = torch.from_numpy(table[:, :-1].reshape(-1, 1, 8, 8))
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
         """List all digits, which are independent of each other."""
         return Catalogue(n_images=len(self._images))
+
+    def classes(self, indices: IntArray) -> IntArray | None:
+        """Return the digits."""
+        return self._classes[indices]
 
     def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Scale 0..16 to [0, 1] and convert."""

@@ -6,18 +6,20 @@ import os
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from torch import Tensor
 
 from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._download import download_into
-from autoad_nni.data.sources._idx import read_images
+from autoad_nni.data.sources._idx import read_images, read_labels
 from autoad_nni.data.sources._stored import pick
 from autoad_nni.errors import AutoADError
 
 __all__ = ["FashionMnist", "Kmnist", "Mnist"]
 
 FILES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte")
+LABELS = ("train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte")
 
 
 class _IdxSource(ImageSource):
@@ -28,6 +30,8 @@ class _IdxSource(ImageSource):
     sub_folders: ClassVar[tuple[str, ...]]
     system_folders: ClassVar[tuple[Path, ...]] = ()
     advice: ClassVar[str]
+
+    where: Path
 
     def __init__(self, options: SourceOptions) -> None:
         folder, files = self._find(options)
@@ -48,6 +52,19 @@ class _IdxSource(ImageSource):
     def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Pick and convert."""
         return pick(self._parts, indices, shape)
+
+    def classes(self, indices: IntArray) -> IntArray | None:
+        """Return the official labels; None where their files do not lie beside those of the images."""
+        files = [_either(self.where / name) for name in LABELS]
+        if None in files:
+            return None
+        labels = [read_labels(file) for file in files if file is not None]
+        if [len(each) for each in labels] != [len(each) for each in self._parts]:
+            raise AutoADError(
+                f"{self.where} has {' and '.join(str(len(each)) for each in labels)} labels of {self.title}. Expected "
+                f"{' and '.join(str(len(each)) for each in self._parts)}, one for each image. Fetch them again."
+            )
+        return np.concatenate(labels).astype(np.int64)[indices]
 
     def _find(self, options: SourceOptions) -> tuple[Path, list[Path]]:
         in_root = [] if options.root is None else [options.root / sub for sub in self.sub_folders] + [options.root]
@@ -71,11 +88,15 @@ class _IdxSource(ImageSource):
 
 def _first_complete(folders: list[Path]) -> tuple[Path, list[Path]] | None:
     for folder in folders:
-        pairs = [(folder / name, folder / f"{name}.gz") for name in FILES]
-        files = [path for pair in pairs for path in [p for p in pair if os.path.isfile(p)][:1]]
+        files = [file for name in FILES if (file := _either(folder / name)) is not None]
         if len(files) == len(FILES):
             return folder, files
     return None
+
+
+def _either(path: Path) -> Path | None:
+    """A file, or the same with ``.gz``."""
+    return next((each for each in (path, path.with_name(path.name + ".gz")) if os.path.isfile(each)), None)
 
 
 class FashionMnist(_IdxSource):

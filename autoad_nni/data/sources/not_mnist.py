@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from autoad_nni.data.files import image_files
 from autoad_nni.data.image_shape import ImageShape
+from autoad_nni.data.source import IntArray
 from autoad_nni.data.sources._files import FilesSource
 from autoad_nni.opening import open_regular
 
@@ -31,6 +34,10 @@ class NotMnist(FilesSource):
         "Expected the folders A to J. Give [[root=DIR]] with notMNIST_small.tar.gz unpacked (yaroslavvb.com/upload/"
         "notMNIST)."
     )
+
+    def classes(self, indices: IntArray) -> IntArray | None:
+        """Return the letters, 0 for A."""
+        return np.array([_LETTERS.index(name[0]) for name in self.names(indices)], np.int64)
 
     def files_of(self, folder: Path) -> list[Path]:
         """Return the PNG files of the ten letters."""

@@ -32,11 +32,15 @@ class Svhn(ImageSource):
     def __init__(self, options: SourceOptions) -> None:
         self.image_shape = ImageShape(3, 32, 32)
         self.where = _find(options)
-        self._parts = [_read(self.where / name) for name in FILES]
+        self._parts, self._labels = zip(*(_read(self.where / name) for name in FILES), strict=True)
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
         """List all images, the official training images first."""
         return Catalogue(n_images=sum(map(len, self._parts)))
+
+    def classes(self, indices: IntArray) -> IntArray | None:
+        """Return the digits; the files have 10 for 0."""
+        return np.concatenate(self._labels)[indices] % 10
 
     def read(self, indices: IntArray, shape: ImageShape) -> Tensor:
         """Pick and convert."""
@@ -65,19 +69,21 @@ def _fetch(root: Path) -> None:
         torchvision.datasets.SVHN(root, split=split, download=True)
 
 
-def _read(path: Path) -> npt.NDArray[np.uint8]:
+def _read(path: Path) -> tuple[npt.NDArray[np.uint8], IntArray]:
     from scipy.io import loadmat  # type: ignore[import-untyped]  # here, as it takes a tenth of a second
 
     try:
-        pixels = loadmat(path, variable_names="X")["X"]
+        content = loadmat(path, variable_names=["X", "y"])
+        pixels, labels = content["X"], content["y"].astype(np.int64).reshape(-1)
     # The reader has no error of its own: a damaged file raises whatever its bytes lead to.
     except Exception as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise AutoADError(
-            f"cannot read {path}: {reason}. Expected a MATLAB file with images in X. Fetch it again."
+            f"cannot read {path}: {reason}. Expected a MATLAB file with images in X and labels in y. Fetch it again."
         ) from error
-    if pixels.ndim != 4 or pixels.shape[:3] != (32, 32, 3) or pixels.dtype != np.uint8:
+    if pixels.shape != (32, 32, 3, len(labels)) or pixels.dtype != np.uint8:
         raise AutoADError(
-            f"{path} has images of {pixels.shape} {pixels.dtype}. Expected (32, 32, 3, n) uint8. Fetch it again."
+            f"{path} has images of {pixels.shape} {pixels.dtype} and {len(labels)} labels. Expected (32, 32, 3, n) "
+            "uint8 and n. Fetch it again."
         )
-    return np.ascontiguousarray(pixels.transpose(3, 2, 0, 1))
+    return np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)), labels

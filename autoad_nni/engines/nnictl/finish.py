@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autoad_nni.data import load_task
 from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
+from autoad_nni.runs.front import write_front
 from autoad_nni.runs.one_trial import train_again
 from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord, Result, remove_best
 from autoad_nni.runs.report.page import write_report
@@ -50,6 +51,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
         summary.add(record)
     members = [_with_plugins(record, request) for record in members_of(records, request.members)]
     if not members:
+        write_front(folder)
         write_report(folder)
         return summary, None, []
     known = best_known(records)
@@ -78,6 +80,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
         search={**({} if start is None else start.metadata), "summary": summary.to_json()},
     )
     best.write(folder)
+    write_front(folder)
     write_report(folder)
     return summary, best, [again[record.number].record for record in members]
 

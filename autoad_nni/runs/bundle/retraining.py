@@ -85,10 +85,10 @@ def retrain(best: BestRecord, *, images: str | None, rate: float | None, report:
 
 
 def _for_images(request: TrialRequest, before: int, now: int) -> TrialRequest:
-    """The options for another number of training images; without the limit on time, which kept the search short."""
+    """The options for another number of training images; without limits on measured times, which it kept once."""
     settings = request.settings
     training = settings.training.with_images(before, now)
-    return replace(request, settings=replace(settings, training=training, max_seconds=None))
+    return replace(request, settings=replace(settings, training=training, max_seconds=None, max_ms=None))
 
 
 def _train(member: TrialRecord, task: Task, settings: TrialSettings) -> tuple[TrialRecord, Detector]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from autoad_nni.runs.front import pareto_front
 from autoad_nni.runs.report.figure import figure
 from autoad_nni.runs.report.markup import NONE, Markup, element, paragraph, table
 from autoad_nni.runs.report.run_data import ReportData, metric_name
 from autoad_nni.runs.report.scale import Scale, short
-from autoad_nni.runs.report.statistics import Importance, figures_by_value, importances, pareto_front
+from autoad_nni.runs.report.statistics import Importance, figures_by_value, importances
 from autoad_nni.runs.report.svg import Chart, range_bar
 from autoad_nni.trial.record import TrialRecord
 
@@ -106,13 +107,18 @@ _LEAST_PRICE = 1e-6  # below, nothing was measured, and a logarithmic axis would
 def costs(data: ReportData) -> Markup:
     """Return reward against cost, with the trials that no other beats in both."""
     kinds: list[tuple[str, Callable[[TrialRecord], float | None]]] = [
+        ("ms", lambda record: record.ms),
         ("multiply-adds", lambda record: record.macs),
         ("seconds", lambda record: record.seconds),
     ]
     charts = [chart for name, cost in kinds if (chart := _cost(data, name, cost))]
     if not charts:
         return Markup()
-    note = "Front: no other trial is both cheaper and better. Multiply-adds are those of one image, or of one window."
+    note = (
+        "Front: no other trial is both cheaper and better. Milliseconds (ms) of processor time for one image, on one "
+        "thread, the network of features included; multiply-adds of one image, or of one window, without it; seconds "
+        "of the whole trial."
+    )
     return element(
         "section",
         element("h2", "What it costs"),

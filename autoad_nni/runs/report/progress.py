@@ -126,12 +126,13 @@ def ten_best(data: ReportData) -> Markup:
             f"{record.reward:.4f}",
             record.known,
             NONE if record.macs is None else short(record.macs),
+            NONE if record.ms is None else short(record.ms),
             f"{record.seconds:.1f}",
             sample_text(record.sample, None if record is best else best.sample) or "the same",
         ]
         for record in data.ok[:_N_BEST]
     ]
-    heads = ["Trial", metric_name(data.reward), "known as", "multiply-adds", "seconds", "sample"]
+    heads = ["Trial", metric_name(data.reward), "known as", "multiply-adds", "ms", "seconds", "sample"]
     return element(
         "div",
         element("h3", "The ten best trials" if len(rows) == _N_BEST else "The best trials"),

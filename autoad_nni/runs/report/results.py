@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.report.markup import NONE, Markup, element, joined, paragraph, table
 from autoad_nni.runs.report.run_data import ReportData, metric_name
-from autoad_nni.runs.report.scale import Scale
+from autoad_nni.runs.report.scale import Scale, short
 from autoad_nni.runs.report.svg import range_bar
 from autoad_nni.runs.scores import ImageScores
 from autoad_nni.trial.record import TrialRecord
@@ -77,6 +77,8 @@ def _tiles(data: ReportData, best: BestRecord) -> list[Markup]:
         on_test = "none on test" if best.known.test is None else f"{best.known.test[reward]:.3f} on test"
         known = best.known.trial
         tiles.append(_tile("Best known method", known.known, f"{known.reward:.3f} on validation", on_test))
+    if best.ms is not None:
+        tiles.append(_tile("Time of one image", f"{short(best.ms)} ms", "processor time, on one thread"))
     return tiles
 
 

@@ -16,7 +16,6 @@ __all__ = [
     "best_of_shuffled",
     "figures_by_value",
     "importances",
-    "pareto_front",
     "pr_points",
     "roc_points",
 ]
@@ -164,22 +163,6 @@ def _share(codes: npt.NDArray[np.intp], rewards: Floats) -> float:
     within, total = ((rewards - means[codes]) ** 2).sum(), ((rewards - rewards.mean()) ** 2).sum()
     n, k = len(rewards), len(counts)
     return max(0.0, float(1 - within / total * (n - 1) / (n - k)))
-
-
-def pareto_front(costs: Sequence[float], rewards: Sequence[float]) -> list[int]:
-    """Return the indices of those that no other beats: none is as cheap and better, or cheaper and as good.
-
-    The cheapest comes first; of equals the first one counts.
-
-    Example:
-        >>> pareto_front([3, 1, 2, 1], [0.9, 0.5, 0.4, 0.5])
-        [1, 0]
-    """
-    front: list[int] = []
-    for i in sorted(range(len(costs)), key=lambda i: (costs[i], -rewards[i], i)):
-        if not front or rewards[i] > rewards[front[-1]]:
-            front.append(i)
-    return front
 
 
 def roc_points(labels: npt.ArrayLike, scores: npt.ArrayLike) -> list[tuple[float, float]]:

@@ -1,0 +1,10 @@
+"""The article's tables: AutoAD beside its competitors, on the same images and the same split.
+
+    python -m benchmarks.paper table2 --output runs/paper      # Table II: out-of-distribution images
+    python -m benchmarks.paper table3 --output runs/paper      # Table III: where defects are
+    python -m benchmarks.paper table4 --output runs/paper      # Table IV: the models that the searches of both found
+
+Each cell is a line of OUTPUT/cells.jsonl; the same command goes on where the last one was cut. A cell that fails is a
+line with its reason, and the others go on; remove the line to try it again. Table V and Figure 3 are about strategies
+on recorded results: ``python -m benchmarks.strategies``.
+"""

@@ -1,0 +1,167 @@
+"""``python -m benchmarks.paper``: the article's tables on the data that is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import autoad_nni.cli
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+Output = Annotated[Path, typer.Option(help="Folder for cells, runs and tables.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Of split, strategy and training, from 0.")]
+Trials = Annotated[int, typer.Option(min=1, help="Of each search.")]
+Minutes = Annotated[float | None, typer.Option(help="Of each search; whichever limit is reached first ends it.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Of each trial of a search.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of the data sets.")]
+Roots = Annotated[str | None, typer.Option(help="Folders of single sets, NAME=DIR[,NAME=DIR...].")]
+Limit = Annotated[int | None, typer.Option(help="Normal images of a set at most.")]
+Methods = Annotated[str | None, typer.Option(help="NAME[,NAME...]; default: all of the table.")]
+
+
+@app.command()
+def table2(
+    pairs: Annotated[
+        str, typer.Option(help="NORMAL/ABNORMAL[,...]; sets that the article does not have are taken, too.")
+    ] = "",
+    methods: Methods = None,
+    seeds: Seeds = 2,
+    trials: Trials = 30,
+    minutes: Minutes = None,
+    epochs: Epochs = 3,
+    limit: Limit = 20_000,
+    root: Root = None,
+    roots: Roots = None,
+    output: Output = Path("runs/paper"),
+) -> None:
+    """Table II: images of other sets among those of one; AutoAD, MSP, ODIN."""
+    from benchmarks.paper.published import TABLE_2
+
+    names = [tuple(pair.split("/", 1)) for pair in pairs.split(",") if "/" in pair] or list(TABLE_2)
+    rows = {
+        f"{normal}/{abnormal}": _given(data=normal, abnormal=abnormal, root=root, roots=_of(roots, (normal, abnormal)))
+        for normal, abnormal in names
+    }
+    chosen = methods.split(",") if methods else ["autoad", "autoad_features", "msp", "odin"]
+    budget = {"trials": trials, "minutes": minutes, "epochs": epochs, "limit": limit, "max_seconds": 120.0}
+    _compute("table2", rows, chosen, seeds, budget, output)
+
+
+@app.command()
+def table3(
+    categories: Annotated[
+        str, typer.Option(help="NAME[,NAME...]: categories of MVTec-AD below --root, brick, grass or gravel.")
+    ] = "brick,grass,gravel",
+    methods: Methods = None,
+    seeds: Seeds = 2,
+    trials: Trials = 40,
+    minutes: Minutes = None,
+    epochs: Epochs = 10,
+    root: Root = None,
+    output: Output = Path("runs/paper"),
+) -> None:
+    """Table III: where defects are; AutoAD, SSIM autoencoder, AnoGAN, feature dictionary."""
+    textures = ("brick", "grass", "gravel")
+    rows = {
+        name: _given(
+            data="textures" if name in textures else "mvtec",
+            category=name,
+            root=None if name in textures else root,
+            image_size=None if name in textures else 128,
+            reward="aupro",
+        )
+        for name in categories.split(",")
+    }
+    chosen = methods.split(",") if methods else ["autoad", "autoad_features", "ssim_autoencoder", "anogan"]
+    chosen += [] if methods else ["feature_dictionary"]
+    budget = {"trials": trials, "minutes": minutes, "epochs": epochs, "limit": None, "max_seconds": 120.0}
+    _compute("table3", rows, chosen, seeds, budget, output)
+
+
+@app.command()
+def table4(output: Output = Path("runs/paper")) -> None:
+    """Table IV: the models that the searches of the other tables found."""
+    from benchmarks.paper.cells import Cells
+    from benchmarks.paper.report import architectures
+
+    typer.echo(architectures(Cells(output)))
+
+
+def _compute(
+    table: str,
+    rows: Mapping[str, Mapping[str, Any]],
+    methods: list[str],
+    seeds: int,
+    budget: Mapping[str, Any],
+    output: Path,
+) -> None:
+    from benchmarks.paper.cells import Budget, Cell, Cells
+    from benchmarks.paper.report import write
+
+    cells, given = Cells(output), Budget(**budget, competitors={})
+    missing = {row: why for row, options in rows.items() if (why := _obstacle(options)) is not None}
+    wanted = [
+        Cell(table, row, method, seed, _options(table, method, options))
+        for seed in range(seeds)
+        for row, options in rows.items()
+        if row not in missing
+        for method in methods
+    ]
+    open_cells = [cell for cell in wanted if not cells.has(cell)]
+    began = time.monotonic()
+    for done, cell in enumerate(open_cells):
+        line = cells.compute(cell, given)
+        left = (time.monotonic() - began) / (done + 1) * (len(open_cells) - done - 1)
+        figures = line.get("failed") or ", ".join(f"{name} {value:.4f}" for name, value in line["test"].items())
+        typer.echo(f"{'/'.join(map(str, cell.key))}: {figures}; about {left / 60:.0f} min left", err=True)
+    typer.echo(write(cells, table, missing))
+
+
+def _options(table: str, method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Windows for the article's space on defects, as in experiments/textures.yml."""
+    windows = {"patch": 16, "two_sided": True, "max_macs": 2_000_000} if method == "autoad" else {}
+    if table == "table2":
+        windows = {"max_macs": 10_000_000} if method == "autoad" else {}
+        # The extractors see no less than this; a set of 28 x 28 has a single location of most of their stages.
+        windows |= {"image_size": 64} if method == "autoad_features" else {}
+    return {**options, **windows}
+
+
+def _obstacle(options: Mapping[str, Any]) -> str | None:
+    """Why a row cannot be computed; None if it can."""
+    from autoad_nni.data.plan import plan_task
+    from autoad_nni.errors import AutoADError
+    from autoad_nni.trial.request import TrialRequest
+
+    try:
+        plan_task(TrialRequest.from_options(**options).task)
+    except AutoADError as error:
+        return str(error)
+    return None
+
+
+def _of(roots: str | None, names: tuple[str, ...]) -> str | None:
+    """The roots of these sets."""
+    return ",".join(each for each in (roots or "").split(",") if each.partition("=")[0] in names) or None
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {
+        name: str(value) if isinstance(value, Path) else value for name, value in options.items() if value is not None
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute a table; an error that the user can correct is one line on stderr and exit code 2."""
+    autoad_nni.cli.main(arguments, commands=app, program="python -m benchmarks.paper")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""One cell of a table: a method, trained and tested on one task."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import autoad_nni as ad
+from autoad_nni.competitors import load_competitor
+from autoad_nni.data import load_task
+from autoad_nni.errors import AutoADError
+from autoad_nni.trial.evaluate import figures_of
+from autoad_nni.trial.request import TrialRequest
+
+__all__ = ["SPACES", "Budget", "Cell", "Cells"]
+
+SPACES = {
+    "autoad": {"space": "autoencoder", "layers": 3},
+    "autoad_features": {"space": "features"},
+}
+"""The searches by name: the article's space, and the one with pretrained features."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What each method may use.
+
+    Attributes:
+        trials: Of a search.
+        minutes: Of a search, or None.
+        epochs: Of each of its trials; for windows at least 300 steps.
+        max_seconds: Of each of its trials.
+        limit: Normal images of a data set at most; None for all.
+        competitors: Settings of competitors by name.
+    """
+
+    trials: int
+    minutes: float | None
+    epochs: int
+    max_seconds: float
+    limit: int | None
+    competitors: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method on a task, with a seed of split, strategy and training.
+
+    Attributes:
+        table: ``table2`` or ``table3``.
+        row: The task in the article's words: ``fashion_mnist/digits``, or a category.
+        method: A search of `SPACES`, or a competitor.
+        seed: From 0.
+        options: Of a trial, by name: which images, in which size.
+    """
+
+    table: str
+    row: str
+    method: str
+    seed: int
+    options: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What it is, without how it is computed."""
+        return self.table, self.row, self.method, self.seed
+
+
+class Cells:
+    """The computed cells of a folder: ``cells.jsonl``, a line for each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / "cells.jsonl"
+        self.lines: list[dict[str, Any]] = []
+        if self._path.exists():
+            self.lines = [json.loads(line) for line in self._path.read_text().splitlines()]
+
+    def has(self, cell: Cell) -> bool:
+        """Whether it is there, computed or failed."""
+        return any((line["table"], line["row"], line["method"], line["seed"]) == cell.key for line in self.lines)
+
+    def compute(self, cell: Cell, budget: Budget) -> dict[str, Any]:
+        """Train, test, and append the line; a failure is a line with its reason."""
+        began = time.process_time()
+        try:
+            found = self._search(cell, budget) if cell.method in SPACES else _competitor(cell, budget)
+        except AutoADError as error:
+            found = {"failed": str(error)}
+        line = {**asdict(cell), "processor_seconds": round(time.process_time() - began, 1), **found}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self.lines.append(line)
+        return line
+
+    def _search(self, cell: Cell, budget: Budget) -> dict[str, Any]:
+        options = {**cell.options, "seed": cell.seed, "limit": budget.limit, "max_seconds": budget.max_seconds}
+        options |= {"threads": 1, "space": SPACES[cell.method]["space"], "epochs": budget.epochs}
+        request = TrialRequest.from_options(**{name: value for name, value in options.items() if value is not None})
+        run = self.folder / "runs" / "-".join([cell.table, cell.row.replace("/", "-"), cell.method, str(cell.seed)])
+        experiment = {
+            "trialCommand": " ".join(["autoad-nni trial", *map(_quoted, request.to_words())]),
+            "maxTrialNumber": budget.trials,
+            "trialConcurrency": 1,
+            "trainingService": {"platform": "local"},
+            "tuner": {
+                "className": "autoad_nni.bridge.StrategyAdvisor",
+                "codeDirectory": ".",
+                "classArgs": {"strategy": "autoad", "seed": cell.seed, "known": cell.method != "autoad"},
+            },
+            "searchSpace": SPACES[cell.method],
+        }
+        ended = ad.search(experiment, output=run, minutes=budget.minutes, resume=run.exists())
+        if ended.best is None or ended.best.test is None:
+            raise AutoADError(f"no trial of {cell.row} ended well. Expected one. See {run}.")
+        best = ended.best
+        return {
+            "test": dict(best.test or {}),
+            "validation": best.reward,
+            "trials": len(ended.trials),
+            "model": dict(best.sample),
+            "run": run.name,
+        }
+
+
+def _competitor(cell: Cell, budget: Budget) -> dict[str, Any]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        options = {**cell.options, "seed": cell.seed, "limit": budget.limit}
+        request = TrialRequest.from_options(**{name: value for name, value in options.items() if value is not None})
+        task = load_task(request.task)
+        began = time.process_time()
+        method = load_competitor(cell.method, seed=cell.seed, **budget.competitors.get(cell.method, {}))
+        method.fit(task)
+        fitted = time.process_time() - began
+        figures = figures_of(method.predict(task.test.images), task.test)
+    finally:
+        torch.set_num_threads(threads)
+    facts = {name: getattr(method, name) for name in ("accuracy", "temperature", "epsilon") if hasattr(method, name)}
+    return {"test": figures, "fit_seconds": round(fitted, 1), **facts}
+
+
+def _quoted(word: str) -> str:
+    return f"'{word}'" if " " in word else word

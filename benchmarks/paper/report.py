@@ -1,0 +1,101 @@
+"""The tables, from the computed cells: Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autoad_nni.errors import AutoADError
+from autoad_nni.storing import replace_file
+from benchmarks.paper.cells import SPACES, Cells
+from benchmarks.paper.published import TABLE_2, TABLE_3
+
+__all__ = ["architectures", "write"]
+
+FIGURES = {"table2": ("auroc", "aupr_in", "aupr_out"), "table3": ("rpro", "pixel_auroc", "aupro", "image_auroc")}
+
+
+def write(cells: Cells, table: str, missing: Mapping[str, str]) -> str:
+    """Write ``TABLE.md``, ``TABLE.csv`` and ``TABLE.json`` beside the cells; return the Markdown.
+
+    Args:
+        cells: Those of all tables.
+        table: ``table2`` or ``table3``.
+        missing: Rows that were left out, and why.
+    """
+    rows = _rows(cells, table)
+    text = (
+        "\n".join([*_markdown(rows, FIGURES[table]), "", *(f"- {row}: {why}" for row, why in missing.items())]) + "\n"
+    )
+    replace_file(cells.folder / f"{table}.md", text.encode())
+    replace_file(cells.folder / f"{table}.json", (json.dumps(rows, indent=1) + "\n").encode())
+    with (cells.folder / f"{table}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(
+            file, ["row", "method", "seed", *FIGURES[table], "processor_seconds", "paper", "failed"]
+        )
+        writer.writeheader()
+        writer.writerows({name: row.get(name, "") for name in writer.fieldnames} for row in rows)
+    return text
+
+
+def architectures(cells: Cells) -> str:
+    """Return Table IV: what the searches found, a column for each row of the other tables; seed by seed."""
+    found = [line for line in cells.lines if line["method"] in SPACES and "model" in line]
+    if not found:
+        raise AutoADError("no search has ended. Expected cells of table2 or table3. Compute one of these first.")
+    heads = [f"{line['row']}, {line['method']}, seed {line['seed']}" for line in found]
+    labels = list(dict.fromkeys(label for line in found for label in line["model"]))
+    lines = [_line(["label", *heads]), _line(["---"] * (len(heads) + 1))]
+    return "\n".join([*lines, *(_line([label, *(line["model"].get(label, "") for line in found)]) for label in labels)])
+
+
+def _rows(cells: Cells, table: str) -> list[dict[str, Any]]:
+    rows = []
+    for line in cells.lines:
+        if line["table"] == table:
+            figures = {name: round(line["test"][name], 4) for name in FIGURES[table] if name in line.get("test", {})}
+            kept = ("row", "method", "seed", "processor_seconds", "failed", "accuracy", "temperature", "epsilon")
+            rows.append({name: line[name] for name in kept if name in line} | figures | _published(line))
+    return sorted(rows, key=lambda row: (row["row"], row["method"], row["seed"]))
+
+
+def _published(line: Mapping[str, Any]) -> dict[str, str]:
+    """The article's figures, as text: they are of other images where a set could not be had."""
+    if line["table"] == "table2":
+        cells = TABLE_2.get(tuple(line["row"].split("/")))  # type: ignore[call-overload]
+        values = [] if cells is None else [getattr(cell, line["method"], None) for cell in cells.values()]
+    else:
+        values = list(TABLE_3.get(line["row"], {}).get(line["method"], ()))
+    return {"paper": " / ".join(f"{value:.3f}" for value in values)} if values and None not in values else {}
+
+
+def _markdown(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> list[str]:
+    """Mean over seeds, with the lowest and the highest of several."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["row"], row["method"]].append(row)
+    lines = [_line(["row", "method", "seeds", *figures, "processor s", "the article"])]
+    lines.append(_line(["---"] * (len(figures) + 5)))
+    for (name, method), group in groups.items():
+        good = [row for row in group if "failed" not in row]
+        cells = [_spread([row[figure] for row in good if figure in row]) for figure in figures]
+        seconds = _spread([row["processor_seconds"] for row in good], "{:.0f}")
+        lines.append(_line([name, method, len(good), *cells, seconds, group[0].get("paper", "")]))
+        lines += [_line([name, method, f"seed {row['seed']}: {row['failed']}"]) for row in group if "failed" in row]
+    return lines
+
+
+def _spread(values: Sequence[float], form: str = "{:.4f}") -> str:
+    if not values:
+        return ""
+    mean = form.format(sum(values) / len(values))
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({form.format(min(values))} to {form.format(max(values))})"
+
+
+def _line(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
