@@ -202,7 +202,6 @@ def best_at_the_ends(sample: Sample) -> float:
 SWITCHES: list[dict[str, Any]] = [
     {},
     {"eta": 0.1},
-    {"varied": 3},
     {"cover": 0},
     {"imagined_updates": 0},
     {"rank_rewards": False},
