@@ -15,6 +15,7 @@ __all__ = [
     "ARCHITECTURES",
     "COMPETITORS",
     "DATASETS",
+    "DEFECTS",
     "FEATURES",
     "HYPOTHESES",
     "LOSSES",
@@ -168,7 +169,8 @@ ARCHITECTURES = Registry("autoad_nni.architectures", noun="architecture")
 FEATURES = Registry("autoad_nni.features", noun="feature extractor")
 DATASETS = Registry("autoad_nni.datasets", noun="data set")
 COMPETITORS = Registry("autoad_nni.competitors", noun="competitor")
-REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, ARCHITECTURES, FEATURES, DATASETS, COMPETITORS)
+DEFECTS = Registry("autoad_nni.defects", noun="defect generator")
+REGISTRIES = (HYPOTHESES, LOSSES, STRATEGIES, SEARCH_SPACES, ARCHITECTURES, FEATURES, DATASETS, COMPETITORS, DEFECTS)
 
 
 def registries_of(name: str, registries: Iterable[Registry] = REGISTRIES) -> tuple[Registry, ...]:

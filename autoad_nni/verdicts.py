@@ -29,12 +29,14 @@ class Verdict(str, Enum):
     """Every training image got the same reconstruction, and only the distance could separate them."""
     COPIES_INPUT = "copies_input"
     """Images are reconstructed whatever is in them, and only the distance could separate them."""
+    STOPPED = "stopped"
+    """Stopped at a part of its steps, where others did better; its reward is the last one measured."""
     CRASHED = "crashed"
     """The trial raised an error, or its process ended without a result."""
 
 
 class RejectedTrial(Exception):
-    """Ends a trial with a verdict other than ``ok``; its reward is the lowest, 0.0.
+    """Ends a trial with a verdict of failure; its reward is the lowest, 0.0.
 
     Args:
         verdict: The name of what happened.

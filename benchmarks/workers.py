@@ -6,8 +6,8 @@ Each trial has one thread; the images are digits. From the first trial's begin t
 seconds in which workers are started, which are the same for a search of any length. Three factors make the ratio:
 
     times faster = workers x busy / slower
-    busy         share of the workers' time in which they run trials; the rest is waiting: for the strategy's batch to
-                 end, for the next trial, for the last one of the search
+    busy         share of the workers' time in which they run trials; the rest is waiting: for the next trial, for the
+                 last one of the search
     slower       how much longer the same trials take when they run side by side: cache, memory, other work
 
 Two cores of your own are needed for the ratio to say anything; the share `busy` is right on a busy machine, too.

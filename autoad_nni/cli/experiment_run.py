@@ -51,7 +51,7 @@ def create_experiment(experiment: Path, port: int, start: RunStart) -> str:
     try:
         with (
             file_for_nni(file, experiment) as config,
-            _progress(lines, start.request.settings.reward, file.max_trials, file.max_seconds) as progress,
+            _progress(lines, start.request.reward_name, file.max_trials, file.max_seconds) as progress,
         ):
             words = ["create", "--config", str(config), "--port", str(port), "--foreground"]
             run_nnictl(words, echo=lambda line: lines.read(line, progress))
@@ -71,7 +71,7 @@ def resume_experiment(experiment_id: str, port: int) -> None:
         AutoADError: If it does not come to its end.
     """
     folder = experiment_folder(experiment_id)
-    reward = request_of(folder).settings.reward
+    reward = request_of(folder).reward_name
     lines = _Lines(port)
     try:
         with _progress(lines, reward, None) as progress:

@@ -14,6 +14,8 @@ import typer
 from autoad_nni.cli.usage import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from autoad_nni.registry import Registry
     from autoad_nni.testing.checking import Check
 
@@ -84,7 +86,7 @@ def check(
     weights: Annotated[Path | None, typer.Option(help="Weights of a feature extractor.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Download the weights of a feature extractor.")] = False,
 ) -> None:
-    """Runs the contract checks for a hypothesis, a distance or a feature extractor.
+    """Runs the contract checks for a hypothesis, a distance, a feature extractor or a defect generator.
 
     Of other plugins it says whether they can be loaded. Ends with 1 when a check fails.
     """
@@ -129,8 +131,12 @@ def _keeps_contract(registry: Registry, plugin: Any, name: str) -> bool:
 
 
 def _checks_for(registry: Registry) -> tuple[Check[Any], ...]:
-    from autoad_nni.registry import FEATURES, HYPOTHESES, LOSSES
+    from autoad_nni.registry import DEFECTS, FEATURES, HYPOTHESES, LOSSES, STRATEGIES
 
+    if registry.group == DEFECTS.group:
+        from autoad_nni.testing.defect_checks import DEFECT_CHECKS
+
+        return DEFECT_CHECKS
     if registry.group == FEATURES.group:
         from autoad_nni.testing.feature_checks import FEATURE_CHECKS
 
@@ -143,10 +149,14 @@ def _checks_for(registry: Registry) -> tuple[Check[Any], ...]:
         from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
 
         return DISTANCE_CHECKS
+    if registry.group == STRATEGIES.group:
+        from autoad_nni.testing.strategy_checks import STRATEGY_CHECKS
+
+        return STRATEGY_CHECKS
     return ()
 
 
-def _passes(check: Check[Any], plugin: Any) -> bool:
+def _passes(check: Callable[[Any], None], plugin: Any) -> bool:
     """Run one check and print its line; what the plugin prints or warns of is dropped."""
     said = check.__name__.replace("_", " ")
     silence = io.StringIO()

@@ -59,9 +59,9 @@ def search(
 ) -> None:
     """Searches the best model: no server, no web UI.
 
-    A folder has good/ with good images and a folder for each kind of defect, or the layout of MVTec-AD. Everything
-    else is chosen, and said; 'autoad-nni init' writes it into a file. Stop it with Ctrl-C, or kill it: the same command
-    with --resume goes on.
+    A folder has good/ with good images and a folder for each kind of defect, or the layout of MVTec-AD; if there are
+    good images only, defects are planted. Everything else is chosen, and said; 'autoad-nni init' writes it into a
+    file. Stop it with Ctrl-C, or kill it: the same command with --resume goes on.
     """
     if os.path.isfile(source):
         from autoad_nni.searches.experiment_file import read_environment
@@ -132,7 +132,7 @@ def _run_with_progress(run: InProcessSearch) -> BestRecord | None:
 
     left = None if run.max_seconds is None else run.seconds_left()
     try:
-        with SearchProgress(run.request.settings.reward, run.max_trials, left) as progress:
+        with SearchProgress(run.request.reward_name, run.max_trials, left) as progress:
 
             def listener(ended: int, best: float | None, replayed: bool) -> None:
                 # A smaller --trials than there are on resume: none is forgotten.
@@ -165,19 +165,22 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
     from autoad_nni.runs.records import read_history
     from autoad_nni.runs.summary import threshold_lines
 
-    reward = best.request.settings.reward
+    reward, name = best.request.settings.reward, best.request.reward_name
     members = ", ".join(f"{each.number} ({each.known})" if each.known else str(each.number) for each in best.members)
     winner = f"mean of trials {members}" if len(best.members) > 1 else f"trial {members}"
-    say(f"best: {winner}, {reward} {best.reward:.4f} on validation{_interval(best)}")
+    say(f"best: {winner}, {name} {best.reward:.4f} on validation{_interval(best)}")
+    planted = ", planted defects" if best.request.task.planted else ""
     if best.test is not None:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in best.test.items())
-        say(f"on test ({when}): {figures}")
+        say(f"on test{planted} ({when}): {figures}")
     else:
         say(f"on test ({when}): no figures, {best.test_detail}")
     if best.known is not None:
         test = "" if best.known.test is None else f", {best.known.test[reward]:.4f} on test"
         known = best.known.trial
-        say(f"best known method: {known.known}, {reward} {known.reward:.4f} on validation{test}")
+        say(f"best known method: {known.known}, {name} {known.reward:.4f} on validation{test}")
+    if planted:
+        say("these figures are of planted defects: they compare models, and real defects may score otherwise")
     if best.calibration is not None:
         say("\n".join(threshold_lines(best.calibration)))
     if best.ms is not None:
@@ -207,5 +210,6 @@ def _interval(best: BestRecord) -> str:
         if best.interval is None
         else "95 % interval {:.3f} to {:.3f}, ".format(*best.interval)
     )
-    kind = "anomalous" if best.request.task.abnormal else "defect" if n == 1 else "defects"
+    kind = f"{'planted ' if best.request.task.planted else ''}defect{'' if n == 1 else 's'}"
+    kind = "anomalous" if best.request.task.abnormal else kind
     return f" ({interval}{n} {kind} of {total} images)"

@@ -42,6 +42,8 @@ def trials(
         metrics = {name for record in search.records for name in record.validation}
         for line in as_lines(rows, shutil.get_terminal_size((120, 24)).columns, metrics=metrics):
             say(line)
+        if search.best is not None and search.best.request.task.planted:
+            say("Rewards and metrics are of planted defects.")
     else:
         say("no trial has ended")
 

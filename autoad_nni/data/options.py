@@ -9,10 +9,13 @@ from autoad_nni.data.image_shape import MAX_SIDE, MIN_SIDE
 from autoad_nni.errors import AutoADError
 from autoad_nni.options import option
 
-__all__ = ["MIN_NORMAL", "TaskOptions"]
+__all__ = ["MIN_NORMAL", "PLANTED", "TaskOptions"]
 
 # The smallest number that 6:2:2 divides without a remainder other than all zero.
 MIN_NORMAL = 10
+
+PLANTED = "planted"
+"""Value of ``anomalies``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,9 @@ class TaskOptions:
     Args:
         data: Name of the normal set (entry-point group ``autoad_nni.datasets``).
         abnormal: Names of the sets whose images are the anomalies; they share equally. Empty when the normal set has
-            defects of its own (``folder``).
+            defects of its own (``folder``), or they are planted.
+        anomalies: ``planted``: the anomalies are held-out good images with defects planted into them
+            (:mod:`autoad_nni.data.planting`), for a set that has none. None: defects of the set's own, or ``abnormal``.
         root: The folder that the files of ``data`` and of ``abnormal`` are looked for in.
         roots: The folders of single sets, ``NAME=FOLDER`` each, instead of ``root``.
         category: A sub-folder of ``root``, NAME or NAME/NAME, for sets that are made of categories.
@@ -43,6 +48,7 @@ class TaskOptions:
 
     data: str = option(help="Normal images: a registered data set, or 'folder'.")
     abnormal: tuple[str, ...] = option((), help="Abnormal data sets, NAME[,NAME...].")
+    anomalies: str | None = option(None, help="planted: validate and test with defects planted into good images.")
     root: Path | None = option(None, help="Folder with the files of --data.")
     roots: tuple[str, ...] = option((), help="Folders of single sets instead of --root, NAME=DIR[,NAME=DIR...].")
     category: str | None = option(None, help="Sub-folder of --root.")
@@ -51,6 +57,11 @@ class TaskOptions:
     download: bool = option(False, help="Download missing files of --data, and weights of the feature extractor.")
     seed: int = 0
     contamination: float = 0.05
+
+    @property
+    def planted(self) -> bool:
+        """Whether the anomalies of validation and test are planted defects."""
+        return self.anomalies == PLANTED
 
     def __post_init__(self) -> None:
         if isinstance(self.abnormal, str):
@@ -61,6 +72,16 @@ class TaskOptions:
             raise AutoADError(
                 f"[[abnormal]] names {self.data}, which is the normal set. Expected another set. Take it out of "
                 "[[abnormal]] or change [[data]]."
+            )
+        if self.anomalies not in (None, PLANTED):
+            raise AutoADError(
+                f"[[anomalies]] is {self.anomalies!r}. Expected {PLANTED}, or nothing for real ones. Give "
+                f"[[anomalies={PLANTED}]], or leave it out."
+            )
+        if self.planted and self.abnormal:
+            raise AutoADError(
+                f"[[anomalies={PLANTED}]] and [[abnormal]] names {', '.join(self.abnormal)}. Expected one kind of "
+                "anomaly. Leave out one of the two."
             )
         twice = sorted({name for name in self.abnormal if self.abnormal.count(name) > 1})
         if twice:

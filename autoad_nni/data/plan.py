@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autoad_nni.data.files import is_folder
 from autoad_nni.data.image_shape import MAX_SIDE, MIN_SIDE, ImageShape
-from autoad_nni.data.options import MIN_NORMAL, TaskOptions
+from autoad_nni.data.options import MIN_NORMAL, PLANTED, TaskOptions
+from autoad_nni.data.planting.settings import COPIES, LEAST_GOOD, LEAST_PLANTED, MOST, SHARE
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.split import (
     contaminate,
@@ -24,6 +26,9 @@ from autoad_nni.data.split import (
 )
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import DATASETS
+
+if TYPE_CHECKING:
+    from autoad_nni.data.planting.source import PlantedDefects
 
 __all__ = ["HeldOut", "Plan", "plan_task", "shortages"]
 
@@ -43,7 +48,8 @@ class Plan:
     Args:
         image_shape: The shape of all images.
         normal: The normal source.
-        abnormal: The abnormal sources; the normal one itself when the anomalies are its own defects.
+        abnormal: The abnormal sources; the normal one itself when the anomalies are its own defects, and its images
+            with planted ones when they are planted.
         train: Indices into the normal source.
         validation: What the search is rewarded by.
         test: What is read once, for the model that is kept.
@@ -73,6 +79,10 @@ def plan_task(options: TaskOptions) -> Plan:
     if catalogue.defects is not None and any(catalogue.defects):
         first, second = _split_defects(catalogue.defects, catalogue.groups, validation, options)
         return Plan(shape, normal, (normal,), train, HeldOut(validation, (first,)), HeldOut(test, (second,)))
+    if options.planted:
+        parts = {"validation": validation, "test": test}
+        planted, held = _planted(normal, catalogue.n_images, train, parts, options)
+        return Plan(shape, normal, (planted,), train, *held)
     sources = _abnormal_sources(normal, options)
     halves = [
         _halves(name, source, shape, options.seed) for name, source in zip(options.abnormal, sources, strict=True)
@@ -105,6 +115,9 @@ def shortages(n_normal: int, n_defective: int, options: TaskOptions, name: str |
     if n_normal < MIN_NORMAL:
         plural = "" if n_normal == 1 else "s"
         yield f"{name} has {n_normal} normal image{plural}. Expected {MIN_NORMAL} or more. Add images."
+    if options.planted:
+        yield from _cannot_be_planted(n_normal, n_defective, name)
+        return
     if n_defective == 1:
         yield f"{name} has 1 image with a defect. Expected 2 or more: one for validation, one for test. Add images."
     # Mixed, the many easy out-of-distribution images would drown the few real defects in the reward.
@@ -116,9 +129,42 @@ def shortages(n_normal: int, n_defective: int, options: TaskOptions, name: str |
     if not n_defective and not options.abnormal:
         others = ", ".join(_sets_that_can_be_abnormal(options.data))
         yield (
-            f"{name} has normal images only, so that labels have one class only. Expected anomalies too: images with a "
-            f"defect, or another set. Give [[abnormal=NAME]], one of: {others}; or add images with a defect."
+            f"{name} has normal images only, so that labels have one class only. Expected anomalies too: planted "
+            f"defects, images with a defect, or another set. Give [[anomalies={PLANTED}]]; or add images with a "
+            f"defect; or give [[abnormal=NAME]], one of: {others}."
         )
+
+
+def _cannot_be_planted(n_normal: int, n_defective: int, name: str) -> Iterator[str]:
+    if n_defective:
+        yield (
+            f"{name} has defects of its own, {n_defective}, and [[anomalies={PLANTED}]]. Expected one kind of anomaly. "
+            "Leave out [[anomalies]], or give a set of good images only."
+        )
+    elif n_normal < LEAST_GOOD:
+        yield (
+            f"{name} has {n_normal} normal images. Expected {LEAST_GOOD} or more, to train on most of them and to "
+            "plant defects into some of the others. Add images."
+        )
+
+
+def _planted(
+    normal: ImageSource, n_images: int, train: IntArray, parts: Mapping[str, IntArray], options: TaskOptions
+) -> tuple[PlantedDefects, list[HeldOut]]:
+    """Let some of the held-out images have defects; in the same part none of them is good, too."""
+    from autoad_nni.data.planting.source import PlantedDefects  # here: it imports scipy, which takes long
+
+    planted, held = PlantedDefects(normal, n_images, train, options.seed), []
+    for name, part in parts.items():
+        n = min(max(2, round(SHARE * len(part))), MOST)
+        if len(part) - n < 2:
+            raise AutoADError(
+                f"{options.data} has {len(part)} good images for {name}. Expected 4 or more: 2 with planted defects, "
+                "and 2 without. Add good images; or leave out test/good, so that train/good is split."
+            )
+        copies = min(COPIES, -(-LEAST_PLANTED // n))
+        held.append(HeldOut(part[n:], (planted.copies(part[:n], copies),)))
+    return planted, held
 
 
 def _sets_that_can_be_abnormal(besides: str) -> Iterator[str]:

@@ -108,7 +108,7 @@ def load_task(options: TaskOptions) -> Task:
         (torch.Size([1078, 1, 8, 8]), 379, 19)
     """
     plan = plan_task(options)
-    anomalies = "+".join(options.abnormal) if options.abnormal else "defects"
+    anomalies = "planted defects" if options.planted else "+".join(options.abnormal) or "defects"
     data = options.data if options.category is None else f"{options.data}/{options.category}"
     return Task(
         name=f"{data} vs {anomalies}",
@@ -124,15 +124,24 @@ def _labelled(plan: Plan, held: HeldOut) -> LabelledImages:
     parts = [(plan.normal, held.normal), *zip(plan.abnormal, held.abnormal, strict=True)]
     labels = torch.ones(sum(len(indices) for _, indices in parts), dtype=torch.uint8)
     labels[: len(held.normal)] = 0
-    masks = [source.masks(indices, plan.image_shape) for source, indices in parts]
     return LabelledImages(
         torch.cat([_read(source, indices, plan.image_shape) for source, indices in parts]),
         labels,
-        # An out-of-distribution image without a mask is anomalous as a whole: its pixels have no labels.
-        None if any(mask is None for mask in masks) else torch.cat([mask for mask in masks if mask is not None]),
+        _masks(plan, held),
         tuple(name for source, indices in parts for name in source.names(indices)),
         _classes(plan, held.normal, len(labels)),
     )
+
+
+def _masks(plan: Plan, held: HeldOut) -> Tensor | None:
+    masks = [
+        source.masks(indices, plan.image_shape) for source, indices in zip(plan.abnormal, held.abnormal, strict=True)
+    ]
+    # An out-of-distribution image without a mask is anomalous as a whole: its pixels have no labels.
+    if any(mask is None for mask in masks):
+        return None
+    of_normal = torch.zeros(len(held.normal), *plan.image_shape[1:], dtype=torch.bool)
+    return torch.cat([of_normal, *(mask for mask in masks if mask is not None)])
 
 
 def _classes(plan: Plan, normal: IntArray, n_images: int | None = None) -> Tensor | None:

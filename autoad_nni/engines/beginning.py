@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from autoad_nni.data import Task
+from autoad_nni.registry import DEFECTS
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.winner import check_false_alarm_rate
 from autoad_nni.searches.experiment_file import Experiment
 from autoad_nni.searches.plugins import plugins_of_search
 from autoad_nni.searches.preflight import preflight
+from autoad_nni.trial.plugins import versions_of
 from autoad_nni.trial.request import TrialRequest
 
 __all__ = ["check_and_load"]
@@ -39,5 +41,7 @@ def check_and_load(
     plugins = plugins_of_search(
         experiment.search_space, strategy=strategy, space=request.space, data_sets=request.data_sets
     )
+    if request.task.planted:
+        plugins |= versions_of([(DEFECTS, name) for name in DEFECTS.names()])
     name = Path(experiment.name).name
     return task, RunStart.of(request, task, plugins, experiment=name, strategy=strategy, seed=seed)

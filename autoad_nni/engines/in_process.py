@@ -33,6 +33,7 @@ from autoad_nni.searches.spaces import SampleSpace
 from autoad_nni.storing import StorageError
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
+from autoad_nni.trial.run import Rungs
 from autoad_nni.verdicts import Verdict
 
 __all__ = ["InProcessSearch", "TimeIsUp"]
@@ -186,6 +187,7 @@ class InProcessSearch:
                     request,
                     number=number,
                     report=nni.report_intermediate_result,
+                    rungs=self.rungs(model),
                 )
             if is_cut and self._is_over(result.record):
                 raise TimeIsUp
@@ -201,6 +203,17 @@ class InProcessSearch:
             # A plugin that exits ends its trial, not the search: NNI's engine takes any Exception for a crash.
             raise RuntimeError(record.detail) from error
         self._middleware.take(result.record)
+
+    def rungs(self, model: SampleSpace) -> Rungs | None:
+        """Return where the trial of a model may be stopped."""
+        halving = self._search.halving
+        if halving is None:
+            return None
+
+        def goes_on(rung: int, record: TrialRecord) -> bool:
+            return halving.goes_on(record.number, rung, record.reward, known=bool(model.known))
+
+        return Rungs(halving.shares, goes_on)
 
     def _within_time(self) -> tuple[TrialRequest, bool]:
         """The options of the next trial, and whether the search leaves it less time than they say."""

@@ -67,6 +67,7 @@ class Calibration:
         normal: Scores of normal images, in any order.
         defects: Scores of images with a defect; may be empty.
         rate: The rate that the user asked for; None: 1 %, or the least possible if that is more.
+        planted: Whether the defects are planted ones.
 
     Reference:
         Vovk, Gammerman, Shafer: "Algorithmic Learning in a Random World", 2005; Lei et al.: "Distribution-Free
@@ -88,6 +89,7 @@ class Calibration:
     normal: Sequence[float]
     defects: Sequence[float] = ()
     rate: float | None = None
+    planted: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "normal", tuple(sorted(map(float, self.normal))))
@@ -96,6 +98,11 @@ class Calibration:
             raise AutoADError("the scores are empty or not finite. Expected finite scores of normal images.")
         if self.rate is not None:
             self.at(self.rate)
+
+    @property
+    def defect(self) -> str:
+        """What an image with a defect has: ``defect`` or ``planted defect``."""
+        return "planted defect" if self.planted else "defect"
 
     @property
     def least_rate(self) -> float:
@@ -151,12 +158,16 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as plain JSON."""
-        return {"normal": list(self.normal), "defects": list(self.defects), "rate": self.rate}
+        content = {"normal": list(self.normal), "defects": list(self.defects), "rate": self.rate}
+        return {**content, "planted": True} if self.planted else content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Calibration:
         """Read what `to_json` wrote; KeyError, TypeError, ValueError or AutoADError if it is of another form."""
-        return cls(normal=content["normal"], defects=content["defects"], rate=content["rate"])
+        planted = content.get("planted", False)
+        if not isinstance(planted, bool):
+            raise ValueError(f"planted is {planted!r}")
+        return cls(normal=content["normal"], defects=content["defects"], rate=content["rate"], planted=planted)
 
 
 def least_rate(n_normal: int) -> float:

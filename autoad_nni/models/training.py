@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from autoad_nni.models.stopwatch import Stopwatch
 from autoad_nni.options import option
 from autoad_nni.verdicts import RejectedTrial, Verdict
 
-__all__ = ["Schedule", "TrainingSettings", "calibrate", "fit", "trains_by_steps"]
+__all__ = ["Schedule", "TrainingSettings", "calibrate", "fit", "fit_statistics", "trains_by_steps"]
 
 # Reading a loss waits for the device, so it is not read at each step: a diverged run takes this many steps more.
 _FINITE_CHECK_EVERY = 50
@@ -159,6 +159,8 @@ def fit(
     calibrate: bool = False,
     max_seconds: float | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
+    rungs: Sequence[float] = (),
+    on_rung: Callable[[int], None] | None = None,
 ) -> None:
     """Train a detector on normal images; afterwards it is in evaluation mode.
 
@@ -179,6 +181,8 @@ def fit(
         max_seconds: Training is stopped when it takes longer, or after a tenth of that time if, at its pace since the
             first step, it would take more than twice that time.
         on_epoch: Called after each round with its number, from 1, and its mean training loss.
+        rungs: Shares of the steps after which ``on_rung`` is called, ascending, each in (0, 1).
+        on_rung: Called with the index of the rung. The detector is in training mode, and must be left as it is.
 
     Shape:
         - images: ``(n, channels, height, width)``, float32 in [0, 1]
@@ -203,7 +207,7 @@ def fit(
     # evaluation mode it would not scale them before the first step. Its running statistics settle meanwhile.
     detector.train()
     _fit_hypothesis(detector, images, schedule.batch_size, watch)
-    step = 0
+    step, rung_at = 0, _rung_steps(rungs, n_steps)
     for number, n_epochs in enumerate(schedule.rounds, 1):
         detector.train()
         detector.hypothesis.begin_epoch(step / n_steps)
@@ -217,6 +221,8 @@ def fit(
             if step % _FINITE_CHECK_EVERY == 0:
                 _mean(total, 1)
             watch.check(step, n_steps)
+            if on_rung is not None and step in rung_at:
+                on_rung(rung_at[step])
         mean_loss = _mean(total, step - first)
         detector.eval()
         if number < len(schedule.rounds):
@@ -230,6 +236,24 @@ def fit(
 def trains_by_steps(detector: Detector) -> bool:
     """Return whether a detector has parameters to train; one that has none is fitted in a single round."""
     return any(parameter.requires_grad for parameter in detector.parameters())
+
+
+def fit_statistics(
+    detector: Detector, images: Inputs, *, batch_size: int, calibrate: bool, max_seconds: float | None = None
+) -> None:
+    """Do what `fit` ends with, on at most 4,096 images, spread evenly: fit the hypothesis, and calibrate.
+
+    Args:
+        detector: In evaluation mode.
+        images: Those of the training.
+        batch_size: Images at a time.
+        calibrate: As for `fit`.
+        max_seconds: As for `fit`.
+
+    Raises:
+        RejectedTrial: As `fit`.
+    """
+    _fit_last(detector, _part(images), batch_size, calibrate, Stopwatch(max_seconds))
 
 
 def calibrate(detector: Detector, images: Inputs, *, batch_size: int, max_seconds: float | None = None) -> None:
@@ -327,6 +351,12 @@ def _batch_starts(n_images: int, batch_size: int) -> list[int]:
     """Where batches begin; none has a single image, unless there is only one or ``batch_size`` is 1."""
     starts = list(range(0, n_images, batch_size))
     return starts[:-1] if len(starts) > 1 and n_images - starts[-1] == 1 < batch_size else starts
+
+
+def _rung_steps(rungs: Sequence[float], n_steps: int) -> dict[int, int]:
+    """Index of each rung by the steps before it; of several after the same step, the last one."""
+    steps = {math.ceil(share * n_steps): rung for rung, share in enumerate(rungs)}
+    return {step: rung for step, rung in steps.items() if step < n_steps}
 
 
 def _decay(step: int, n_steps: int) -> float:

@@ -25,7 +25,7 @@ def save_pictures(
     calibration: Calibration,
     test: Prediction,
 ) -> None:
-    """Write ``pictures/`` and ``pictures.png`` of the test images, for a set with defects of its own.
+    """Write ``pictures/`` and ``pictures.png`` of the test images, for a set with defects, its own or planted.
 
     The threshold between good and defective is the one for a false-alarm rate; no test image has a part in it.
 

@@ -30,8 +30,8 @@ __all__ = ["RunFolder"]
 class RunFolder:
     """``history.jsonl`` (a line per trial), ``best.json``, ``best.safetensors``, ``started.json``, ``state/``.
 
-    A search adds ``tensorboard/`` and, for a set with defects of its own, ``pictures/`` and ``pictures.png``. One
-    search at a time holds the folder, until `close`.
+    A search adds ``tensorboard/`` and, unless its anomalies are images of other sets, ``pictures/`` and
+    ``pictures.png``. One search at a time holds the folder, until `close`.
 
     Args:
         path: The folder; made when missing.
@@ -82,7 +82,7 @@ class RunFolder:
         self._dropped: set[int] = set()
         self._limit: int | None = None
         self._joined: list[TrialRecord] = []
-        self.summary = TrialSummary(start.request.settings.reward)
+        self.summary = TrialSummary(start.request.reward_name)
 
     def _check_new(self, resume: bool) -> None:
         if os.path.exists(self.journal) and not resume:

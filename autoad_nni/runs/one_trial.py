@@ -20,7 +20,7 @@ from autoad_nni.storing import StorageError
 from autoad_nni.trial.plugins import PluginVersions, check_plugins, plugins_of_trial
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
-from autoad_nni.trial.run import TrialResult, evaluate_on_test, make_scorer, run_trial
+from autoad_nni.trial.run import Rungs, TrialResult, evaluate_on_test, make_scorer, run_trial
 
 __all__ = [
     "Recorded",
@@ -59,6 +59,7 @@ def run_sample(
     scalars: ScalarWriter,
     report: Callable[[dict[str, float]], None],
     shared: SharedWeights | None = None,
+    rungs: Rungs | None = None,
 ) -> TrialResult:
     """Train and validate a sample; the figures of each epoch go to TensorBoard and to ``report``.
 
@@ -72,10 +73,12 @@ def run_sample(
         scalars: Writes for TensorBoard.
         report: Called after each epoch with ``default`` (the reward), ``loss`` and every metric on validation.
         shared: Used if the request asks for weight sharing.
+        rungs: Where the training may be stopped.
     """
+    part = "validation_planted" if request.task.planted else "validation"
 
     def on_epoch(epoch: int, loss: float, validation: dict[str, float]) -> None:
-        scalars.add(epoch, {"loss/train": loss, **{f"validation/{k}": v for k, v in validation.items()}})
+        scalars.add(epoch, {"loss/train": loss, **{f"{part}/{k}": v for k, v in validation.items()}})
         report({"default": validation[request.settings.reward], "loss": loss, **validation})
 
     try:
@@ -86,6 +89,7 @@ def run_sample(
             number=number,
             on_epoch=on_epoch,
             shared=shared if request.weight_sharing else None,
+            rungs=rungs,
         )
     except StorageError:
         raise
@@ -105,6 +109,7 @@ def run_in_folder(
     *,
     number: int,
     report: Callable[[dict[str, float]], None],
+    rungs: Rungs | None = None,
 ) -> TrialResult:
     """Run a sample as a trial of the search in a run folder; otherwise as `run_sample`.
 
@@ -115,6 +120,7 @@ def run_in_folder(
         request: The options of the trial.
         number: Of the trial in its search.
         report: Called after each epoch.
+        rungs: Where the training may be stopped.
     """
     run = run.absolute()  # should a plugin change the current folder
     return run_sample(
@@ -125,6 +131,7 @@ def run_in_folder(
         scalars=ScalarWriter(run / "tensorboard" / f"trial-{number:04d}"),
         report=report,
         shared=SharedWeights(run / "state" / "shared_weights", str(number)),
+        rungs=rungs,
     )
 
 
@@ -185,6 +192,8 @@ def run_alone(
     result = replace(result, record=replace(result.record, known=recorded.known))
     content = result.record.to_json()
     del content["number"]
+    if request.task.planted:
+        content["anomalies"] = "planted defects"
     if test and result.detector is not None:
         settings = request.settings
         scorer = make_scorer(result.detector, task.train[0], settings.scoring, max_memory=settings.max_memory)

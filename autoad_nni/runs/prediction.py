@@ -129,7 +129,7 @@ def _best_f1(calibration: Calibration) -> ChosenThreshold:
 def _with_origin(found: Threshold, calibration: Calibration, *, is_default: bool = False) -> ChosenThreshold:
     good = _counted(len(calibration.normal), "good image")
     if found.rate is None:
-        origin = f"highest F1 on {good} and {len(calibration.defects)} with a defect"
+        origin = f"highest F1 on {good} and {len(calibration.defects)} with a {calibration.defect}"
     else:
         least = is_default and calibration.rate is None and found.rate == calibration.least_rate
         rest = f"the least that {good} allow" if least else f"from {good}"

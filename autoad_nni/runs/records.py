@@ -141,6 +141,8 @@ class BestRecord(Result):
             "validation": None if self.validation is None else dict(self.validation),
             "interval": None if self.interval is None else list(self.interval),
             "n_validation": None if self.n_validation is None else list(self.n_validation),
+            # For readers of the file: what all figures are of. It is in the request, too.
+            "anomalies": "planted defects" if self.request.task.planted else "real",
             "known": None if self.known is None else self.known.to_json(),
             "calibration": None if self.calibration is None else self.calibration.to_json(),
             # For readers of the file: they follow from the scores, and are not read.

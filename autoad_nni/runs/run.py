@@ -41,7 +41,9 @@ class Run:
 
     def __repr__(self) -> str:
         """Return the folder and the best reward."""
-        best = "no trial ended well" if self.best is None else f"best {self.best.reward:.4f}"
+        best = "no trial ended well"
+        if self.best is not None:
+            best = f"best {'planted ' if self.best.request.task.planted else ''}{self.best.reward:.4f}"
         count = len(self.records)
         return f"Run({str(self.folder)!r}: {count} trial{'' if count == 1 else 's'}, {best})"
 

@@ -42,7 +42,7 @@ class TrialSummary:
     r"""Counts trials as they end.
 
     Args:
-        reward: Name of the metric that is the reward.
+        reward: Name of the metric that is the reward, for people.
 
     Example:
         >>> summary = TrialSummary(reward="auroc")
@@ -129,15 +129,15 @@ def threshold_lines(calibration: Calibration) -> list[str]:
         threshold 18.25: highest F1, 0.800 on the images it was chosen on: finds 2 of 2 defects, 1 false alarm of 19
     """
     default, best = calibration.default(), calibration.best_f1()
-    n_defects, n_good = len(calibration.defects), len(calibration.normal)
+    n_good, of_defects = len(calibration.normal), f"of {len(calibration.defects)} {calibration.defect}s"
     line = f"threshold {default.value:.4g}: {claim(calibration)}"
     if best is None:
         return [line]
     found, chosen = default.confusion.found_defects, best.confusion
     return [
-        f"{line}; finds {found} of {n_defects} defects",
+        f"{line}; finds {found} {of_defects}",
         f"threshold {best.value:.4g}: highest F1, {chosen.f1:.3f} on the images it was chosen on: finds "
-        f"{chosen.found_defects} of {n_defects} defects, {chosen.false_alarms} false "
+        f"{chosen.found_defects} {of_defects}, {chosen.false_alarms} false "
         f"alarm{'' if chosen.false_alarms == 1 else 's'} of {n_good}",
     ]
 

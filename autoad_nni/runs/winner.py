@@ -205,6 +205,7 @@ def calibration_of(winner: Winner, task: Task, request: TrialRequest) -> Calibra
         normal=held_out_scores(winner.scorer, task, request.settings).tolist(),
         defects=winner.validation.score[task.validation.labels == 1].tolist(),
         rate=request.false_alarm_rate,
+        planted=request.task.planted,
     )
 
 

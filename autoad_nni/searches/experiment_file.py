@@ -15,6 +15,7 @@ import yaml
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.opening import check_size
+from autoad_nni.searches.halving import halving_arguments
 from autoad_nni.searches.trial_command import trial_arguments, trial_environment
 
 __all__ = [
@@ -236,7 +237,14 @@ def _tuner_arguments(arguments: Any, name: str) -> dict[str, Any]:
 
 def advisor_arguments(arguments: Any, name: str) -> dict[str, Any]:
     """Complete and check ``tuner.classArgs`` of our advisor; ``name`` is where they stand."""
-    known = {"strategy": "autoad", "strategy_args": {}, "seed": 0, "space": "autoencoder", "known": False}
+    known = {
+        "strategy": "autoad",
+        "strategy_args": {},
+        "seed": 0,
+        "space": "autoencoder",
+        "known": False,
+        "halving": None,
+    }
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, dict) or not set(arguments) <= set(known):
@@ -254,4 +262,5 @@ def advisor_arguments(arguments: Any, name: str) -> dict[str, Any]:
     ):
         if not fits:
             raise AutoADError(f"{name}: tuner.classArgs.{key} is {chosen[key]!r}. Expected {expected}. Correct it.")
+    chosen["halving"] = halving_arguments(chosen["halving"], name)
     return chosen

@@ -9,7 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from autoad_nni.data.options import PLANTED, TaskOptions
 from autoad_nni.data.plan import plan_task
+from autoad_nni.data.scan import scan_folder
 from autoad_nni.searches.experiment_file import ADVISOR, Experiment, make_experiment
 from autoad_nni.searches.folder_facts import FolderFacts, few_images
 from autoad_nni.trial.request import TrialRequest
@@ -45,6 +47,7 @@ def folder_experiment(
 
     - the space ``features``; without the network of the extra ``features``, its extractors that need none;
     - images as large as the largest of the folder, 64 x 64 to 224 x 224 pixels, and 300 training steps;
+    - planted defects as the anomalies, if there are good images only;
     - the reward AUPRO if there are masks, otherwise AUROC;
     - for a trial, a tenth of ``minutes``, or 120 seconds on one core without them; with them, 40 good images per minute
       at most.
@@ -66,6 +69,9 @@ def folder_experiment(
     """
     given = {"data": "folder", "root": folder.absolute(), "space": _SPACE, **options}
     task = TrialRequest.from_options(**given).task
+    if _has_no_anomalies(task):
+        given["anomalies"] = PLANTED
+        task = TrialRequest.from_options(**given).task
     plan_task(task)  # first: it says what is wrong with a folder
     facts = FolderFacts.of(folder / (task.category or "")) if task.data == "folder" else None
     chosen = _chosen(given["space"], facts, minutes)
@@ -86,6 +92,15 @@ def folder_experiment(
     reasons = _Reasons(experiment, request, facts, {**options, "data": "", "root": ""}.keys())
     lines = [*reasons.lines(), *few_images(plan_task(request.task))]
     return dataclasses.replace(experiment, was_short=False, reasons=tuple(lines))
+
+
+def _has_no_anomalies(task: TaskOptions) -> bool:
+    """Whether a folder has good images only, and nothing else is named."""
+    root = task.root_of(task.data)
+    if task.data != "folder" or task.abnormal or task.planted or root is None:
+        return False
+    scan = scan_folder(root / (task.category or ""))
+    return scan.layout is not None and not scan.faults and not scan.defective
 
 
 def _limits(trials: int | None, minutes: float | None) -> dict[str, Any]:
@@ -146,6 +161,7 @@ class _Reasons:
         settings = self._request.settings
         lines = {
             "images": "of another data set" if self._facts is None else self._facts.counts(),
+            **({"defects": self._planted()} if self._request.task.planted else {}),
             "space": f"{self._request.space}{self._why('space', self._extractors())}",
             "size": self._size(),
             "reward": f"{settings.reward}{self._why('reward', self._why_reward())}",
@@ -165,6 +181,11 @@ class _Reasons:
         if _has_network():
             return f"{first}{', '.join(names)}"
         return f"{first}{', '.join(names)}; the network that finds more comes with pip install 'autoad-nni[features]'"
+
+    def _planted(self) -> str:
+        """What is to be known of planted defects."""
+        reason = self._why("anomalies", "there are no real ones")
+        return f"planted into good images that are held out{reason}. Figures are of planted defects, test's too"
 
     def _size(self) -> str:
         side = self._request.task.image_size
@@ -186,6 +207,8 @@ class _Reasons:
             return ""
         if self._request.settings.reward == "aupro":
             return "there are masks, so that maps are compared with where the defects are"
+        if self._request.task.planted:
+            return "images are compared, good ones with those that have a planted defect"
         return "there are no masks, so that images are compared, good with defective ones"
 
     def _training(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from autoad_nni.data.decode import full_image_shape
 from autoad_nni.data.layout import Layout
 from autoad_nni.data.plan import Plan
+from autoad_nni.data.planting.source import PlantedDefects
 from autoad_nni.data.scan import FolderScan, scan_folder
 
 __all__ = ["FolderFacts", "chance_range", "few_images"]
@@ -83,10 +84,9 @@ def few_images(plan: Plan) -> list[str]:
         plan: Which image goes where.
     """
     warnings = []
-    validation, test = (sum(map(len, part.abnormal)) for part in (plan.validation, plan.test))
+    (validation, test), kind = _anomalous(plan)
     if validation + test < _FEW_DEFECTS:
         low, high = chance_range(test, len(plan.test.normal))
-        kind = "images with a defect" if plan.abnormal[0] is plan.normal else "anomalous images"
         warnings.append(
             f"warning: {validation + test} {kind} are few: {validation} to choose the model, {test} to "
             f"test it. By chance alone, a model whose AUROC is 0.90 can show {low:.2f} to {high:.2f} on test. "
@@ -98,6 +98,16 @@ def few_images(plan: Plan) -> list[str]:
             "these alone, and good ones that look otherwise will count as defective."
         )
     return warnings
+
+
+def _anomalous(plan: Plan) -> tuple[tuple[int, int], str]:
+    """How many there are in validation and test, each counted once, and what they are called."""
+    source, parts = plan.abnormal[0], (plan.validation.abnormal, plan.test.abnormal)
+    if isinstance(source, PlantedDefects):
+        validation, test = (source.n_originals(part[0]) for part in parts)
+        return (validation, test), "good images to plant defects into"
+    validation, test = (sum(map(len, part)) for part in parts)
+    return (validation, test), "images with a defect" if source is plan.normal else "anomalous images"
 
 
 def chance_range(n_defective: int, n_good: int, auroc: float = 0.9) -> tuple[float, float]:

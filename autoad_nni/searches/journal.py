@@ -4,8 +4,9 @@ The journal is the whole state of a search. A strategy is a deterministic functi
 order of the results, so a search is resumed by giving a fresh strategy the recorded results again (see
 `autoad_nni.searches.replay`). That holds for every NNI strategy, also for those whose ``state_dict`` is incomplete.
 
-Events: ``submit`` (a sample is proposed, and its trial begins), ``end``; and of trials that had no end when a session
-ended: ``stop`` (it was stopped on purpose) and ``again`` (it begins once more).
+Events: ``submit`` (a sample is proposed, and its trial begins), ``rung`` (a trial came to a rung, and goes on or not),
+``end``; and of trials that had no end when a session ended: ``stop`` (it was stopped on purpose) and ``again`` (it
+begins once more).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Event = dict[str, Any]
 
 _FORMAT = 2
 _WIDTH = 120  # of a value in a message
-_ATTEMPTS = {"submit": 1, "again": 1, "stop": -1, "end": 0}
+_ATTEMPTS = {"submit": 1, "again": 1, "stop": -1, "rung": 0, "end": 0}
 
 
 class Journal:
@@ -89,7 +90,7 @@ class Journal:
                 n_submitted += 1
             elif event.get("event") == "end" and trial in open_ids and _is_end(event):
                 open_ids.remove(event["id"])
-            elif event.get("event") in ("stop", "again") and trial in open_ids:
+            elif trial in open_ids and (event.get("event") in ("stop", "again") or _is_rung(event)):
                 pass
             else:
                 raise file_changed(self.path, number, _short(event), "the next trial's submission or an end")
@@ -107,6 +108,10 @@ class Journal:
         """Record how a trial ended."""
         spent = {} if self.clock is None else {"spent": round(self.clock(), 3)}
         self._append("end", record.number, record=record.to_json(), **spent)
+
+    def came_to_rung(self, trial_id: int, rung: int, reward: float, *, goes_on: bool) -> None:
+        """Record what a trial had reached at a rung, and whether it goes on."""
+        self._append("rung", trial_id, rung=rung, reward=reward, goes_on=goes_on)
 
     def stopped(self, trial_id: int) -> None:
         """Record that a trial was stopped on purpose: it is no fault of its own that it has no end."""
@@ -129,6 +134,13 @@ class Journal:
         append_line(self.path, {"event": event, "id": trial_id, **more})
         self.n_events += 1
         self._attempts[trial_id] += _ATTEMPTS[event]
+
+
+def _is_rung(event: Event) -> bool:
+    rung, reward = event.get("rung"), event.get("reward")
+    is_number = isinstance(reward, int | float) and not isinstance(reward, bool) and math.isfinite(reward)
+    is_sound = type(rung) is int and rung >= 0 and is_number and isinstance(event.get("goes_on"), bool)
+    return event.get("event") == "rung" and is_sound
 
 
 def _is_end(event: Event) -> bool:

@@ -59,7 +59,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
 
     Raises:
         ReplayDiffers: From `submit_models`, if the strategy proposes another sample than the recorded one; from
-            `end_replay`, if it ended before the record did.
+            `wait_models`, if it waits where it proposed one; from `end_replay`, if it ended before the record did.
         AutoADError: What `abort` was given.
     """
 
@@ -83,7 +83,6 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         self._ended: set[int] = set()
         self._answers: dict[str, deque[TrialRecord]] = {}
         self._beyond_budget: set[int | None] = set()
-        self._refused = False
         self._fault: AutoADError | None = None
         super().__init__(engine)
 
@@ -103,9 +102,9 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         return len(self._models) - len(self._ended)
 
     @property
-    def settled(self) -> bool:
-        """Whether the strategy's state depends on nothing but the journal: no open trial, no budget that ended."""
-        return not (self._replaying or self._refused or self.n_open)
+    def replaying(self) -> bool:
+        """Whether recorded events are left."""
+        return self._replaying
 
     @property
     def results(self) -> list[tuple[Mapping[str, Any], float | None]]:
@@ -163,8 +162,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
                 model, record = self._models[event["id"]], TrialRecord.from_json(event["record"])
                 model.known = record.known
                 self._end(model, record)
-        if not self._recorded:
-            self._go_live()
+        self._replay_ends()
 
     def end_replay(self) -> None:
         """Raise ReplayDiffers if the strategy has ended before the record."""
@@ -196,6 +194,10 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         self._recorded.popleft()
         self._add(model)
         model.status = ModelStatus.Training
+        self._replay_ends()
+
+    def _replay_ends(self) -> None:
+        """Give the results that came before the next submission; after the last event, run what is open."""
         while self._recorded and self._recorded[0]["event"] == "end":
             event = self._recorded.popleft()
             self._end(self._models[event["id"]], TrialRecord.from_json(event["record"]))
@@ -260,6 +262,8 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         awaited = [
             model for model in models or tuple(self._models.values()) if model.trial_id not in self._beyond_budget
         ]
+        if self._replaying and not all(model.status.completed() for model in awaited):
+            raise ReplayDiffers  # when this was recorded, it submitted another one first
         if awaited:
             self.engine.wait_models(*awaited)
 
@@ -272,8 +276,7 @@ class JournalMiddleware(Middleware):  # type: ignore[misc]
         if self._replaying:
             return True
         enough = self._max_trials is not None and len(self._models) >= self._max_trials
-        self._refused = enough or not self.engine.budget_available()
-        return not self._refused
+        return not enough and bool(self.engine.budget_available())
 
     def list_models(self, status: ModelStatus | None = None) -> Iterable[SampleSpace]:
         """Return the submitted models, oldest first."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -15,13 +14,14 @@ from nni.nas.strategy.base import Strategy
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.registry import STRATEGIES
+from autoad_nni.searches.halving import Halving
 from autoad_nni.searches.journal import Journal
 from autoad_nni.searches.known import KnownFirst, known_within
 from autoad_nni.searches.plugins import plugins_of_search
 from autoad_nni.searches.replay import JournalMiddleware, ReplayDiffers
 from autoad_nni.searches.snapshot import read_snapshot, write_snapshot
 from autoad_nni.searches.spaces import SampleSpace, SearchSpace, declare, narrow
-from autoad_nni.storing import append_line, read_lines, replace_lines
+from autoad_nni.storing import append_line, read_lines
 from autoad_nni.trial.plugins import check_plugins
 from autoad_nni.version import __version__
 
@@ -48,6 +48,7 @@ class Search:
         seed: Seed of the strategy.
         space: Name in the registry of search spaces.
         known: Whether the search begins with the known methods that ``search_space`` leaves.
+        halving: Arguments of `Halving`; None if every trial is trained to its end.
 
     Raises:
         AutoADError: If a name, label, value or argument is unknown, or the journal is that of another search.
@@ -63,6 +64,7 @@ class Search:
         seed: int,
         space: str,
         known: bool = False,
+        halving: Mapping[str, int] | None = None,
     ) -> None:
         if journal_path is not None:
             check_recorded_plugins(journal_path)
@@ -76,6 +78,8 @@ class Search:
         self._make_strategy = make
         try:
             self.strategy = self._make_strategy()
+        except ImportError as error:
+            raise AutoADError(f"strategy {strategy!r} needs a package that is not installed: {error}.") from None
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
             shared = (
@@ -92,6 +96,7 @@ class Search:
             "space": space,
             "search_space": {label: entry["_value"] for label, entry in search_space.items()},
             **({"known": self.known} if self.known else {}),
+            **({"halving": dict(halving)} if halving else {}),
             "version": __version__,
             "plugins": plugins_of_search(search_space, strategy=strategy, space=space),
         }
@@ -101,8 +106,10 @@ class Search:
         """Called with a line for the user."""
         if journal_path is not None:
             self.journal = Journal(journal_path, self.identity)
+            self.halving = Halving(self.journal, **halving) if halving else None
             self._iterations = journal_path.with_name("iterations.jsonl")
-            self._written = read_lines(self._iterations)
+            written = read_lines(self._iterations)
+            self._n_iterations = int(max((line.get("iteration", 0) for line in written), default=0))
             self._iterations_before = 0
             self._n_in_snapshot = 0
 
@@ -153,7 +160,7 @@ class Search:
         """Give a fresh strategy what is recorded, and let it go on."""
         n_replayed = self._engine.n_submitted
         self._engine.leave_record(space)
-        self._iterations_before = len(self._written)
+        self._iterations_before = self._n_iterations
         self.strategy = self._make_strategy()
         self._initialize(space)
         learns = hasattr(self.strategy, "learn")
@@ -183,29 +190,20 @@ class Search:
         return hasattr(self.strategy, "on_iteration") and type(self.strategy).state_dict is not Strategy.state_dict
 
     def _take_snapshot(self) -> None:
-        if self._has_snapshots and self._engine.settled:
+        if self._has_snapshots and not self._engine.replaying:
             state = self.strategy.state_dict()
             write_snapshot(self.journal, state, iterations_before=self._iterations_before)
             self._n_in_snapshot = self._engine.n_submitted
 
     def _keep_iteration(self, figures: dict[str, Any]) -> None:
-        """Append the figures of an iteration to a file beside the journal.
-
-        The last one can have ended with a budget, in the middle of a batch: with a larger budget it is another.
-        """
-        written = self._written
-        # As the file gives it back, so that the two compare.
-        known = json.loads(json.dumps({name: value for name, value in figures.items() if not _is_undefined(value)}))
+        """Append the figures of an iteration to a file beside the journal."""
         number = int(figures["iteration"]) + self._iterations_before
-        known["iteration"] = float(number)
-        if number < len(written) or (number == len(written) and known == written[-1]):
+        if number <= self._n_iterations:
             return  # replayed after a resume
-        if number == len(written):
-            written[-1] = known
-            replace_lines(self._iterations, written)
-        else:
-            append_line(self._iterations, known)
-            written.append(known)
+        known = {name: value for name, value in figures.items() if not _is_undefined(value)}
+        known["iteration"] = float(number)
+        append_line(self._iterations, known)
+        self._n_iterations = number
         self.on_iteration({name: value for name, value in known.items() if isinstance(value, int | float)})
 
 

@@ -17,7 +17,7 @@ _TENSOR = "__tensor__"
 
 
 class Snapshot(NamedTuple):
-    """What a strategy's ``state_dict`` gave when all its trials so far had ended.
+    """What a strategy's ``state_dict`` gave when it had taken all results so far; trials may run.
 
     Attributes:
         state: Plain JSON and tensors.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoad_nni.testing.contracts import DistanceContract, FeatureContract, HypothesisContract
+    from autoad_nni.testing.contracts import DefectContract, DistanceContract, FeatureContract, HypothesisContract
+    from autoad_nni.testing.strategy_contract import StrategyContract
 
-__all__ = ["DistanceContract", "FeatureContract", "HypothesisContract"]
+__all__ = ["DefectContract", "DistanceContract", "FeatureContract", "HypothesisContract", "StrategyContract"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the classes when they are asked for: the checks themselves need no pytest."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "strategy_contract" if name == "StrategyContract" else "contracts"
     try:
-        from autoad_nni.testing import contracts
+        contracts = importlib.import_module(f"autoad_nni.testing.{module}")
     except ModuleNotFoundError as error:
         if error.name != "pytest":
             raise

@@ -7,18 +7,19 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-__all__ = ["Check", "Factory", "check", "expect", "expect_equal", "loaded"]
+__all__ = ["Check", "Factory", "Plugin", "check", "expect", "expect_equal", "loaded"]
 
 P = TypeVar("P")
+Plugin = TypeVar("Plugin", bound=Callable[..., Any])
 M = TypeVar("M", bound=nn.Module)
-Factory = Callable[[], P]
-"""Makes a plugin; the class itself, when its constructor needs no arguments."""
+Factory = Callable[..., P]
+"""Makes a plugin; the class itself, when its constructor needs no arguments. A strategy's takes a seed."""
 Check = Callable[[Factory[P]], None]
 """Takes a factory and raises AssertionError if what it makes is not what is expected."""
 
@@ -27,7 +28,7 @@ class _Missed(AssertionError):
     """What was got instead of what a check expects."""
 
 
-def check(function: Check[P]) -> Check[P]:
+def check(function: Callable[[Plugin], None]) -> Callable[[Plugin], None]:
     """Make a function a check: its docstring says what is expected, also when the plugin raises an error itself.
 
     The global random state starts from the same seed and is put back afterwards. One thread computes: on tensors this
@@ -45,7 +46,7 @@ def check(function: Check[P]) -> Check[P]:
     expected = " ".join((inspect.getdoc(function) or "").split())
 
     @functools.wraps(function)
-    def run(plugin: Factory[P]) -> None:
+    def run(plugin: Plugin) -> None:
         __tracebackhide__ = True
         n_threads = torch.get_num_threads()
         with torch.random.fork_rng(devices=[]):

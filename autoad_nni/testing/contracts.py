@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from autoad_nni.data.planting.plant import Generator
 from autoad_nni.models.distances.base import Distance
 from autoad_nni.models.features import FeatureExtractor
 from autoad_nni.models.hypotheses.base import Hypothesis
 from autoad_nni.testing.checking import Check, Factory
+from autoad_nni.testing.defect_checks import DEFECT_CHECKS
 from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
 from autoad_nni.testing.feature_checks import FEATURE_CHECKS
 from autoad_nni.testing.hypothesis_checks import HYPOTHESIS_CHECKS
 
-__all__ = ["DistanceContract", "FeatureContract", "HypothesisContract"]
+__all__ = ["DefectContract", "DistanceContract", "FeatureContract", "HypothesisContract"]
 
 
 class HypothesisContract:
@@ -78,5 +82,27 @@ class FeatureContract:
 
     @pytest.mark.parametrize("check", FEATURE_CHECKS, ids=lambda check: check.__name__)
     def test_contract(self, plugin: Factory[FeatureExtractor], check: Check[FeatureExtractor]) -> None:
+        """Run one check."""
+        check(plugin)
+
+
+class DefectContract:
+    """The tests that every generator of defects has to pass; inherit them and give the generator.
+
+    The fixture ``plugin`` returns the generator, a function at the top level of a module, since one test imports it in
+    a new process.
+
+    Example:
+        >>> from autoad_nni.data.planting.kinds import stain
+        >>> class TestStain(DefectContract):
+        ...     @pytest.fixture
+        ...     def plugin(self):
+        ...         return stain
+        >>> for check in DEFECT_CHECKS[:3]:  # what pytest does, with all of them
+        ...     TestStain().test_contract(stain, check)
+    """
+
+    @pytest.mark.parametrize("check", DEFECT_CHECKS, ids=lambda check: check.__name__)
+    def test_contract(self, plugin: Generator, check: Callable[[Generator], None]) -> None:
         """Run one check."""
         check(plugin)

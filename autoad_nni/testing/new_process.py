@@ -19,21 +19,21 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor
 
-from autoad_nni.testing.checking import Factory, P, expect
+from autoad_nni.testing.checking import Plugin, expect
 
 __all__ = ["in_new_process"]
 
 # The path first: the plugin may lie in a folder that only pytest has put there.
 _SERVER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
-    "from autoad_nni.testing import distance_checks, feature_checks, hypothesis_checks, new_process; "
+    "from autoad_nni.testing import defect_checks, distance_checks, feature_checks, hypothesis_checks, new_process; "
     "new_process._serve()"
 )
 # The libraries of macOS may crash in a forked process.
 _FORKS = hasattr(os, "fork") and sys.platform != "darwin"
 
 
-def in_new_process(function: Callable[[Factory[P]], Tensor], plugin: Factory[P]) -> Tensor:
+def in_new_process(function: Callable[[Plugin], Tensor], plugin: Plugin) -> Tensor:
     """Return ``function(plugin)`` computed by a new Python process, from seed 0, as float64.
 
     The process imports both by module and name, so both are a class or a function at the top level of a module.

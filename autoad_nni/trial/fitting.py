@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -17,10 +18,11 @@ from autoad_nni.models.feature_model import FeatureModel
 from autoad_nni.models.features import FeatureMaps
 from autoad_nni.models.memory import bytes_per_image
 from autoad_nni.models.readings import Reading
-from autoad_nni.models.scoring import Scorer, ScoringSettings, predict, predict_parts, size_of
-from autoad_nni.models.training import calibrate, fit, trains_by_steps
+from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predict, predict_parts, size_of
+from autoad_nni.models.surroundings import keeping_random_states
+from autoad_nni.models.training import calibrate, fit, fit_statistics, trains_by_steps
 from autoad_nni.models.windows import cut_windows
-from autoad_nni.trial.evaluate import evaluate, figures_of
+from autoad_nni.trial.evaluate import evaluate, figures_of, metric_of
 from autoad_nni.trial.features import extract
 from autoad_nni.trial.reading import choose_reading
 from autoad_nni.trial.settings import TrialSettings
@@ -28,6 +30,7 @@ from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = [
     "EpochListener",
+    "RungListener",
     "Validated",
     "fit_and_validate",
     "hold_out",
@@ -70,6 +73,19 @@ class Validated(NamedTuple):
     scores: Tensor
 
 
+class RungListener(NamedTuple):
+    """Is shown how a model does before its training has ended.
+
+    Attributes:
+        shares: Of the training's steps after which it is shown, ascending, each in (0, 1).
+        call: Called with the index of the share, how the model does, evaluated as if its training ended there, and,
+            if it would be rejected, why. What it raises ends the training.
+    """
+
+    shares: Sequence[float]
+    call: Callable[[int, Validated | None, str], None]
+
+
 def fit_and_validate(
     detector: Detector,
     task: Task,
@@ -77,6 +93,7 @@ def fit_and_validate(
     seconds_left: SecondsLeft,
     on_epoch: EpochListener | None,
     reading: Reading | None = None,
+    on_rung: RungListener | None = None,
 ) -> Validated:
     """Train a detector in place and return how it does on validation.
 
@@ -84,35 +101,71 @@ def fit_and_validate(
     (:class:`autoad_nni.models.readings.Reader`), of which the best on validation is chosen, and the unit in which
     several models are compared. In windows there is one reading. ``reading`` is taken in place of the best one.
 
+    What ``on_rung`` is shown comes from a copy of the model: the training goes on as if nobody had looked.
+
     Raises:
         RejectedTrial: The model is too costly, or useless.
     """
     train, held_out = hold_out(inputs_of(detector, task.train))
     validation = replace(task.validation, images=inputs_of(detector, task.validation.images))
     if settings.scoring.patch is not None:
-        windows = cut_windows(train, settings.scoring.patch, seed=settings.seed)
-        fitted = _fit(detector, windows, validation, settings, seconds_left, on_epoch)
-        scorer = scorer_of(detector, settings.scoring, fitted.batch)
-        _leave_out_copies(detector, windows[: fitted.batch])
-        prediction = predict(scorer, validation.images, max_seconds=seconds_left())
-        figures = figures_of(prediction, validation)
-        detector.compare(*predict(scorer, held_out, max_seconds=seconds_left()))
-        return Validated(fitted.report(figures, on_epoch), prediction.score)
-    if isinstance(detector.autoencoder, FeatureModel):
+        train = cut_windows(train, settings.scoring.patch, seed=settings.seed)
+    elif isinstance(detector.autoencoder, FeatureModel):
         detector.autoencoder.prepare(train)
-    fitted = _fit(detector, train, validation, settings, seconds_left, on_epoch)
-    scorer = scorer_of(detector, settings.scoring, fitted.batch)
-    if detector.local is not None:
-        _fit_local(detector, train, fitted.batch)
-    if detector.hypothesis.needs_codes and len(held_out) > 1:
-        calibrate(detector, held_out, batch_size=fitted.batch, max_seconds=seconds_left())
-    is_copy = _leave_out_copies(detector, held_out[: min(fitted.batch, _most_at_a_time(held_out))])
-    whole, maps = predict_parts(scorer, held_out, max_seconds=seconds_left())
-    detector.reader.fit({part: values for part, values in maps.items() if part != "distance" or not is_copy})
-    prediction = choose_reading(scorer, validation, settings.reward, reading=reading, max_seconds=seconds_left())
-    figures = figures_of(prediction, validation)
-    detector.compare(*scorer.read(whole, maps, scorer.reading, size_of(held_out)))
-    return Validated(fitted.report(figures, on_epoch), prediction.score)
+
+    check = _Validation(train, held_out, validation, settings, seconds_left, reading)
+    fitted = _fit(detector, check, on_epoch, on_rung)
+    validated = check.last(detector, fitted.batch)
+    fitted.report(validated.figures, on_epoch)
+    return validated
+
+
+class _Validation(NamedTuple):
+    """What a model is trained on and how it is validated; validation images are inputs of the model."""
+
+    train: Inputs
+    held_out: Inputs
+    images: LabelledImages
+    settings: TrialSettings
+    seconds_left: SecondsLeft
+    reading: Reading | None
+
+    def last(self, detector: Detector, batch: int) -> Validated:
+        """Validate the model that the training ends with."""
+        prediction, of_held_out = self._predict(detector, batch)
+        figures = figures_of(prediction, self.images)
+        detector.compare(*of_held_out())
+        return Validated(figures, prediction.score)
+
+    def early(self, detector: Detector, batch: int) -> Validated:
+        """Validate a copy on the way; the reward alone, as the other metrics of maps take long."""
+        prediction, _ = self._predict(detector, batch)
+        score = prediction.score
+        if score.min() == score.max():
+            raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(score)} images score {score[0]:.6g}")
+        reward = self.settings.reward
+        return Validated({reward: metric_of(reward, prediction, self.images)}, score)
+
+    def _predict(self, detector: Detector, batch: int) -> tuple[Prediction, Callable[[], Prediction]]:
+        """Predict validation in the best reading; and what predicts held-out images."""
+        settings, seconds_left, held_out = self.settings, self.seconds_left, self.held_out
+        check_alive(detector, self.train[: min(batch, _most_at_a_time(self.train))])
+        scorer = scorer_of(detector, settings.scoring, batch)
+        if settings.scoring.patch is not None:
+            _leave_out_copies(detector, self.train[:batch])
+            prediction = predict(scorer, self.images.images, max_seconds=seconds_left())
+            return prediction, lambda: predict(scorer, held_out, max_seconds=seconds_left())
+        if detector.local is not None:
+            _fit_local(detector, self.train, batch)
+        if detector.hypothesis.needs_codes and len(held_out) > 1:
+            calibrate(detector, held_out, batch_size=batch, max_seconds=seconds_left())
+        is_copy = _leave_out_copies(detector, held_out[: min(batch, _most_at_a_time(held_out))])
+        whole, maps = predict_parts(scorer, held_out, max_seconds=seconds_left())
+        detector.reader.fit({part: values for part, values in maps.items() if part != "distance" or not is_copy})
+        prediction = choose_reading(
+            scorer, self.images, settings.reward, reading=self.reading, max_seconds=seconds_left()
+        )
+        return prediction, lambda: scorer.read(whole, maps, scorer.reading, size_of(held_out))
 
 
 def _leave_out_copies(detector: Detector, images: Inputs) -> bool:
@@ -159,24 +212,18 @@ class _Fitted(NamedTuple):
     round: int
     loss: float
 
-    def report(self, figures: dict[str, float], on_epoch: EpochListener | None) -> dict[str, float]:
-        """Pass on the figures of the last round, which are the trial's, and return them."""
+    def report(self, figures: dict[str, float], on_epoch: EpochListener | None) -> None:
+        """Pass on the figures of the last round, which are the trial's."""
         if on_epoch is not None:
             on_epoch(self.round, self.loss, figures)
-        return figures
 
 
 def _fit(
-    detector: Detector,
-    inputs: Inputs,
-    validation: LabelledImages,
-    settings: TrialSettings,
-    seconds_left: SecondsLeft,
-    on_epoch: EpochListener | None,
+    detector: Detector, check: _Validation, on_epoch: EpochListener | None, on_rung: RungListener | None
 ) -> _Fitted:
     """Train; the figures of every round but the last are passed on."""
-    most = _most_at_a_time(inputs)
-    wanted = min(settings.training.schedule(len(inputs)).batch_size, most)
+    inputs, settings, seconds_left = check.train, check.settings, check.seconds_left
+    wanted = min(settings.training.schedule(len(inputs)).batch_size, _most_at_a_time(inputs))
     batch = _batch_that_fits(detector, inputs[:1], settings, wanted)
     training = replace(settings.training, batch_size=min(wanted, batch))
     last = len(training.schedule(len(inputs)).rounds) if trains_by_steps(detector) else 1
@@ -188,12 +235,15 @@ def _fit(
         if on_epoch is None or number == last:
             return
         try:
-            on_epoch(number, loss, evaluate(scorer, validation, max_seconds=seconds_left()))
+            on_epoch(number, loss, evaluate(scorer, check.images, max_seconds=seconds_left()))
         except RejectedTrial as rejection:
             # The last round decides: scores that are all equal now can come apart later.
             if rejection.verdict is Verdict.OVER_TIME:
                 raise
 
+    shares: Sequence[float] = ()
+    if on_rung is not None:
+        shares, call = on_rung
     fit(
         detector,
         inputs,
@@ -202,9 +252,31 @@ def _fit(
         calibrate=settings.scoring.two_sided,
         max_seconds=seconds_left(),
         on_epoch=after_round,
+        rungs=shares,
+        on_rung=lambda rung: call(rung, *_look_early(detector, check, batch)),
     )
-    check_alive(detector, inputs[: min(batch, most)])
     return _Fitted(batch, last, losses[-1])
+
+
+def _look_early(detector: Detector, check: _Validation, batch: int) -> tuple[Validated | None, str]:
+    """Evaluate a copy of a model as if its training ended now; or say why it would be rejected."""
+    settings, seconds_left = check.settings, check.seconds_left
+    try:
+        # Drawing, a plugin would change what comes later in the training.
+        with keeping_random_states([detector.device] if detector.device.type == "cuda" else []):
+            early = deepcopy(detector).eval()
+            fit_statistics(
+                early,
+                check.train,
+                batch_size=min(_SCORING_BATCH, batch),
+                calibrate=settings.scoring.two_sided,
+                max_seconds=seconds_left(),
+            )
+            return check.early(early, batch), ""
+    except RejectedTrial as rejection:
+        if rejection.verdict is Verdict.OVER_TIME:
+            raise
+        return None, str(rejection)
 
 
 def _most_at_a_time(inputs: Inputs) -> int:

@@ -13,7 +13,7 @@ from autoad_nni.verdicts import Verdict
 __all__ = ["FAILED_REWARD", "TrialRecord"]
 
 FAILED_REWARD: Final = 0.0
-"""Reward of a trial whose verdict is not ok: the lowest value that any reward can take."""
+"""Reward of a trial that failed: the lowest value that any reward can take."""
 
 _ADDED: Final = frozenset({"ms"})
 """Fields that records of earlier versions lack."""
@@ -30,8 +30,10 @@ class TrialRecord:
         number: Of the trial in its search, from 0.
         sample: Value by label.
         verdict: How it ended.
-        reward: What the strategy is given: a metric on validation in [0, 1]; 0.0 unless the verdict is ok.
-        validation: Every metric on validation, by name; empty unless the verdict is ok.
+        reward: What the strategy is given: a metric on validation in [0, 1]; of a stopped trial, the last that was
+            measured; 0.0 unless the verdict is ok or stopped.
+        validation: Every metric on validation, by name; of a stopped trial, the reward; empty unless the verdict is ok
+            or stopped.
         macs: Multiply-adds of one image, or of one window; None if they were not counted.
         parameters: Number of parameters of the autoencoder; None if they were not counted.
         seconds: How long the trial took, 0 or more.

@@ -100,6 +100,11 @@ class TrialRequest:
         return self.settings.space
 
     @property
+    def reward_name(self) -> str:
+        """Name of the reward for people; that of planted defects is not to be taken for one of real ones."""
+        return f"{'planted ' if self.task.planted else ''}{self.settings.reward}"
+
+    @property
     def data_sets(self) -> tuple[str, ...]:
         """Names of the normal and the abnormal data sets."""
         return (self.task.data, *self.task.abnormal)

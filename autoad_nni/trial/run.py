@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -23,7 +23,15 @@ from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predi
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
 from autoad_nni.trial.evaluate import MAP_METRICS, figures_of
-from autoad_nni.trial.fitting import EpochListener, fit_and_validate, images_within, inputs_of, scorer_of
+from autoad_nni.trial.fitting import (
+    EpochListener,
+    RungListener,
+    Validated,
+    fit_and_validate,
+    images_within,
+    inputs_of,
+    scorer_of,
+)
 from autoad_nni.trial.plugins import plugins_of_trial
 from autoad_nni.trial.record import FAILED_REWARD, TrialRecord
 from autoad_nni.trial.settings import TrialSettings, pick_device
@@ -33,6 +41,7 @@ from autoad_nni.verdicts import RejectedTrial, Verdict
 
 __all__ = [
     "OnTest",
+    "Rungs",
     "TrialResult",
     "check_task",
     "check_whole_images",
@@ -74,6 +83,26 @@ class TrialResult:
     detector: Detector | None
 
 
+class Rungs(NamedTuple):
+    """Points of a training at which it may be stopped.
+
+    Attributes:
+        shares: Of the training's steps before each, ascending, each in (0, 1).
+        goes_on: Called with the index of the rung and how the trial ends if it does not go on; returns whether it does.
+    """
+
+    shares: Sequence[float]
+    goes_on: Callable[[int, TrialRecord], bool]
+
+
+class _Stopped(Exception):
+    """Ends a training at a rung; has the record."""
+
+    def __init__(self, record: TrialRecord) -> None:
+        super().__init__()
+        self.record = record
+
+
 def run_trial(
     sample: Mapping[str, Any],
     task: Task,
@@ -83,6 +112,7 @@ def run_trial(
     on_epoch: EpochListener | None = None,
     shared: SharedWeights | None = None,
     reading: Reading | None = None,
+    rungs: Rungs | None = None,
 ) -> TrialResult:
     """Train and validate the model that a sample describes.
 
@@ -97,6 +127,7 @@ def run_trial(
         on_epoch: Called after each epoch.
         shared: Weights to start from, and to write back if the verdict is ok; None to start fresh.
         reading: How the model is read; None for the best on validation.
+        rungs: Where the training may be stopped; a model in which nothing is trained by steps is not.
 
     Returns:
         The result; a model that is too costly or fails gets its verdict and the reward 0.0, not an exception.
@@ -123,7 +154,11 @@ def run_trial(
     def build() -> Detector:
         return build_detector(sample, channels=task.channels, space=settings.space, extraction=settings.extraction)
 
-    result = train_and_validate(build, task, settings, on_epoch=on_epoch, shared=shared, reading=reading)
+    if rungs is not None:
+        known: dict[str, Any] = {"number": number, "sample": dict(sample), "plugins": plugins}
+        ask = rungs.goes_on
+        rungs = rungs._replace(goes_on=lambda rung, record: ask(rung, replace(record, **known)))
+    result = train_and_validate(build, task, settings, on_epoch=on_epoch, shared=shared, reading=reading, rungs=rungs)
     if result.detector is not None:
         plugins |= weights_of(result.detector.autoencoder)
     record = replace(result.record, number=number, sample=dict(sample), plugins=plugins)
@@ -138,6 +173,7 @@ def train_and_validate(
     on_epoch: EpochListener | None = None,
     shared: SharedWeights | None = None,
     reading: Reading | None = None,
+    rungs: Rungs | None = None,
 ) -> TrialResult:
     """Train and validate a model that need not be in a search space; otherwise as `run_trial`.
 
@@ -150,11 +186,11 @@ def train_and_validate(
         on_epoch: Called after each epoch.
         shared: Weights to start from, and to write back if the verdict is ok; None to start fresh.
         reading: How the model is read; None for the best on validation.
+        rungs: Where the training may be stopped.
     """
     started, processor_started = time.monotonic(), time.process_time()
     device = pick_device(settings.device)
     costs = _Costs()
-    detector, validated, verdict, detail = None, None, Verdict.OK, ""
 
     def seconds_left() -> float | None:
         if settings.max_seconds is None:
@@ -164,6 +200,26 @@ def train_and_validate(
             raise RejectedTrial(Verdict.OVER_TIME, f"{spent:.3g} s so far; the limit is {settings.max_seconds:g} s.")
         return settings.max_seconds - spent
 
+    def record(verdict: Verdict, validated: Validated | None, detail: str = "") -> TrialRecord:
+        return TrialRecord(
+            number=0,
+            sample={},
+            verdict=verdict,
+            reward=FAILED_REWARD if validated is None else validated.figures[settings.reward],
+            validation={} if validated is None else validated.figures,
+            **vars(costs),
+            seconds=round(time.monotonic() - started, 3),
+            detail=detail,
+        )
+
+    def at_rung(rung: int, validated: Validated | None, detail: str) -> None:
+        assert rungs is not None
+        share = f"At {rungs.shares[rung]:.3g} of its steps"
+        stopped = record(Verdict.STOPPED, validated, f"{share}: {detail}" if detail else f"{share} others did better.")
+        if not rungs.goes_on(rung, stopped):
+            raise _Stopped(stopped)
+
+    on_rung = None if rungs is None else RungListener(rungs.shares, at_rung)
     try:
         # Training is inside too: a plugin's dropout draws from the global state, and plugins change others.
         with torch_threads(settings.threads), keeping_surroundings([device] if device.type == "cuda" else []):
@@ -171,29 +227,19 @@ def train_and_validate(
             model = _build(build, task, settings, costs, device)
             if shared is not None:
                 shared.load_into(model.autoencoder)
-            fitted = fit_and_validate(model, task, settings, seconds_left, on_epoch, reading)
+            validated = fit_and_validate(model, task, settings, seconds_left, on_epoch, reading, on_rung)
             budget_s = _TIMING_SHARE * (time.process_time() - processor_started)
             scorer = _scorer_of(model, task, settings)
             costs.take_ms(ms_per_image(scorer, task.validation.images, budget_s=budget_s), settings.max_ms)
-            validated = fitted
         if shared is not None:
             shared.store(model.autoencoder)
-        detector = model
     except RejectedTrial as rejection:
-        verdict, detail = rejection.verdict, rejection.detail
-    record = TrialRecord(
-        number=0,
-        sample={},
-        verdict=verdict,
-        reward=FAILED_REWARD if validated is None else validated.figures[settings.reward],
-        validation={} if validated is None else validated.figures,
-        **vars(costs),
-        seconds=round(time.monotonic() - started, 3),
-        reading="" if detector is None or settings.scoring.patch is not None else detector.reader.reading.name,
-        detail=detail,
-        fingerprint="" if validated is None else _fingerprint(validated.scores),
-    )
-    return TrialResult(record, detector)
+        return TrialResult(record(rejection.verdict, None, rejection.detail), None)
+    except _Stopped as stop:
+        return TrialResult(stop.record, None)
+    name = "" if settings.scoring.patch is not None else model.reader.reading.name
+    ended = replace(record(Verdict.OK, validated), reading=name, fingerprint=_fingerprint(validated.scores))
+    return TrialResult(ended, model)
 
 
 def _fingerprint(scores: Tensor) -> str:

@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def strategies(
     tables: Annotated[
         Path,
-        typer.Option(help="Folder with small.jsonl.gz, random.jsonl.gz or both.", show_default="that of the clone"),
+        typer.Option(help="Folder with the recorded tables, NAME.jsonl.gz.", show_default="that of the clone"),
     ] = Path(__file__).parent,
     seeds: Annotated[int, typer.Option(min=1, help="Searches per strategy and table, with seeds from 0.")] = 50,
     trials: Annotated[int, typer.Option(min=1, help="Trials per search.")] = 200,

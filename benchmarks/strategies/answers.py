@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoad_nni.errors import AutoADError
+from benchmarks.strategies.noise import noise_of
 from benchmarks.strategies.surrogate import Surrogate
 from benchmarks.strategies.tables import Table, find_table, key_of, read_table
 
@@ -48,11 +49,12 @@ def exact(table: Table) -> Answers:
             "Record the rest with: python -m benchmarks.strategies.record"
         )
     rejected = sum(line.verdict != "ok" for line in table.lines)
+    best = max(rewards.values())
     return Answers(
         name=table.name,
         search_space=table.search_space,
         answer=lambda sample: rewards[key_of(sample)],
-        description=f"exact: {expected} models, all trained ({rejected} rejected); best {max(rewards.values()):.4f}",
+        description=f"exact: {expected} models, all trained ({rejected} rejected); best {best:.4f}{_noise(table)}",
         digest=table.digest,
     )
 
@@ -71,24 +73,48 @@ def surrogate(table: Table) -> Answers:
         search_space=fitted.search_space,
         answer=fitted,
         description=f"surrogate: {fitted.method} fitted to {trained} trained models ({rejected} rejected); held-out "
-        f"(5-fold) Spearman rank correlation {fitted.rank_correlation:.3f}",
+        f"(5-fold) Spearman rank correlation {fitted.rank_correlation:.3f}{_noise(table)}{_left_out(fitted)}",
         digest=fitted.digest,
     )
 
 
-_KINDS: Mapping[str, Callable[[Table], Answers]] = {"small": exact, "random": surrogate}
+def _noise(table: Table) -> str:
+    noise = noise_of(table)
+    return "" if noise is None else f"; {noise}"
 
 
-def load_answers(folder: Path) -> list[Answers]:
-    """Read the tables of a folder: ``small``, which is exhaustive, and ``random``, or one of them.
+def _left_out(fitted: Surrogate) -> str:
+    return "".join(
+        f"; of {each.n_models} models that {name} proposed, left out of the fit: mean error {each.error:.3f}, "
+        f"predicted minus trained {each.bias:+.3f}, rank correlation {each.rank_correlation:.2f}"
+        for name, each in fitted.left_out.items()
+    )
+
+
+_KINDS: Mapping[str, Callable[[Table], Answers]] = {
+    "small": exact,
+    "random": surrogate,
+    "grown": exact,
+    "cells": surrogate,
+    "gravel": surrogate,
+}
+
+
+def load_answers(folder: Path, only: str | None = None) -> list[Answers]:
+    """Read all tables that a folder has: ``small`` and ``grown``, which are exhaustive, the others with a regression.
+
+    Args:
+        folder: Where the tables are.
+        only: Name of a table; the others are not read.
 
     Raises:
         AutoADError: If there is none, or one is faulty.
     """
-    paths = {name: path for name in _KINDS if (path := find_table(folder, name)) is not None}
+    names = list(_KINDS) if only is None else [only]
+    paths = {name: path for name in names if (path := find_table(folder, name)) is not None}
     if not paths:
         raise AutoADError(
-            f"{folder} has no table. Expected small.jsonl.gz or random.jsonl.gz. "
+            f"{folder} has no table. Expected NAME.jsonl.gz with NAME one of {', '.join(names)}. "
             "Give a folder that has one as [[tables]], or record one with: "
             "python -m benchmarks.strategies.record"
         )

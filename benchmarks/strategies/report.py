@@ -79,7 +79,7 @@ def trials_to_reach(curves: Curves, target: float) -> int | None:
 
 
 def markdown(runs: Iterable[Run], descriptions: Mapping[str, str], notes: Sequence[str] = ()) -> str:
-    """Return a table in Markdown for each recorded table.
+    """Return tables in Markdown for each recorded table: means, the worst seeds, paired differences.
 
     Args:
         runs: Searches of all strategies on all tables, with the same seeds and number of trials for each.
@@ -91,10 +91,11 @@ def markdown(runs: Iterable[Run], descriptions: Mapping[str, str], notes: Sequen
     seeds = len({run.seed for run in runs})
     parts = []
     for table, description in descriptions.items():
-        parts += [f"## {table}", "", f"{description}.", "", *_rows([r for r in runs if r.table == table], at), ""]
+        parts += [f"## {table}", "", f"{description}.", "", *_tables([r for r in runs if r.table == table], at)]
     parts += [
-        f"Means over {seeds} seed(s) with 95 % intervals (Student's t). Differences are in the best after {at} trials, "
-        f"paired by seed; the best peer is the best of {', '.join(PEERS)}, the strategy itself left out. "
+        f"Means over {seeds} seed(s) with 95 % intervals (Student's t). Worst seeds: the highest reward of the lowest "
+        "tenth of the searches, and the lowest of all. Differences are paired by seed; the best peer at that trial is "
+        f"the best of {', '.join(PEERS)}, the strategy itself left out. "
         f"Trials to random's best: when the mean best so far reaches what random's is after {at} trials. "
         "Time: the strategy's own processor time, without the answers.",
         *notes,
@@ -102,32 +103,43 @@ def markdown(runs: Iterable[Run], descriptions: Mapping[str, str], notes: Sequen
     return "\n".join(parts) + "\n"
 
 
-def _rows(runs: Sequence[Run], at: int) -> list[str]:
+def _tables(runs: Sequence[Run], at: int) -> list[str]:
     by_name: dict[str, list[Run]] = {}
     for run in runs:
         by_name.setdefault(run.name, []).append(run)
     curves = {name: curves_of(group) for name, group in by_name.items()}
     best = {name: best_so_far(each) for name, each in curves.items()}
     shown = sorted({*(trial for trial in _CHECKPOINTS if trial <= next(iter(curves.values())).shape[1]), at})
-    head = ["strategy", *(f"best at {trial}" for trial in shown), f"top 5 at {at}", "to random", "to the best peer"]
-    head += ["trials to random's best", "ms per trial"]
-    rows = [head, ["---"] * len(head)]
+    means = [
+        ["strategy", *(f"best at {n}" for n in shown), f"top 5 at {at}", "trials to random's best", "ms per trial"]
+    ]
+    worst = [["worst seeds", *(f"decile, worst at {n}" for n in shown)]]
+    differences = [["paired difference", *(f"to {rival} at {n}" for n in shown for rival in (RANDOM, "the best peer"))]]
     for name, group in by_name.items():
-        after = best[name][:, at - 1]
-        peers = {peer: best[peer][:, at - 1] for peer in PEERS if peer in best and peer != name}
-        rival = max(peers, key=lambda peer: float(peers[peer].mean()), default=None)
-        rows.append(
-            [
-                name,
-                *(_shown(estimate(best[name][:, trial - 1].tolist())) for trial in shown),
-                _shown(estimate(top_so_far(curves[name])[:, at - 1].tolist())),
-                "-" if name == RANDOM or RANDOM not in peers else _difference(after, peers[RANDOM]),
-                "-" if rival is None else f"{_difference(after, peers[rival])} ({rival})",
-                _trials(curves, name, at),
-                f"{1000 * float(np.mean([run.seconds for run in group])):.1f}",
-            ]
-        )
-    return [f"| {' | '.join(row)} |" for row in rows]
+        at_each = {trial: {other: best[other][:, trial - 1] for other in best} for trial in shown}
+        top, seconds = top_so_far(curves[name])[:, at - 1], float(np.mean([run.seconds for run in group]))
+        means.append([name, *(_shown(estimate(each[name].tolist())) for each in at_each.values())])
+        means[-1] += [_shown(estimate(top.tolist())), _trials(curves, name, at), f"{1000 * seconds:.1f}"]
+        worst.append([name, *(_worst(each[name]) for each in at_each.values())])
+        differences.append([name, *(cell for each in at_each.values() for cell in _to_rivals(each, name))])
+    return [line for rows in (means, worst, differences) for line in _rows(rows)]
+
+
+def _rows(rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]] + [""]
+
+
+def _worst(values: NDArray[np.float64]) -> str:
+    return f"{np.quantile(values, 0.1, method='lower'):.4f}, {values.min():.4f}"
+
+
+def _to_rivals(values: Mapping[str, NDArray[np.float64]], name: str) -> tuple[str, str]:
+    peers = {peer: values[peer] for peer in PEERS if peer in values and peer != name}
+    rival = max(peers, key=lambda peer: float(peers[peer].mean()), default=None)
+    return (
+        "-" if name == RANDOM or RANDOM not in peers else _difference(values[name], peers[RANDOM]),
+        "-" if rival is None else f"{_difference(values[name], peers[rival])} ({rival})",
+    )
 
 
 def _shown(value: Estimate, form: str = ".4f") -> str:

@@ -45,13 +45,20 @@ SPECS: Final[dict[str, Spec]] = {
     ),
     # Chosen by tune_tpe.py, which lists what was tried.
     "tpe": Spec("tpe", {"tpe_args": {"n_startup_jobs": 10, "n_ei_candidates": 4}}),
+    # With their own settings; tune_peers.py tries others.
+    "smac": Spec("smac", {}),
+    "optuna gp": Spec("optuna", {"sampler": "gp"}),
+    "optuna tpe": Spec("optuna", {"sampler": "tpe"}),
+    "local search": Spec("local_search", {}),
     # tune_rl.py found nothing better than NNI's settings.
     "policy-based RL": Spec("policy_based_rl", {}),
 }
-PEERS: Final = (RANDOM, "regularized evolution", "tpe", "policy-based RL")
+PEERS: Final = (
+    RANDOM, "regularized evolution", "tpe", "policy-based RL", "smac", "optuna gp", "optuna tpe", "local search",
+)  # fmt: skip
 """Against the best of these a strategy is compared; an ablation is no peer."""
 
-_NEEDS: Final = {"policy_based_rl": ("tianshou", "gym")}
+_NEEDS: Final = {"policy_based_rl": ("tianshou", "gym"), "smac": ("smac",), "optuna": ("optuna",)}
 
 
 def select(only: str | None) -> dict[str, Spec]:

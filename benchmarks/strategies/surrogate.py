@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,19 +18,36 @@ from threadpoolctl import threadpool_limits
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import SEARCH_SPACES
 from benchmarks.strategies.forest import Forest
-from benchmarks.strategies.measures import MAX_MACS, measure
+from benchmarks.strategies.measures import limit_of, measure
 from benchmarks.strategies.stats import rank_correlation
 from benchmarks.strategies.tables import Key, Table, key_of
 
-__all__ = ["Surrogate"]
+__all__ = ["LeftOut", "Surrogate"]
 
 Array = NDArray[np.float64]
 Predictor = Callable[[Array], Array]
 Fit = Callable[[Array, Array], Predictor]
-Method = Callable[[Array, Array, NDArray[np.bool_]], Predictor]
+Mask = NDArray[np.bool_]
+Method = Callable[[Array, Array, Mask], Predictor]
 """Fits to features, rewards and whether a model was rejected."""
 
 _FOLDS: Final = 5
+
+
+class LeftOut(NamedTuple):
+    """How well the models that one strategy proposed are predicted by a regression that has not seen them.
+
+    Attributes:
+        n_models: How many they are.
+        error: Mean absolute difference of prediction and reward.
+        bias: Mean of prediction minus reward: above 0, the regression promises too much.
+        rank_correlation: Spearman's, among them.
+    """
+
+    n_models: int
+    error: float
+    bias: float
+    rank_correlation: float
 
 
 class Surrogate:
@@ -44,8 +61,10 @@ class Surrogate:
 
     Attributes:
         method: Name of the chosen method.
-        rank_correlation: Spearman's, between predictions and rewards held out of the fit, rejected models included.
-        search_space: Values by label: the whole autoencoder space that has the table's labels.
+        rank_correlation: Spearman's, between predictions and rewards held out of the fit, rejected models included;
+            over the models that no strategy proposed.
+        left_out: For each strategy that proposed models of the table, how well these are predicted without them.
+        search_space: Values by label: the whole space, of autoencoders or of features, that has the table's labels.
         digest: Of the predictions for the table's own samples; it changes with the table and with the method.
 
     Raises:
@@ -63,9 +82,14 @@ class Surrogate:
         features = np.stack([self._features(sample) for sample in samples])
         rewards = np.array([line.reward for line in table.lines])
         rejected = np.array([line.verdict != "ok" for line in table.lines])
+        proposers = np.array([line.proposer for line in table.lines])
         with threadpool_limits(limits=1):  # sums must not depend on the number of threads
-            self.method, self.rank_correlation = _choose(features, rewards, rejected)
+            self.method, self.rank_correlation = _choose(features, rewards, rejected, proposers == "")
             self._predict = _METHODS[self.method](features, rewards, rejected)
+            self.left_out = {
+                str(name): _leave_out(_METHODS[self.method], features, rewards, rejected, proposers == name)
+                for name in np.unique(proposers[proposers != ""])
+            }
             predicted = self._predict(features)
         self.digest = hashlib.sha256(f"{table.digest} {np.round(predicted, 6).tolist()}".encode()).hexdigest()[:12]
         self._known: dict[Key, float] = {}
@@ -74,7 +98,7 @@ class Surrogate:
         """Return the reward of a sample."""
         key = key_of(sample)
         if key not in self._known:
-            over = measure(sample).macs > MAX_MACS
+            over = measure(sample).macs > limit_of(sample)
             self._known[key] = 0.0 if over else float(self._predict(self._features(sample)[None])[0])
         return self._known[key]
 
@@ -83,12 +107,23 @@ class Surrogate:
         one_hot = [float(sample[label] == value) for label, values in self.search_space.items() for value in values]
         numbers = [math.log2(value) for value in sample.values() if not isinstance(value, str)]
         sizes = measure(sample)
-        derived = [sizes.macs, sizes.code, *sizes.layer_macs, *sizes.sides]
-        return np.array([*one_hot, *numbers, *map(math.log, derived)])
+        derived = [max(each, 1) for each in (sizes.macs, sizes.code, *sizes.layer_macs, *sizes.sides)]
+        return np.array([*one_hot, *numbers, *map(math.log, derived), *_of_features(sample)])
+
+
+def _of_features(sample: Mapping[str, Any]) -> list[float]:
+    """Return what the values of the space of features are made of: stages, and an autoencoder where there is one."""
+    if "stages" not in sample:
+        return []
+    stages = sample["stages"].split("+")
+    has_layers = sample["layers"] != "none" and sample["vectors"] != "image"
+    number, _, kernel, _, code = sample["layers"].split() if has_layers else ("0", "", "0x0", "", "0")
+    return [*(float(stage in stages) for stage in ("4", "8", "16", "32")), float(number), float(kernel[0]), float(code)]
 
 
 def _whole_space(table: Table) -> dict[str, tuple[Any, ...]]:
-    space = SEARCH_SPACES.load("autoencoder").for_labels(table.search_space, channels=1)
+    name = "features" if "extractor" in table.search_space else "autoencoder"
+    space = SEARCH_SPACES.load(name).for_labels(table.search_space, channels=1)
     whole = {str(label): tuple(choice.values) for label, choice in space.simplify().items()}
     for label, values in table.search_space.items():
         for value in values:
@@ -123,7 +158,7 @@ def _in_two(fit: Fit, *, expected: bool) -> Method:
     Predictions are the expected reward, or the reward with 0 where rejection is more likely than not.
     """
 
-    def fitted(features: Array, rewards: Array, rejected: NDArray[np.bool_]) -> Predictor:
+    def fitted(features: Array, rewards: Array, rejected: Mask) -> Predictor:
         reward = fit(features[~rejected], rewards[~rejected])
         risk = fit(features, rejected.astype(float))
         if expected:
@@ -143,14 +178,34 @@ _METHODS: Final[Mapping[str, Method]] = {
 }
 
 
-def _choose(features: Array, rewards: Array, rejected: NDArray[np.bool_]) -> tuple[str, float]:
-    """Return the method with the highest held-out rank correlation, and that correlation."""
-    folds = list(KFold(_FOLDS, shuffle=True, random_state=0).split(features))
+def _choose(features: Array, rewards: Array, rejected: Mask, drawn: Mask) -> tuple[str, float]:
+    """Return the method with the highest held-out rank correlation, and that correlation.
+
+    Only models that were drawn uniformly are held out: those that strategies proposed resemble one another.
+    """
+    numbers = np.flatnonzero(drawn)
+    folds = [numbers[outside] for _, outside in KFold(_FOLDS, shuffle=True, random_state=0).split(numbers)]
     found: dict[str, float] = {}
-    for name, fit in _METHODS.items():
-        held_out = np.empty(len(rewards))
-        for inside, outside in folds:
-            held_out[outside] = fit(features[inside], rewards[inside], rejected[inside])(features[outside])
-        found[name] = rank_correlation(held_out, rewards)
+    for name, method in _METHODS.items():
+        held_out = np.zeros(len(rewards))
+        for outside in folds:
+            held_out[outside] = _predict_others(method, features, rewards, rejected, outside)
+        found[name] = rank_correlation(held_out[drawn], rewards[drawn])
     best = max(found, key=lambda name: found[name])
     return best, found[best]
+
+
+def _leave_out(method: Method, features: Array, rewards: Array, rejected: Mask, outside: Mask) -> LeftOut:
+    predicted = _predict_others(method, features, rewards, rejected, np.flatnonzero(outside))
+    error = predicted - rewards[outside]
+    correlation = rank_correlation(predicted, rewards[outside]) if len(error) > 2 else math.nan
+    return LeftOut(len(error), float(np.abs(error).mean()), float(error.mean()), correlation)
+
+
+def _predict_others(
+    method: Method, features: Array, rewards: Array, rejected: Mask, outside: NDArray[np.intp]
+) -> Array:
+    """Fit to all models but some, and predict these."""
+    inside = np.ones(len(rewards), dtype=bool)
+    inside[outside] = False
+    return method(features[inside], rewards[inside], rejected[inside])(features[outside])

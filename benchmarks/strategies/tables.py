@@ -15,7 +15,7 @@ from typing import Any
 
 from autoad_nni.errors import AutoADError
 
-__all__ = ["Key", "Line", "Table", "find_table", "key_of", "read_table"]
+__all__ = ["Key", "Line", "Table", "find_table", "key_of", "read_again", "read_table"]
 
 Key = tuple[tuple[str, Any], ...]
 _RECORD = "Record it anew with: python -m benchmarks.strategies.record"
@@ -30,12 +30,16 @@ class Line:
         reward: Reward of its trial; 0 if it was rejected.
         verdict: ``ok``, or why it was rejected.
         macs: Multiply-adds for one image.
+        seed: Of its weights and of the order of its images.
+        proposer: The strategy that proposed the model; empty if it was drawn uniformly.
     """
 
     sample: Mapping[str, Any]
     reward: float
     verdict: str
     macs: int
+    seed: int = 0
+    proposer: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Table:
 
     Attributes:
         path: The file.
-        lines: At least one; all have the same labels, and no sample occurs twice.
+        lines: At least one; all have the same labels, and no sample occurs twice with one seed.
         digest: Of the text of the file, compressed or not.
     """
 
@@ -78,6 +82,21 @@ def key_of(sample: Mapping[str, Any]) -> Key:
     return tuple(sorted(sample.items()))
 
 
+def read_again(table: Table) -> dict[int, dict[Key, float]]:
+    """Return the rewards of models that were trained again, by seed and sample; empty if there is no such file.
+
+    They are in ``NAME.again.jsonl`` beside the table, compressed or not, so that answers do not change with them.
+
+    Raises:
+        AutoADError: As `read_table`.
+    """
+    path = find_table(table.path.parent, f"{table.name}.again")
+    rewards: dict[int, dict[Key, float]] = {}
+    for line in () if path is None else read_table(path).lines:
+        rewards.setdefault(line.seed, {})[key_of(line.sample)] = line.reward
+    return rewards
+
+
 def find_table(folder: Path, name: str) -> Path | None:
     """Return the path of a table in a folder, the compressed one if there are two; None if there is none."""
     return next((path for ending in ("jsonl.gz", "jsonl") if (path := folder / f"{name}.{ending}").is_file()), None)
@@ -94,12 +113,12 @@ def read_table(path: Path) -> Table:
     """
     text = _text(path)
     lines: list[Line] = []
-    seen: dict[Key, int] = {}
+    seen: dict[tuple[Key, int], int] = {}
     for number, row in enumerate(text.splitlines(), start=1):
         line = _parse(row, f"{path}, line {number}")
         if lines and line.sample.keys() != lines[0].sample.keys():
             raise AutoADError(f"{path}, line {number} has other labels than line 1. Expected the same. {_RECORD}")
-        first = seen.setdefault(key_of(line.sample), number)
+        first = seen.setdefault((key_of(line.sample), line.seed), number)
         if first != number:
             raise AutoADError(f"{path}, line {number} repeats the sample of line {first}. Expected it once. {_RECORD}")
         lines.append(line)
@@ -121,7 +140,8 @@ def _parse(row: str, where: str) -> Line:
     try:
         content = json.loads(row)
         sample, reward = content["sample"], content["default"]
-        line = Line(sample, float(reward), str(content["verdict"]), int(content["macs"]))
+        seed, proposer = int(content.get("seed", 0)), str(content.get("proposer", ""))
+        line = Line(sample, float(reward), str(content["verdict"]), int(content["macs"]), seed, proposer)
         right = isinstance(reward, int | float) and math.isfinite(line.reward) and bool(sample)
         right = right and all(type(value) in (str, int) for value in sample.values())
     except (ValueError, KeyError, TypeError, AttributeError):

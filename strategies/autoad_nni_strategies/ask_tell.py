@@ -31,11 +31,15 @@ class AskTell(Protocol):
 
     figures: dict[str, Any] | None
 
+    @property
+    def pending(self) -> list[Sample]:
+        """What was asked for and has no result yet, in the order of asking."""
+
     def ask(self, n: int) -> list[Sample]:
         """Return n samples to try; fewer, or none, only if nothing is left to try.
 
         Each one satisfies the constraints, and none has been returned or told before. What is returned depends on the
-        seed, the space and the calls so far, and on nothing else. May be called while earlier samples have no result.
+        seed, the space and the calls so far, and on nothing else. Earlier samples may have no result yet.
         """
 
     def tell(self, results: Iterable[Result]) -> None:

@@ -40,8 +40,8 @@ class AutoAD:
 
     Each iteration teaches the controller by imagined trials (`imagination`), draws its weights from their distribution
     (`posterior`) and M candidates from the policy, and keeps the n candidates with the highest expected improvement
-    (`predictor`), which ``ask`` hands out. The first iterations prefer what has not been tried (`cover`). When their
-    rewards are told, it
+    (`predictor`), which ``ask`` hands out. The first iterations prefer what has not been tried (`cover`). When n
+    rewards have been told, it
 
     1. replaces each reward by the normal score of its rank, and adds the information gain of its sample (`curiosity`,
        Eq. 7);
@@ -50,6 +50,11 @@ class AutoAD:
        zero;
     4. updates the moving baselines, which take the place of ranks with ``rank_rewards`` false: then advantages are
        r - b, and b is that of the rewards alone for the imitation.
+
+    *Asking never waits.* When n are handed out and rewards are missing, the next n are drawn from the same policy; the
+    filter takes its prediction for the results of those that are being tried. After each iteration what is left of
+    them is dropped, and n are drawn anew. So if each sample is told before the next is asked for, a batch is what one
+    policy drew; if several are tried at a time, up to as many of a batch are what the policy before it drew.
 
     *No sample is proposed twice, and none that the space rejects.* Constraints are met by resampling: up to 256 draws,
     or two for each candidate that is wanted, then the first new and valid candidate after the last draw in
@@ -113,12 +118,24 @@ class AutoAD:
         self._learner = Learner(self._n_choices, settings, self._generator)
         self._iteration = 0
         self._proposals: list[Action] = []
-        """The candidates of this iteration that are not handed out yet, best first."""
+        """The candidates that are not handed out yet, best first."""
+        self._told: list[tuple[Action, float | None]] = []
+        """The results of this iteration, of which there are less than n."""
         self._sources: dict[Action, str] = {}
         """Where each candidate comes from that has no result yet."""
         self._failed: set[Action] = set()
         self._lowest: float | None = None
         self._best: float | None = None
+
+    @property
+    def pending(self) -> list[Sample]:
+        """What was asked for and has no result yet, in the order of asking."""
+        return [to_sample(self._decisions, action) for action in self._pending]
+
+    @property
+    def _pending(self) -> list[Action]:
+        told = {action for action, _ in self._told}
+        return [action for action, reward in self._untried.tried.items() if reward is None and action not in told]
 
     def ask(self, n: int) -> list[Sample]:
         """Return n samples to try; fewer if no more are left."""
@@ -133,7 +150,7 @@ class AutoAD:
         return [to_sample(self._decisions, action) for action in asked]
 
     def tell(self, results: Iterable[Result]) -> None:
-        """Learn from the results of an iteration, or from results that were known before.
+        """Take results, and learn: from each n that were asked for, and at once from those that were known before.
 
         Args:
             results: Samples of the space with their rewards; None for one that failed.
@@ -142,19 +159,15 @@ class AutoAD:
             ValueError: If a sample is not in the space. Nothing is changed then.
         """
         given = [(to_action(self._decisions, sample), measured(reward)) for sample, reward in results]
-        asked = [each for each in given if self._is_pending(each[0])]
-        known = [each for each in given if not self._is_pending(each[0])]
+        pending = set(self._pending)
+        known = [each for each in given if each[0] not in pending]
+        self._told += [each for each in given if each[0] in pending]
         self.figures = None
         if known:
             self._learn_known(known)
-        if asked:
-            self._learn(asked)
-        for action in self._proposals:
-            del self._sources[action]
-        self._proposals = []
-
-    def _is_pending(self, action: Action) -> bool:
-        return action in self._untried.tried and self._untried.tried[action] is None
+        while len(self._told) >= self.settings.batch_size:
+            batch, self._told = self._told[: self.settings.batch_size], self._told[self.settings.batch_size :]
+            self._learn(batch)
 
     def _learn(self, results: list[tuple[Action, float | None]]) -> None:
         """Finish an iteration (lines 5 to 22 of Algorithm 1)."""
@@ -168,7 +181,7 @@ class AutoAD:
         if self._lowest is not None:  # or stand-ins of 0.0 would pull the baselines away from the rewards
             self._baseline.update(rewards)
             self._curious_baseline.update(curious)
-        self._learner.draw_weights()
+        self._draw_weights()
         self._iteration += 1
         self.figures = self._figures(
             failed=float(sum(reward is None for _, reward in results)),
@@ -189,7 +202,13 @@ class AutoAD:
         self._imitate(results)
         if self._lowest is not None:
             self._baseline.update(rewards)
+        self._draw_weights()
+
+    def _draw_weights(self) -> None:
         self._learner.draw_weights()
+        for action in self._proposals:
+            del self._sources[action]
+        self._proposals = []
 
     def _take(self, results: list[tuple[Action, float | None]]) -> tuple[list[Action], list[float]]:
         """Note results, and return actions and rewards, those of failures stood in for."""
@@ -243,13 +262,15 @@ class AutoAD:
 
     def _fit_predictor(self) -> bool:
         """Fit the predictor; return whether there is a filter, and results enough for it."""
-        known = [(action, reward) for action, reward in self._untried.tried.items() if reward is not None]
+        known = self._results()
         if self.settings.candidates <= self.settings.batch_size or len(known) < _LEAST_TO_PREDICT:
             return False
         if len(known) > _MOST_TO_PREDICT:  # half of them the best, half the newest
             old, new = known[: -_MOST_TO_PREDICT // 2], known[-_MOST_TO_PREDICT // 2 :]
             known = sorted(old, key=lambda entry: -entry[1])[: _MOST_TO_PREDICT - len(new)] + new
         self._predictor.fit([action for action, _ in known], [reward for _, reward in known])
+        if pending := self._pending:
+            self._predictor.believe(pending)
         return True
 
     def _best_of(self, candidates: list[Action]) -> list[Action]:
@@ -258,6 +279,12 @@ class AutoAD:
             return []
         improvement = self._predictor.expected_improvement(candidates)
         return [candidates[i] for i in improvement.argsort(descending=True, stable=True).tolist()]
+
+    def _results(self) -> list[tuple[Action, float]]:
+        """Return all samples with a reward, and those of this iteration; for failures, the lowest so far."""
+        learned = [(action, reward) for action, reward in self._untried.tried.items() if reward is not None]
+        told = [(action, self._lowest if reward is None else reward) for action, reward in self._told]
+        return learned + [(action, reward) for action, reward in told if reward is not None]
 
     def _variations(self, drawn: set[Action]) -> list[Action]:
         """Return the new and valid candidates that differ from one of the best samples in one decision."""
@@ -340,6 +367,7 @@ class AutoAD:
                 "lowest": self._lowest,
                 "best": self._best,
                 "proposals": [list(action) for action in self._proposals],
+                "told": [[list(action), reward] for action, reward in self._told],
                 "sources": [[list(action), source] for action, source in self._sources.items()],
                 "failed": sorted(list(action) for action in self._failed),
             }
@@ -374,6 +402,7 @@ class AutoAD:
         self._curious_baseline.load_state_dict(state["curious_baseline"])
         self._iteration, self._lowest, self._best = state["iteration"], state["lowest"], state["best"]
         self._proposals = [tuple(action) for action in state["proposals"]]
+        self._told = [(tuple(action), reward) for action, reward in state["told"]]
         self._sources = {tuple(action): source for action, source in state["sources"]}
         self._failed = {tuple(action) for action in state["failed"]}
         self._untried.tried = {tuple(action): reward for action, reward in state["tried"]}

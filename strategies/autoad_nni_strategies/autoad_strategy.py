@@ -15,10 +15,8 @@ __all__ = ["AutoADStrategy"]
 class AutoADStrategy(AskTellStrategy):
     """`AutoAD`, driven by an engine of NNI.
 
-    Each iteration submits the candidates that were kept, waits for all their rewards, and learns from them. The last
-    iteration is smaller if the budget ends in it. What is proposed next depends on the seed, the space and the rewards
-    in order of submission, not on when or in which order they arrive. At the end of a batch workers may be idle:
-    choose ``batch_size`` as a multiple of the number of parallel trials.
+    An iteration is as many results as ``batch_size`` says. With one trial at a time, what is proposed depends on the
+    seed, the space and the rewards alone; with several, also on the order in which they end.
 
     Args:
         seed: Seed of all randomness. Same seed, space and rewards: same samples, also in another process. Torch's
@@ -98,7 +96,6 @@ class AutoADStrategy(AskTellStrategy):
         )
         super().__init__(
             lambda decisions, is_valid: AutoAD(self.settings, decisions, is_valid),
-            batch_size=self.settings.batch_size,
             on_iteration=on_iteration,
         )
 

@@ -51,9 +51,15 @@ class Guarded:
         self._untried = Untried(decisions, is_valid)
         self._calls: list[list[Any]] = []
         self._lowest: float | None = None
+        self._pending: dict[Action, None] = {}
         self._failed: list[Action] = []
         """Failures that the proposer does not know of yet."""
         self.figures: dict[str, Any] | None = None
+
+    @property
+    def pending(self) -> list[Sample]:
+        """What was asked for and has no result yet, in the order of asking."""
+        return [to_sample(self._decisions, action) for action in self._pending]
 
     def ask(self, n: int) -> list[Sample]:
         """Return n samples to try; fewer if no more are left."""
@@ -62,6 +68,7 @@ class Guarded:
         if len(found) < n:
             found += self._untried.after(last, n - len(found), besides=found)
         self._untried.tried.update(dict.fromkeys(found))
+        self._pending.update(dict.fromkeys(found))
         return [to_sample(self._decisions, action) for action in found]
 
     def _proposed(self, n: int) -> tuple[list[Action], Action]:
@@ -99,6 +106,8 @@ class Guarded:
         if rewards:
             self._lowest = min(rewards) if self._lowest is None else min(self._lowest, *rewards)
         self._untried.tried.update(given)
+        for action, _ in given:
+            self._pending.pop(action, None)
         if self._lowest is None:
             self._failed += [action for action, _ in given]
             return

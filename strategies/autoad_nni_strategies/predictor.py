@@ -50,12 +50,25 @@ class RewardPredictor:
 
     def fit(self, actions: Sequence[Action], rewards: Sequence[float]) -> None:
         """Fit to measured samples, one or more."""
-        self._actions = torch.tensor(actions)
+        measured = torch.tensor(actions)
         targets = normal_scores(torch.tensor(rewards, dtype=torch.float64))
-        self._best = targets.max().item()
-        distances = self._distances_between(self._actions, self._actions)
+        distances = self._distances_between(measured, measured)
         self._climb(distances, targets)
-        self._factor = self._factorise(distances)
+        self._condition(measured, targets)
+
+    def believe(self, actions: Sequence[Action]) -> None:
+        """Take what is predicted for samples that are being tried for their results, so that others promise more.
+
+        Reference: Ginsbourger, Le Riche, Carraro 2010, "Kriging is well-suited to parallelize optimization", whose
+        kriging believer this is.
+        """
+        mean, _ = self.predict(actions)
+        self._condition(torch.cat([self._actions, torch.tensor(actions)]), torch.cat([self._targets, mean]))
+
+    def _condition(self, actions: Tensor, targets: Tensor) -> None:
+        self._actions, self._targets = actions, targets
+        self._best = targets.max().item()
+        self._factor = self._factorise(self._distances_between(actions, actions))
         self._weights = torch.cholesky_solve(targets[:, None], self._factor)[:, 0]
 
     def predict(self, actions: Sequence[Action]) -> tuple[Tensor, Tensor]:

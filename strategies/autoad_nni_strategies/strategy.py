@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,14 +19,16 @@ __all__ = ["AskTellStrategy"]
 class AskTellStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
     """Runs the samples of an `AskTell` on an engine, and gives it their rewards.
 
-    Everything runs in the thread that calls ``run``. The search ends with the budget, or when there is nothing left to
-    ask for.
+    Whenever a trial may begin, it gives the algorithm the results of those that have ended, oldest submission first,
+    and asks for one sample: no trial waits for another. What is asked for next depends on the seed, the space, the
+    rewards, and on which trials have ended by then; with one trial at a time, that is always the same. The search ends
+    with the budget, or when there is nothing left to ask for; then the results of all that still run are awaited.
+
+    Everything runs in the thread that calls ``run``; ``state_dict`` may be called from others.
 
     Args:
         make: Makes the algorithm, when the space is known, from its decisions and a predicate that says whether its
             constraints allow a sample.
-        batch_size: How many samples are submitted before all their results are waited for. What is proposed next does
-            not depend on when or in which order these arrive.
         on_iteration: Called in the thread of ``run`` with the ``figures`` of the algorithm, after each iteration that
             has some. May be set later, as an attribute.
 
@@ -46,18 +48,17 @@ class AskTellStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
         self,
         make: Callable[[tuple[Decision, ...], IsValid], AskTell],
         *,
-        batch_size: int = 1,
         on_iteration: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         super().__init__()
         self.on_iteration = on_iteration
         self._make = make
-        self._batch_size = batch_size
         self._core: AskTell | None = None
+        self._calls = threading.RLock()  # held while the algorithm changes
         # NNI's training-service engine keeps weak references only, so without these list_models() would forget them.
         self._models: list[ExecutableModelSpace] = []
-        self._is_used_up = False
-        self._state: dict[str, Any] = {}
+        self._open: list[tuple[Sample, ExecutableModelSpace]] = []
+        """What is submitted and not told yet, oldest first."""
 
     @property
     def core(self) -> AskTell:
@@ -77,28 +78,53 @@ class AskTellStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
 
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
         self._core = self._make(decisions_of(model_space), model_space.contains)
-        self._state = self._core.state_dict()
         return model_space
 
     def _run(self) -> None:
-        while batch := self._submit_batch():
-            self.engine.wait_models(*(model for _, model in batch))
-            self._tell((sample, model.metric) for sample, model in batch)
-            if self.on_iteration is not None and self.core.figures is not None:
-                self.on_iteration(self.core.figures)
+        again = self._adopt()
+        while self.wait_for_resource():
+            self._tell_ended()
+            with self._calls:
+                samples = again or self.core.ask(1)
+            if not samples:
+                break
+            self._submit(samples[0])
+            again = again[1:]
+        if self._open:
+            self.engine.wait_models(*(model for _, model in self._open))
+        self._tell_ended()
 
-    def _submit_batch(self) -> list[tuple[Sample, ExecutableModelSpace]]:
-        """Submit a batch, or fewer if the budget or the space ends."""
-        batch: list[tuple[Sample, ExecutableModelSpace]] = []
-        while len(batch) < self._batch_size and not self._is_used_up and self.wait_for_resource():
-            samples = self.core.ask(1)
-            self._is_used_up = not samples
-            for sample in samples:
-                model = self.model_space.freeze(sample)
-                self._models.append(model)
-                batch.append((sample, model))
-                self.engine.submit_models(model)
-        return batch
+    def _adopt(self) -> list[Sample]:
+        """Take over the trials that a loaded state waits for; return the samples of those that are gone."""
+        models = [model for model in self.engine.list_models() if model.sample is not None]
+        gone = []
+        for sample in self.core.pending:
+            found = next((model for model in models if model.sample == sample), None)
+            if found is None:
+                gone.append(sample)
+            else:
+                self._open.append((sample, found))
+        return gone
+
+    def _submit(self, sample: Sample) -> None:
+        model = self.model_space.freeze(sample)
+        self._models.append(model)
+        self._open.append((sample, model))
+        self.engine.submit_models(model)
+
+    def _tell_ended(self) -> None:
+        ended = [(sample, model) for sample, model in self._open if model.status.completed()]
+        self._open = [(sample, model) for sample, model in self._open if not model.status.completed()]
+        iterations = []
+        for sample, model in ended:
+            with self._calls:
+                self.core.tell([(sample, model.metric)])
+            if self.core.figures is not None:
+                iterations.append(self.core.figures)
+        # When all are told: what is called may take the state for that after all results there are.
+        if self.on_iteration is not None:
+            for figures in iterations:
+                self.on_iteration(figures)
 
     def learn(self, results: Iterable[Result]) -> None:
         """Learn from samples that were tried before the search; to be called between ``initialize`` and ``run``.
@@ -122,24 +148,20 @@ class AskTellStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
             >>> strategy.state_dict()["buffer"]
             [[[1], 0.9]]
         """
-        self._initialized("learn()")
-        self._tell(results)
-
-    def _tell(self, results: Iterable[Result]) -> None:
-        self.core.tell(results)
-        self._state = self.core.state_dict()
+        self._initialized("learn()").tell(results)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the algorithm after the last batch, in plain types and tensors.
+        """Return the state of the algorithm, in plain types and tensors.
 
-        A strategy with the same arguments, initialised with the same space, that loads it continues bit for bit. An
-        unfinished batch is not included: its samples are proposed again.
+        A strategy with the same arguments, initialised with the same space, that loads it continues bit for bit. Trials
+        that have not ended are awaited, if the engine lists them; if not, they are submitted again.
 
         Raises:
             RuntimeError: Before ``initialize``.
         """
-        self._initialized("state_dict()")
-        return copy.deepcopy(self._state)
+        core = self._initialized("state_dict()")
+        with self._calls:
+            return core.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a state; to be called between ``initialize`` and ``run``.
@@ -153,4 +175,3 @@ class AskTellStrategy(Strategy):  # type: ignore[misc]  # nni ships no types
                 then.
         """
         self._initialized("load_state_dict()").load_state_dict(state_dict)
-        self._state = self.core.state_dict()

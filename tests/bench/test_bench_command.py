@@ -46,7 +46,8 @@ def test_a_comparison_from_tables_to_figures(tables: Path) -> None:
     [
         (
             ("--tables", "nowhere"),
-            "nowhere has no table. Expected small.jsonl.gz or random.jsonl.gz. Give a folder that has one as --tables",
+            "nowhere has no table. Expected NAME.jsonl.gz with NAME one of small, random, grown, cells, gravel. "
+            "Give a folder that has one as --tables",
         ),
         (("--only", "random,rl"), "--only names 'rl'. Expected some of: autoad"),
         (("--seeds", "0"), "--seeds"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,32 +55,49 @@ def test_ties_share_their_rank() -> None:
     assert rank_correlation([1, 2, 3, 4], [5, 6, 6, 7]) == pytest.approx(3 / math.sqrt(10))
 
 
-def test_the_table_of_hand_made_runs() -> None:
+def tables(text: str) -> dict[tuple[str, str], list[str]]:
+    """Cells of a report by the heading of their table and the name in their row."""
+    cells, heading = {}, ""
+    for before, line in pairwise(text.splitlines()):
+        first, *rest = line.strip("| ").split(" | ")
+        heading = heading if before.startswith("|") else first
+        cells[heading, first] = rest
+    return cells
+
+
+def test_the_tables_of_hand_made_runs() -> None:
     runs = [
         *(run("mine", seed, 0.5, 0.8 + seed / 100, 0.7) for seed in range(2)),
         *(run("random", seed, 0.4, 0.4, 0.6, seconds=0.0) for seed in range(2)),
         *(run("tpe", seed, 0.1, 0.7, 0.2) for seed in range(2)),
     ]
     text = markdown(runs, {"small": "exact: 3 models"}, ["rl: not installed (gym), left out."])
-    assert text.startswith("## small\n\nexact: 3 models.\n\n| strategy | best at 3 | top 5 at 3 | to random |")
-    rows = {row.split(" | ")[0][2:]: [cell.strip(" |") for cell in row.split(" | ")] for row in text.splitlines()}
+    assert text.startswith("## small\n\nexact: 3 models.\n\n| strategy | best at 3 | top 5 at 3 | trials to random's")
+    cells = tables(text)
     # 12.7062 is t of one degree of freedom; the deviation over the root of two seeds is 0.005.
-    assert rows["mine"][1:] == [
-        "0.8050 ± 0.0635",
-        "0.6683 ± 0.0212",
-        "+0.2050 ± 0.0635",
-        "+0.1050 ± 0.0635 (tpe)",
-        "2 (0.67)",
-        "2.0",
-    ]
-    assert rows["random"][3:] == ["-", "-0.1000 ± 0.0000 (tpe)", "3 (1.00)", "0.0"]
-    assert rows["tpe"][4] == "+0.1000 ± 0.0000 (random)"
+    assert cells["strategy", "mine"] == ["0.8050 ± 0.0635", "0.6683 ± 0.0212", "2 (0.67)", "2.0"]
+    assert cells["strategy", "random"][2:] == ["3 (1.00)", "0.0"]
+    assert cells["worst seeds", "mine"] == ["0.8000, 0.8000"]
+    assert cells["paired difference", "mine"] == ["+0.2050 ± 0.0635", "+0.1050 ± 0.0635 (tpe)"]
+    assert cells["paired difference", "random"] == ["-", "-0.1000 ± 0.0000 (tpe)"]
+    assert cells["paired difference", "tpe"][1] == "+0.1000 ± 0.0000 (random)"
     assert "Means over 2 seed(s)" in text and text.endswith("rl: not installed (gym), left out.\n")
 
 
+def test_the_worst_seeds_and_the_differences_are_those_of_each_checkpoint() -> None:
+    ends = np.linspace(0.50, 0.69, 20)  # of 20 seeds, two are the lowest tenth
+    runs = [run("mine", seed, *[0.1] * 29, end) for seed, end in enumerate(ends)]
+    runs += [run("random", seed, *[0.2] * 30) for seed in range(20)]
+    cells = tables(markdown(runs, {"small": "exact"}))
+    assert cells["worst seeds", "mine"] == ["0.1000, 0.1000", "0.5100, 0.5000"]
+    early, _, late, _ = cells["paired difference", "mine"]
+    assert early == "-0.1000 ± 0.0000" and late.startswith("+0.3950 ± ")
+
+
 def test_without_random_or_peers_there_is_nothing_to_compare_with() -> None:
-    text = markdown([run("mine", 0, 0.5)], {"small": "exact"})
-    assert "| mine | 0.5000 | 0.5000 | - | - | - | 2.0 |" in text
+    cells = tables(markdown([run("mine", 0, 0.5)], {"small": "exact"}))
+    assert cells["strategy", "mine"] == ["0.5000", "0.5000", "-", "2.0"]
+    assert cells["paired difference", "mine"] == ["-", "-"]
 
 
 def test_figures_are_files_and_repeat_themselves(tmp_path: Path) -> None:

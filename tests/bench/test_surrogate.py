@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +12,10 @@ import torch
 from tiny_table import line, reward, uniform, write
 
 from autoad_nni.errors import AutoADError
-from autoad_nni_search_spaces import AutoencoderSpace
+from autoad_nni_search_spaces import AutoencoderSpace, FeatureSpace
 from benchmarks.strategies.forest import Forest
-from benchmarks.strategies.measures import MAX_MACS, measure
+from benchmarks.strategies.measures import MAX_FEATURE_MACS, MAX_MACS, limit_of, measure
+from benchmarks.strategies.recipes import RECIPES
 from benchmarks.strategies.surrogate import Surrogate
 from benchmarks.strategies.tables import read_table
 
@@ -46,6 +50,19 @@ def test_multiply_adds_are_those_of_the_space(n_layers: int) -> None:
             assert sizes.code == model(torch.zeros(1, 1, 28, 28)).code.flatten(1).shape[1]
 
 
+def test_multiply_adds_of_features_are_those_of_a_trial() -> None:
+    space = FeatureSpace(extractors=("contrast", "patches", "pixels"))
+    choices = {str(label): list(each.values) for label, each in space.simplify().items()}
+    generator = random.Random(0)
+    sizes = []
+    for _ in range(40):
+        sample = {label: generator.choice(values) for label, values in choices.items()}
+        sizes.append(measure(sample).macs)
+        assert sizes[-1] == space.freeze(sample).macs(32, 32)
+    assert max(sizes) > MAX_FEATURE_MACS > sorted(sizes)[20] and min(sizes) == 0
+    assert limit_of(sample) == MAX_FEATURE_MACS and limit_of(LARGE) == MAX_MACS
+
+
 def test_what_is_over_the_limit_has_no_reward(surrogate: Surrogate) -> None:
     assert measure(LARGE).macs > MAX_MACS
     assert surrogate(LARGE) == 0.0
@@ -65,6 +82,52 @@ def test_the_forest_is_scikit_learns() -> None:
     forest = Forest(features, targets)
     np.testing.assert_allclose(forest.predict(unseen), forest.model.predict(unseen), rtol=1e-12)
     np.testing.assert_array_equal(forest.predict(unseen[:1]), forest.predict(unseen)[:1])
+
+
+def features(count: int) -> list[dict[str, Any]]:
+    return list(islice(RECIPES["cells"].samples(), count))
+
+
+def by_layers(sample: Mapping[str, Any]) -> float:
+    """A reward that layers decide, which vectors of images do not have."""
+    if sample["vectors"] == "image":
+        return 0.5
+    return {"n": 0.2, "1": 0.6, "2": 0.9}[sample["layers"][0]]
+
+
+def test_a_table_of_features_is_a_table_of_their_space(tmp_path: Path) -> None:
+    rows = (line(sample, default=by_layers(sample), verdict="ok") + "\n" for sample in features(150))
+    (tmp_path / "cells.jsonl").write_text("".join(rows))
+    fitted = Surrogate(read_table(tmp_path / "cells.jsonl"))
+    assert fitted.search_space["extractor"] == ("efficientnet_lite0", "contrast", "patches", "pixels")
+    assert fitted.rank_correlation > 0.9
+    unseen = features(300)[150:]
+    assert sum(abs(fitted(sample) - by_layers(sample)) for sample in unseen) / len(unseen) < 0.05
+    heavy = {**features(1)[0], "extractor": "patches", "projection": "all", "layers": "2 of 3x3 to 64"}
+    assert fitted({**heavy, "vectors": "location"}) == 0.0 < fitted({**heavy, "vectors": "image"})
+
+
+def test_proposals_are_trained_on_and_left_out_in_turn(tmp_path: Path) -> None:
+    """All that one strategy proposes is better than its choices say; the other's is as they say."""
+    samples = uniform(160)
+    proposers = [""] * 120 + ["lucky"] * 20 + ["sober"] * 20
+    more = {"": 0.0, "sober": 0.0, "lucky": 0.3}
+
+    def write_table(count: int) -> Surrogate:
+        rows = (
+            line(sample, default=reward(sample) + more[proposer], verdict="ok", proposer=proposer) + "\n"
+            for sample, proposer in zip(samples[:count], proposers[:count], strict=True)
+        )
+        (tmp_path / "random.jsonl").write_text("".join(rows))
+        return Surrogate(read_table(tmp_path / "random.jsonl"))
+
+    assert write_table(120).left_out == {}
+    fitted = write_table(160)
+    lucky, sober = fitted.left_out["lucky"], fitted.left_out["sober"]
+    assert lucky.n_models == sober.n_models == 20
+    assert lucky.bias < -0.2 and abs(sober.bias) < 0.1
+    assert lucky.error >= -lucky.bias and sober.rank_correlation > 0.8
+    assert fitted(samples[125]) > reward(samples[125]) + 0.05
 
 
 def test_it_covers_the_whole_space(surrogate: Surrogate) -> None:

@@ -79,5 +79,7 @@ def test_an_unreadable_table_is_named(tmp_path: Path, name: str, content: bytes,
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(AutoADError, match=r"cannot be read: No such file"):
         read_table(tmp_path / "none.jsonl")
-    with pytest.raises(AutoADError, match=r"has no table. Expected small.jsonl.gz or random.jsonl.gz"):
+    with pytest.raises(
+        AutoADError, match=r"has no table. Expected NAME.jsonl.gz with NAME one of small, random, grown"
+    ):
         load_answers(tmp_path)

@@ -51,7 +51,7 @@ def uniform(count: int, n_layers: int = 1, seed: int = 0) -> list[Sample]:
 
 
 def line(sample: Sample, **changes: Any) -> str:
-    rewarded = reward(sample)
+    rewarded = changes["default"] if "default" in changes else reward(sample)
     content = {
         "sample": sample,
         "default": rewarded,

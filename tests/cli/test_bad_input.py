@@ -122,7 +122,9 @@ TRIAL_OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("--data digit --abnormal photos", ("Unknown data set 'digit'", "Did you mean 'digits'?")),
     ("--data digits --abnormal photoss", ("Unknown data set 'photoss'", "Did you mean 'photos'?")),
     ("--data digits --abnormal digits", ("--abnormal names digits, which is the normal set",)),
-    ("--data digits", ("labels have one class only", "Give --abnormal NAME")),
+    ("--data digits", ("labels have one class only", "Give --anomalies planted", "--abnormal NAME")),
+    ("--data digits --anomalies plant", ("--anomalies is 'plant'", "Expected planted", "Give --anomalies planted")),
+    ("--data digits --anomalies planted --abnormal photos", ("--abnormal names photos", "Leave out one of the two")),
     ("--data digits --abnormal photos --reward auc", ("--reward is 'auc'", "auroc, aupr_in, aupr_out")),
     ("--data digits --abnormal photos --preset papr", ("--preset is 'papr'", "default, paper")),
     ("--data digits --abnormal photos --device tpu", ("--device is 'tpu'", "auto, cpu, cuda")),
@@ -204,7 +206,7 @@ def test_a_folder_without_defects_and_without_abnormal(images: Path, tmp_path: P
     for path in (images / "defect").iterdir():
         path.unlink()
     (images / "defect").rmdir()
-    assert_one_line(folder_fault(images, tmp_path), "one class only", "Give --abnormal NAME")
+    assert_one_line(folder_fault(images, tmp_path), "one class only", "Give --anomalies planted", "--abnormal NAME")
 
 
 def test_a_folder_of_another_layout(tmp_path: Path) -> None:

@@ -16,6 +16,6 @@ from autoad_nni.cli.search import _interval
     ],
 )
 def test_a_figure_without_an_interval_says_that_it_has_none(interval: tuple[float, float] | None, words: str) -> None:
-    request = SimpleNamespace(task=SimpleNamespace(abnormal=()))
+    request = SimpleNamespace(task=SimpleNamespace(abnormal=(), planted=False))
     best = SimpleNamespace(interval=interval, n_validation=(2, 7), request=request)
     assert _interval(cast(Any, best)) == words

@@ -119,7 +119,7 @@ def test_check_refuses_one_that_is_broken(installed: None) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kinds"),
-    [("autoad", ["strategy"]), ("autoencoder", ["search space", "architecture"]), ("photos", ["data set"])],
+    [("autoencoder", ["search space", "architecture"]), ("photos", ["data set"])],
 )
 def test_check_loads_a_plugin_of_a_kind_that_has_no_contract(name: str, kinds: list[str]) -> None:
     ended = command("plugins", "check", name)

@@ -220,11 +220,11 @@ def test_tensorboard_shows_the_search_and_each_trial(finished: Path) -> None:
 
 def test_what_the_strategy_tells_is_kept_and_shown(finished: Path, run: Path, file: Path) -> None:
     kept = [json.loads(line) for line in (finished / "state" / "iterations.jsonl").read_text().splitlines()]
-    assert [row["iteration"] for row in kept] == [1, 2]  # batches of five: of eight trials, two
+    assert [row["iteration"] for row in kept] == [1]  # batches of five: of eight trials, one
     assert {"reward", "best", "baseline", "entropy", "intrinsic", "kl_prior", "kl_sharpening"} <= set(kept[0])
-    rewards = {json.dumps(line["sample"]): line["reward"] for line in history(finished)}
-    remembered = {json.dumps(entry["sample"]): entry["reward"] for entry in kept[1]["buffer"]}
-    assert remembered == rewards and len(remembered) == TRIALS  # the buffer has room for ten
+    rewards = {json.dumps(line["sample"]): line["reward"] for line in history(finished)[:5]}
+    remembered = {json.dumps(entry["sample"]): entry["reward"] for entry in kept[0]["buffer"]}
+    assert remembered == rewards and len(remembered) == 5  # the buffer has room for ten
     search = scalars_of(finished / "tensorboard" / "search")
     for name in ("reward", "buffer_min", "buffer_mean", "buffer_max"):
         assert [value for _, value in search[f"strategy/{name}"]] == pytest.approx([row[name] for row in kept])

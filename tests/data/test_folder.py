@@ -300,7 +300,9 @@ def test_too_few_images(tmp_path: Path, write_images: Write, fails: Any) -> None
 
 def test_one_class_only_and_two_kinds_of_anomalies(tmp_path: Path, write_images: Write, fails: Any) -> None:
     write_images(tmp_path / "good", 60)
-    with fails(f"{tmp_path} has normal images only", "one class only", "Give abnormal=NAME", "digits"):
+    with fails(
+        f"{tmp_path} has normal images only", "one class only", "Give anomalies=planted", "abnormal=NAME", "digits"
+    ):
         load(tmp_path)
     write_images(tmp_path / "bad", 4)
     with fails("has defects of its own and abnormal names digits", "Leave out abnormal"):

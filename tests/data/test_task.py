@@ -162,7 +162,11 @@ def test_own_defects_are_halved_whatever_the_contamination(install: Install) -> 
         ((40, 50), {}, ("validation has 8 normal", "0 anomalies", "1 or more of each of: set_1", "raise limit")),
         ((1000, 1), {}, ("test has 200 normal and 0 abnormal", "1 or more of each of: set_1")),
         ((100, 50, 50), {"abnormal": ("set_1", "set_2")}, ("gives 1 anomalies", "set_1, set_2", "fewer sets")),
-        ((100, 50), {"abnormal": ()}, ("normal images only", "one class only", "Give abnormal=NAME", "set_1")),
+        (
+            (100, 50),
+            {"abnormal": ()},
+            ("normal images only", "one class only", "Give anomalies=planted", "abnormal=NAME", "set_1"),
+        ),
         ((100, 50), {"abnormal": ("set_2",)}, ("set_2", "Installed: set_0, set_1")),
         ((100, 50), {"data": "set_9"}, ("set_9", "Installed: set_0, set_1")),
         ((100, 50), {"root": Path("no/such/folder")}, ("root no/such/folder is not a folder", "Correct the path")),

@@ -32,6 +32,7 @@ from autoad_nni.runs.report import hardest
 from autoad_nni.runs.report.hardest import tiles_in
 from autoad_nni.runs.report.markup import element, table
 from autoad_nni.runs.report.page import report_page, write_report
+from autoad_nni.runs.report.progress import best_so_far
 from autoad_nni.runs.report.run_data import ReportData
 from autoad_nni.runs.scores import WinnerScores
 from autoad_nni.storing import append_line
@@ -377,3 +378,15 @@ def test_a_known_method_that_failed_is_in_the_table(copy: Path) -> None:
     late = TrialRecord(number=99, sample={}, verdict=Verdict.OVER_TIME, reward=0.0, known="patchcore")
     text = text_of(str(report_page(replace(data, records=[*data.records, late]))))
     assert re.search(r"patchcore over_time \S+ 99", text)
+
+
+def test_a_stopped_trial_is_no_best_whatever_it_had_reached(copy: Path) -> None:
+    data = ReportData.read(copy)
+    stopped = TrialRecord(number=99, sample=data.records[0].sample, verdict=Verdict.STOPPED, reward=1.0)
+    before, after = (
+        text_of(str(best_so_far(replace(data, records=records))))
+        for records in (data.records, [*data.records, stopped])
+    )
+    best = re.search(r"The best \S+, (0\.\d+), was reached after", before)
+    assert best and f"{best[1]}, was reached after" in after
+    assert "stopped 1 " in text_of(str(report_page(replace(data, records=[*data.records, stopped]))))

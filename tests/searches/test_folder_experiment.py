@@ -168,6 +168,28 @@ def test_images_from_elsewhere_as_anomalies(tmp_path: Path) -> None:
     assert reasons(experiment)["warning"].startswith("2 anomalous images are few")
 
 
+def test_good_images_only(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "good only", good=60)
+    experiment = folder_experiment(folder)
+    assert request_of(experiment).task.planted
+    assert folder_experiment(folder, anomalies="planted").content == experiment.content
+    said = reasons(experiment)
+    assert said["defects"] == (
+        "planted into good images that are held out: there are no real ones. Figures are of planted defects, test's too"
+    )
+    assert said["reward"] == "auroc: images are compared, good ones with those that have a planted defect"
+    assert said["warning"].startswith(
+        "8 good images to plant defects into are few: 4 to choose the model, 4 to test it"
+    )
+    assert reasons(folder_experiment(folder, anomalies="planted"))["defects"].startswith(
+        "planted into good images that are held out, as given."
+    )
+    strangers = folder_experiment(folder, abnormal=("digits",))
+    assert not request_of(strangers).task.planted and "defects" not in reasons(strangers)
+    write_images(folder, dent=4)
+    assert not request_of(folder_experiment(folder)).task.planted
+
+
 def test_another_data_set_in_the_folder(tmp_path: Path) -> None:
     write_mini_mvtec(tmp_path)
     experiment = folder_experiment(tmp_path, data="mvtec", category="bottle")
@@ -182,7 +204,7 @@ def test_another_data_set_in_the_folder(tmp_path: Path) -> None:
         ({"pictures": 3}, "has neither good nor train/good; its sub-folders: pictures."),
         ({"good": 9, "defect": 2}, "has 9 normal images. Expected 10 or more."),
         ({"good": 12, "ok": 2}, "seems to be meant for"),
-        ({"good": 12}, "has normal images only"),
+        ({"good": 12}, "has 12 normal images. Expected 20 or more, to train on most of them and to plant defects"),
     ],
 )
 def test_a_folder_that_is_none(tmp_path: Path, counts: dict[str, int], message: str) -> None:

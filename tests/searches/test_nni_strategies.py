@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,25 @@ def test_evolution_leaves_its_random_phase_within_a_short_search() -> None:
 def test_reinforcement_learning_says_what_it_needs() -> None:
     with pytest.raises(AutoADError, match=r"pip install --no-deps tianshou==0.5.1 gym==0.26.2"):
         search("policy_based_rl")
+
+
+@pytest.mark.parametrize("strategy", ["smac", "optuna"])
+def test_a_missing_extra_says_what_to_install(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, strategy, None)
+    with pytest.raises(AutoADError) as caught:
+        search(strategy)
+    message = str(caught.value)
+    assert message.startswith(f"strategy '{strategy}' needs a package that is not installed: ")
+    assert message.endswith(f"pip install 'autoad-nni[{strategy}]'.") and "\n" not in message
+
+
+@pytest.mark.parametrize(("strategy", "reason"), [("local_search", "n_startup_trials is 0"), ("optuna", "sampler is")])
+def test_wrong_arguments_of_a_peer_are_named(strategy: str, reason: str) -> None:
+    if strategy == "optuna":
+        pytest.importorskip("optuna")
+    arguments = {"n_startup_trials": 0} if strategy == "local_search" else {"sampler": "cma"}
+    with pytest.raises(AutoADError, match=rf"{reason}.*Expected arguments of autoad_nni_strategies\."):
+        search(strategy, **arguments)
 
 
 def test_an_unknown_strategy_says_which_one_is_near() -> None:

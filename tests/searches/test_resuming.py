@@ -14,6 +14,7 @@ from unittest.mock import patch
 import nni.nas.strategy.hpo
 import pytest
 import torch
+from lifo_engine import LifoEngine
 from nni.nas.execution import SequentialExecutionEngine
 from nni.nas.strategy.base import Strategy
 from small_search import STRATEGY_ARGS, Killed, events, proposed_and_ended
@@ -55,6 +56,7 @@ class Session:
         strategy_args: dict[str, Any] | None = None,
         on_end: Callable[[TrialRecord], None] = lambda record: None,
         reopen: Callable[[list[SampleSpace]], None] | None = None,
+        at_once: int = 1,
     ) -> None:
         self.records: list[tuple[TrialRecord, bool]] = []
         self.executed: list[int] = []
@@ -81,8 +83,11 @@ class Session:
             record = TrialRecord(number=number, sample=model.sample, verdict=Verdict.OK, reward=reward_of(model.sample))
             self.middleware.take(record)
 
+        engine = (
+            SequentialExecutionEngine(continue_on_failure=True) if at_once == 1 else LifoEngine(concurrency=at_once)
+        )
         self.middleware = JournalMiddleware(
-            SequentialExecutionEngine(continue_on_failure=True),
+            engine,
             self.search.journal,
             max_trials=trials,
             on_end=listen,
@@ -207,6 +212,48 @@ def test_an_engine_hears_that_the_search_is_live_also_if_the_snapshot_is_all_the
     reopened: list[list[SampleSpace]] = []
     session = Session(path, trials=25, strategy_args={"batch_size": 5}, reopen=reopened.append)
     assert reopened == [[]] and session.executed == list(range(20, 25))
+
+
+# --- several trials at a time ---
+
+
+def kill_at(*numbers: int) -> Callable[[TrialRecord], None]:
+    def listen(record: TrialRecord) -> None:
+        if record.number in numbers:
+            raise Killed
+
+    return listen
+
+
+def n_open(lines: list[dict[str, Any]]) -> int:
+    names = [line["event"] for line in lines]
+    return names.count("submit") - names.count("end")
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_with_trials_open_the_snapshot_and_the_journal_lead_to_the_same(tmp_path: Path, at_once: int) -> None:
+    """Killed twice; what follows is the same whether the snapshot was kept or not."""
+    kept, lost = tmp_path / "kept", tmp_path / "lost"
+    for stop in (27, 50):
+        for folder in (kept, lost):
+            with pytest.raises(Killed):
+                Session(folder / "journal.jsonl", trials=200, at_once=3, on_end=kill_at(stop))
+        (lost / SNAPSHOT).unlink(missing_ok=True)
+    sessions = [Session(folder / "journal.jsonl", trials=65, at_once=at_once) for folder in (kept, lost)]
+    assert (kept / "journal.jsonl").read_bytes() == (lost / "journal.jsonl").read_bytes()
+    assert (kept / "iterations.jsonl").read_bytes() == (lost / "iterations.jsonl").read_bytes()
+    assert [session.said for session in sessions] == [[], []]
+    samples = [json.dumps(sample, sort_keys=True) for sample, _ in sessions[0].middleware.results]
+    assert len(samples) == len(set(samples)) == 65
+    assert len(sessions[0].search.strategy.state_dict()["tried"]) == 65
+    assert sessions[0].search.strategy.core.pending == []
+
+
+def test_a_snapshot_is_taken_while_trials_run(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    session = Session(path, trials=35, at_once=3)
+    snapshot = read_snapshot(session.search.journal)
+    assert snapshot is not None and n_open(events(path)[1 : snapshot.n_events + 1]) == 2
 
 
 # --- a strategy that contradicts the record ---

@@ -70,5 +70,5 @@ def test_all_picks_of_the_default_are_the_policy_s() -> None:
     play(answer, 40, grid_space(4, 4, 4, 4), on_iteration=seen.append)
     sources = [source for row in seen for source in row["sources"]]
     assert set(sources[:10]) == {"cover"} and set(sources) == {"cover", "filtered"} and len(sources) == 40
-    play(answer, 40, grid_space(4, 4, 4, 4), on_iteration=seen.append, varied=5)
+    play(answer, 40, grid_space(8, 8, 8, 8, 8), on_iteration=seen.append, preset="process")
     assert sum(row["picks_varied"] for row in seen[8:]) > 0

@@ -168,3 +168,21 @@ def test_a_later_fit_starts_where_the_last_one_ended() -> None:
     for predictor in (one, other):
         predictor.fit(more, [reward(action) for action in more])
     assert torch.equal(one.predict(SPACE)[0], other.predict(SPACE)[0])
+
+
+def test_what_is_believed_is_as_predicted_and_promises_less() -> None:
+    decisions = [Decision("a", tuple(range(6))), Decision("b", tuple(range(6)))]
+    predictor = RewardPredictor(decisions)
+    predictor.fit([(0, 0), (1, 3), (5, 5), (2, 2)], [0.9, 0.2, 0.1, 0.5])
+    everywhere = [(a, b) for a in range(6) for b in range(6)]
+    mean, deviation = predictor.predict(everywhere)
+    before = predictor.expected_improvement([(0, 1), (0, 2)])
+    predictor.believe([(0, 1)])
+    mean_after, deviation_after = predictor.predict(everywhere)
+    torch.testing.assert_close(mean_after, mean)
+    at, noise = everywhere.index((0, 1)), predictor.state_dict()["log_noise"].exp()
+    variance = deviation[at] ** 2
+    torch.testing.assert_close(deviation_after[at] ** 2, variance * noise / (variance + noise))
+    assert (deviation_after <= deviation + 1e-9).all()
+    after = predictor.expected_improvement([(0, 1), (0, 2)])
+    assert after[0] < before[0] and after[1] < before[1]

@@ -186,21 +186,59 @@ def test_curiosity_makes_nothing_likelier_for_having_been_drawn(monkeypatch: pyt
 # --- budget, concurrency, duplicates ---
 
 
-@pytest.mark.parametrize(("trials", "iterations"), [(1, 1), (5, 1), (7, 2), (12, 3)])
-def test_last_batch_is_what_the_budget_leaves(trials: int, iterations: int) -> None:
+@pytest.mark.parametrize(("trials", "iterations"), [(1, 0), (5, 1), (7, 1), (12, 2)])
+def test_it_learns_from_whole_batches_and_uses_the_whole_budget(trials: int, iterations: int) -> None:
     seen: list[dict[str, float]] = []
     _, samples = play(bump, trials, grid_space(*SIZES), on_iteration=seen.append)
     assert len(samples) == trials
-    assert [row["trials"] for row in seen] == [min(5 * (i + 1), trials) for i in range(iterations)]
+    assert [row["trials"] for row in seen] == [5 * (i + 1) for i in range(iterations)]
 
 
-def test_samples_do_not_depend_on_concurrency_or_order_of_arrival() -> None:
-    _, alone = play(bump, 23, grid_space(*SIZES), seed=1)
-    for concurrency in (2, 5, 9):
-        strategy, samples = play(bump, 23, grid_space(*SIZES), seed=1, concurrency=concurrency)
-        assert samples == alone
-        engine = strategy.engine
-        assert engine.at_once == min(concurrency, 5)
+@pytest.mark.parametrize("concurrency", [2, 5, 9])
+def test_no_trial_waits_for_another(concurrency: int) -> None:
+    engine = OccupiedEngine(bump, 40, concurrency)
+    AutoADStrategy(seed=1)(grid_space(*SIZES), engine)
+    assert engine.running_before == [min(i, concurrency - 1) for i in range(40)]
+    assert len({tuple(sample.values()) for sample in engine.samples}) == 40
+    assert all(model.status is ModelStatus.Trained for model in engine.models), "it awaits the last ones"
+
+
+class OccupiedEngine(PlayedEngine):
+    """Notes how many trials run when another is submitted."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.running_before: list[int] = []
+
+    def submit_models(self, *models: Any) -> None:
+        self.running_before.append(len(self.running))
+        super().submit_models(*models)
+
+
+def test_iterations_are_of_the_results_that_came_first() -> None:
+    """With three trials at a time, of which the newest ends first."""
+    seen: list[dict[str, Any]] = []
+    ended: list[float] = []
+
+    def answer(sample: Sample) -> float:
+        ended.append(bump(sample))
+        return ended[-1]
+
+    play(answer, 20, grid_space(*SIZES), concurrency=3, on_iteration=seen.append)
+    assert [row["iteration"] for row in seen] == [1, 2, 3, 4]
+    assert [row["reward"] for row in seen[:3]] == pytest.approx([sum(ended[i : i + 5]) / 5 for i in (0, 5, 10)])
+
+
+def test_what_is_being_tried_is_predicted_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    believed: list[list[Action]] = []
+    believe = RewardPredictor.believe
+    monkeypatch.setattr(RewardPredictor, "believe", lambda self, a: (believed.append(list(a)), believe(self, a))[1])
+    play(bump, 30, grid_space(*SIZES))
+    assert believed == [], "one trial at a time"
+    _, samples = play(bump, 30, grid_space(*SIZES), concurrency=3)
+    actions = [tuple(sample.values()) for sample in samples]
+    assert len(believed) >= 4 and all(actions[:2] == pending[:2] for pending in believed), "the two oldest never end"
+    assert {len(pending) for pending in believed} == {2}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -422,8 +460,7 @@ def test_it_learns_between_initialize_and_run() -> None:
 def test_failed_and_non_finite_trials_get_the_lowest_reward_so_far() -> None:
     answers = iter([None, math.nan, None, None, 0.4, 0.9, math.inf, 0.2, 0.6, -math.inf, None, 0.5])
     seen: list[dict[str, float]] = []
-    # Newest first within a batch: the engine asks for the answers in reverse.
-    play(lambda sample: next(answers), 12, grid_space(*SIZES), batch_size=4, concurrency=4, on_iteration=seen.append)
+    play(lambda sample: next(answers), 12, grid_space(*SIZES), batch_size=4, on_iteration=seen.append)
     assert [row["failed"] for row in seen] == [4, 1, 2]
     assert [row["reward"] for row in seen] == pytest.approx(
         [0.0, (0.4 + 0.9 + 0.4 + 0.2) / 4 - 0.05, (0.6 + 0.2 + 0.2 + 0.5) / 4]
@@ -524,7 +561,7 @@ def test_going_on_from_a_state_is_bit_identical(preset: str) -> None:
     assert_same(whole.state_dict(), rest.state_dict())
 
 
-def test_an_interrupted_iteration_is_proposed_again() -> None:
+def test_an_interrupted_trial_is_run_again_and_all_goes_on() -> None:
     _, samples = play(bump, 20, grid_space(*SIZES))
     calls = iter(range(100))
 
@@ -537,8 +574,8 @@ def test_an_interrupted_iteration_is_proposed_again() -> None:
     strategy.initialize(grid_space(*SIZES), PlayedEngine(interrupted, 20))
     with pytest.raises(KeyboardInterrupt):
         strategy.run()
-    _, rest = play(bump, 10, grid_space(*SIZES), state=strategy.state_dict())
-    assert rest == samples[10:]
+    _, rest = play(bump, 8, grid_space(*SIZES), state=strategy.state_dict())
+    assert rest == samples[12:]
 
 
 def test_models_live_as_long_as_the_strategy() -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import broken_defects
 import broken_distances
 import broken_features
 import broken_hypotheses
@@ -13,12 +14,14 @@ import pytest
 import torch
 
 import autoad_nni.testing
+from autoad_nni.data.planting.plant import Generator
 from autoad_nni.models.distances.base import Distance
 from autoad_nni.models.features import FeatureExtractor
 from autoad_nni.models.hypotheses.base import Hypothesis
-from autoad_nni.registry import FEATURES, HYPOTHESES, LOSSES
-from autoad_nni.testing import DistanceContract, FeatureContract, HypothesisContract
+from autoad_nni.registry import DEFECTS, FEATURES, HYPOTHESES, LOSSES
+from autoad_nni.testing import DefectContract, DistanceContract, FeatureContract, HypothesisContract
 from autoad_nni.testing.checking import Check, Factory
+from autoad_nni.testing.defect_checks import DEFECT_CHECKS
 from autoad_nni.testing.distance_checks import DISTANCE_CHECKS, it_is_never_negative
 from autoad_nni.testing.feature_checks import FEATURE_CHECKS
 from autoad_nni.testing.hypothesis_checks import HYPOTHESIS_CHECKS
@@ -36,6 +39,19 @@ class TestDistances(DistanceContract):
     def plugin(self, request: pytest.FixtureRequest) -> Factory[Distance]:
         factory: Factory[Distance] = LOSSES.load(request.param)
         return factory
+
+
+class TestDefects(DefectContract):
+    @pytest.fixture(params=DEFECTS.names())
+    def plugin(self, request: pytest.FixtureRequest) -> Generator:
+        generator: Generator = DEFECTS.load(request.param)
+        return generator
+
+
+class TestSoundDefects(DefectContract):
+    @pytest.fixture
+    def plugin(self) -> Generator:
+        return broken_defects.sound
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +121,7 @@ def failures(plugin: Factory[Any], checks: Sequence[Check[Any]]) -> dict[str, st
         *((toy, meant, HYPOTHESIS_CHECKS) for toy, meant in broken_hypotheses.BROKEN.items()),
         *((toy, meant, DISTANCE_CHECKS) for toy, meant in broken_distances.BROKEN.items()),
         *((toy, meant, FEATURE_CHECKS) for toy, meant in broken_features.BROKEN.items()),
+        *((toy, meant, DEFECT_CHECKS) for toy, meant in broken_defects.BROKEN.items()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -122,6 +139,7 @@ def test_every_check_has_a_toy_that_fails_it() -> None:
     assert set(broken_hypotheses.BROKEN.values()) == {check.__name__ for check in HYPOTHESIS_CHECKS}
     assert set(broken_distances.BROKEN.values()) == {check.__name__ for check in DISTANCE_CHECKS}
     assert set(broken_features.BROKEN.values()) == {check.__name__ for check in FEATURE_CHECKS}
+    assert set(broken_defects.BROKEN.values()) == {check.__name__ for check in DEFECT_CHECKS}
 
 
 def test_a_score_with_one_dimension_too_many_is_named() -> None:

@@ -18,8 +18,10 @@ from cli.small_experiment import TRIAL, history, tuner, write
 from installed import install, seen
 
 import autoad_nni as ad
+from autoad_nni.testing.defect_checks import DEFECT_CHECKS
 from autoad_nni.testing.distance_checks import DISTANCE_CHECKS
 from autoad_nni.testing.feature_checks import FEATURE_CHECKS
+from autoad_nni.testing.strategy_checks import STRATEGY_CHECKS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/plugins.md").read_text()
@@ -56,6 +58,14 @@ def test_the_feature_extractor_keeps_the_contract(tmp_path: Path, monkeypatch: p
     assert (without.code, without.out) == (2, "") and "Expected --weights FILE or --download." in without.err
 
 
+def test_the_defect_generator_keeps_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "defects_of_the_page.py").write_text(blocks("python")[3])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    burn = importlib.import_module("defects_of_the_page").burn
+    for check in DEFECT_CHECKS:
+        check(burn)
+
+
 def test_the_renamed_template_passes_its_tests_and_the_one_on_the_page(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "repository/examples", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["bash", "-ec", blocks("")[0]], check=True, cwd=tmp_path / "repository")
@@ -71,8 +81,18 @@ def test_the_renamed_template_passes_its_tests_and_the_one_on_the_page(tmp_path:
     assert "25 passed" in ended.stdout
 
 
+def test_the_strategy_keeps_the_contract(tmp_path: Path) -> None:
+    entry_points = next(block for block in blocks("toml") if "climber" in block)
+    entry_points = entry_points.replace('"', "").replace("project.entry-points.", "").replace("autoad_nni_mine.", "")
+    site = install(tmp_path, "mine", "1.0", entry_points, climber=blocks("python")[6])
+    with seen(site):
+        ended = command("plugins", "check", "climber")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[-1] == f"  {len(STRATEGY_CHECKS) + 1} checks, all passed."
+
+
 def test_a_search_runs_in_the_space_of_the_page(tmp_path: Path) -> None:
-    space, architecture = blocks("python")[3:]
+    space, architecture = blocks("python")[4:6]
     entry_points = "".join(block for block in blocks("toml") if "strided" in block)
     entry_points = (
         entry_points.replace('"', "").replace("project.entry-points.", "").replace("autoad_nni_mine.", "mine_")

@@ -50,8 +50,15 @@ VALUES: dict[str, Any] = {
 
 
 def test_every_option_is_here() -> None:
-    assert set(VALUES) == set(OPTIONS)
+    assert {*VALUES, "anomalies"} == set(OPTIONS)  # which excludes abnormal
     assert all(value != OPTIONS[name].default for name, value in VALUES.items())
+
+
+def test_planted_defects_are_an_option() -> None:
+    request = TrialRequest.from_options(data="folder", anomalies="planted", reward="aupro")
+    assert request.task.planted and request.reward_name == "planted aupro"
+    assert request.to_words() == ["--data", "folder", "--anomalies", "planted", "--reward", "aupro"]
+    assert not TrialRequest.from_options(data="folder").task.planted
 
 
 def test_every_option_arrives_where_it_is_used() -> None:

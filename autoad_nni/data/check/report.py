@@ -11,7 +11,7 @@ from autoad_nni.data.check.pictures import picture_problems, remarks
 from autoad_nni.data.check.reading import ImageFacts, read_all, read_image
 from autoad_nni.data.files import image_files, is_folder, sub_folders
 from autoad_nni.data.layout import layout_of
-from autoad_nni.data.options import TaskOptions
+from autoad_nni.data.options import PLANTED, TaskOptions
 from autoad_nni.data.plan import shortages
 from autoad_nni.data.scan import FolderScan, scan_folder
 from autoad_nni.errors import AutoADError
@@ -81,6 +81,8 @@ def check_layout(path: Path) -> LayoutReport:
         images = read_all(read_image, [*scan.good, *scan.defective])
         problems += _problems(scan, images)
         notes += remarks(scan.root, [image for image in images.values() if not image.fault])
+        if scan.good and not scan.defective:
+            notes.append(f"{scan.root} has no image with a defect: a search plants some, and its figures are of these.")
     return LayoutReport(
         problems=tuple(map(AutoADError, problems)),
         n_categories=len(scans),
@@ -95,6 +97,7 @@ def _problems(scan: FolderScan, images: dict[Path, ImageFacts]) -> Iterator[str]
     yield from scan.faults
     yield from scan.left_out
     if not scan.faults:  # else the numbers may be others once those are mended
-        yield from shortages(len(scan.good), len(scan.defective), TaskOptions(data="folder"), str(scan.root))
+        options = TaskOptions(data="folder", anomalies=None if scan.defective else PLANTED)
+        yield from shortages(len(scan.good), len(scan.defective), options, str(scan.root))
     yield from picture_problems(scan, images)
     yield from mask_problems(scan, images)

@@ -10,15 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from autoad_nni.data.sources._embedded import embedded_file
+from autoad_nni.data.planting.photograph import TEXTURES, photograph
 from autoad_nni.data.split import generator
-from autoad_nni.data.textures.canvas import Grey
-from autoad_nni.data.textures.planted import KINDS, plant
+from autoad_nni.data.textures.planted import KINDS, Grey, plant
 from autoad_nni.errors import AutoADError
 
 __all__ = ["HALVES", "REGIONS", "TEXTURES", "Recipe", "Region", "photograph", "write_texture"]
 
-TEXTURES = ("brick", "grass", "gravel")
 HALVES = ("a", "b")
 
 _MIN_SIDE = 64
@@ -99,16 +97,6 @@ def write_texture(folder: Path, texture: str, recipe: Recipe) -> None:
             planted = plant(kind, next(crops[name[0]]), other, strength, rng)
             _save(folder / f"test/{kind}/{name}.png", planted.image)
             _save(folder / f"ground_truth/{kind}/{name}_mask.png", planted.mask.astype(np.uint8) * 255)
-
-
-def photograph(texture: str) -> Grey:
-    """Return the photograph of a texture.
-
-    Shape:
-        ``(512, 512)``.
-    """
-    with Image.open(embedded_file("skimage", f"data/{texture}.png", "scikit-image")) as file:
-        return np.asarray(file.convert("L"))
 
 
 def _test_names(number: int) -> list[str]:

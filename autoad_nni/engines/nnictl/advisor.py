@@ -95,6 +95,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         seed: Seed of the strategy.
         space: Name in the registry of search spaces.
         known: Whether the known methods of the space are tried first.
+        halving: Whether trials that are behind are stopped early, or ``{"reduction": 4, "rungs": 1}``.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         seed: int = 0,
         space: str = "autoencoder",
         known: bool = False,
+        halving: bool | Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()  # connects
         self._channel._channel = _OneConnection(self._channel._channel)
@@ -114,6 +116,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
             "seed": seed,
             "space": space,
             "known": known,
+            "halving": halving,
         }
         self._engine: QueueEngine | None = None
         self._middleware: JournalMiddleware | None = None
@@ -122,6 +125,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         self._running_ids: set[int] = set()
         self._finished: list[tuple[dict[str, Any], Any]] = []
         self._trial_ids: dict[str, int] = {}
+        self._stopped: dict[int, TrialRecord] = {}
         self._n_succeeded = 0
         self._n_failed = 0
 
@@ -223,6 +227,8 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
             _logger.warning("trial %s reported %r, which is no finite number: ignored", trial_id, value)
         elif data["type"] == "FINAL":
             engine.post(lambda: self._deliver_final(trial_id, metrics))
+        elif "rung" in metrics:
+            engine.post(lambda: self._deliver_rung(trial_id, metrics, data["trial_job_id"]))
         else:
             engine.post(lambda: engine.report(trial_id, float(metrics["default"])))
 
@@ -257,6 +263,8 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         model = self._engine.model(trial_id)
         if model is not None and model.known:
             record["known"] = model.known
+        if self._search.halving is not None:
+            record["rungs"] = self._search.halving.shares
         self.send(CommandType.NewTrialJob, json.dumps(record))
 
     def _reopen(self, models: list[SampleSpace]) -> None:
@@ -266,7 +274,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         for model in models:
             assert model.trial_id is not None
             value = next((value for sample, value in self._finished if sample == model.sample), None)
-            if value is not None:
+            if value is not None and not self._has_stopped(model.trial_id):
                 self._engine.adopt(model)
                 self._deliver_final(model.trial_id, value)
                 self._deliver_end(model.trial_id, "SUCCEEDED", "")
@@ -281,16 +289,35 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
     def _deliver_final(self, trial_id: int, report: Any) -> None:
         assert self._engine is not None and self._middleware is not None
         model = self._engine.model(trial_id)
-        if model is not None and not model.status.completed():
+        if model is not None and not model.status.completed() and trial_id not in self._stopped:
             assert model.sample is not None
             self._middleware.take(TrialRecord.from_report(trial_id, model.sample, report))
+
+    def _has_stopped(self, trial_id: int) -> bool:
+        return self._search.halving is not None and self._search.halving.has_stopped(trial_id)
+
+    def _deliver_rung(self, trial_id: int, report: Mapping[str, Any], job_id: str) -> None:
+        """Have NNI's manager end a trial that does not go on; what it reports until then is not taken."""
+        assert self._engine is not None
+        model, halving = self._engine.model(trial_id), self._search.halving
+        if model is None or model.status.completed() or halving is None or trial_id in self._stopped:
+            return
+        rung = report["rung"]
+        if not halving.goes_on(trial_id, rung, float(report["default"]), known=bool(model.known)):
+            assert model.sample is not None
+            figures = {name: value for name, value in report.items() if name != "rung"}
+            self._stopped[trial_id] = TrialRecord.from_report(trial_id, model.sample, figures)
+            self.send(CommandType.KillTrialJob, json.dumps(job_id))
 
     def _deliver_end(self, trial_id: int, event: str, job_id: str) -> None:
         assert self._engine is not None and self._middleware is not None
         model = self._engine.model(trial_id)
         if model is None or model.status.completed():
             return
-        succeeded = event == "SUCCEEDED" and model.metric is not None
+        stopped = self._stopped.pop(trial_id, None)
+        if stopped is not None:
+            self._middleware.take(stopped)
+        succeeded = stopped is not None or (event == "SUCCEEDED" and model.metric is not None)
         if not succeeded:
             assert model.sample is not None
             self._middleware.take(TrialRecord.crashed(trial_id, model.sample, trial_error(job_id)))

@@ -46,7 +46,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     request = request_of(folder)
     records = finished_trials(folder)
     replace_lines(folder / HISTORY, [record.to_json() for record in records])
-    summary = TrialSummary(request.settings.reward)
+    summary = TrialSummary(request.reward_name)
     for record in records:
         summary.add(record)
     members = [_with_plugins(record, request) for record in members_of(records, request.members)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from autoad_nni.data import load_task
 from autoad_nni.engines.nnictl.folders import nni_experiment_folder, nni_scalar_folder
@@ -15,6 +17,7 @@ from autoad_nni.runs.start import RunStart
 from autoad_nni.trial.plugins import check_plugins, plugins_of_trial
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
+from autoad_nni.trial.run import Rungs
 
 __all__ = ["run_under_nni", "under_nni"]
 
@@ -44,10 +47,21 @@ def run_under_nni(request: TrialRequest) -> TrialRecord:
         scalars=ScalarWriter(nni_scalar_folder()),
         report=nni.report_intermediate_result,
         shared=SharedWeights(nni_experiment_folder() / "shared_weights", str(number)),
+        rungs=_rungs(nni.trial._params.get("rungs", []), nni.report_intermediate_result),
     )
     ended = replace(result.record, known=str(nni.trial._params.get("known", "")))
-    nni.report_final_result(ended.to_report())
+    nni.report_final_result(ended.to_report() | ({"anomalies": "planted defects"} if request.task.planted else {}))
     return ended
+
+
+def _rungs(shares: Sequence[float], report: Callable[[Any], None]) -> Rungs | None:
+    """Report to the advisor at each rung; should this trial not go on, it has NNI's manager end this process."""
+
+    def goes_on(rung: int, record: TrialRecord) -> bool:
+        report({**record.to_report(), "rung": rung})
+        return True
+
+    return Rungs(shares, goes_on) if shares else None
 
 
 def under_nni() -> bool:

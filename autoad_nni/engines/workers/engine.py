@@ -11,7 +11,7 @@ from nni.nas.execution import ExecutionEngine
 from nni.nas.execution.event import TrainingEndEvent
 from nni.nas.space import ModelStatus
 
-from autoad_nni.engines.workers.messages import Order, Outcome, pause_s
+from autoad_nni.engines.workers.messages import AtRung, Order, Outcome, pause_s
 from autoad_nni.engines.workers.pool import Lost, Worker
 from autoad_nni.errors import AutoADError
 from autoad_nni.searches.spaces import SampleSpace
@@ -26,6 +26,9 @@ class TrialKeeper(Protocol):
 
     def order(self, model: SampleSpace) -> Order:
         """Return what a worker is to run, now."""
+
+    def goes_on(self, model: SampleSpace, at: AtRung) -> bool:
+        """Return whether a trial goes on."""
 
     def ended(self, model: SampleSpace, outcome: Outcome, worker: Worker) -> bool | None:
         """Take how a trial ended; return whether it succeeded, or None if it is not recorded, as the time is up."""
@@ -117,6 +120,9 @@ class WorkerEngine(ExecutionEngine):  # type: ignore[misc]  # nni ships no types
             if news is None:
                 continue
             found = True
+            if isinstance(news, AtRung):
+                worker.reply(news.rung, goes_on=self._keeper.goes_on(self._running[worker.name], news))
+                continue
             model = self._running.pop(worker.name)
             if isinstance(news, Lost):
                 self._keeper.lost(model, news)

@@ -5,6 +5,8 @@
     ready             the worker has read the images, and waits for trials
     unable.json       or why it cannot
     1.order.json      the first trial that it is given
+    1.rung-0.json     what it reached at its first rung, if it has one
+    1.reply-0.json    whether it goes on
     1.result.json     how that trial ended
     1.safetensors     the weights of its model, if it ended well
     log.txt           what the worker wrote to stdout and stderr
@@ -18,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +30,7 @@ from autoad_nni.opening import read_json
 from autoad_nni.storing import reason_of, write_json
 from autoad_nni.trial.record import TrialRecord
 
-__all__ = ["Box", "Order", "Outcome", "Session", "pause_s"]
+__all__ = ["AtRung", "Box", "Order", "Outcome", "Session", "pause_s"]
 
 _SESSION = "session.json"
 _BEAT = "beat"
@@ -67,11 +69,25 @@ class Order(NamedTuple):
         number: Of the trial.
         sample: Value by label.
         max_seconds: Instead of the one of the search's options; None for no limit.
+        rungs: Shares of its steps after which the worker asks whether it goes on.
     """
 
     number: int
     sample: Mapping[str, Any]
     max_seconds: float | None
+    rungs: Sequence[float] = ()
+
+
+class AtRung(NamedTuple):
+    """What a trial has reached at a rung, where it waits for a reply.
+
+    Attributes:
+        rung: Index of the rung.
+        reward: Of the trial.
+    """
+
+    rung: int
+    reward: float
 
 
 class Outcome(NamedTuple):
@@ -127,6 +143,15 @@ class Box:
         record = None if outcome.record is None else outcome.record.to_json()
         write_json(self.folder / f"{turn}.result.json", {**outcome._asdict(), "record": record})
 
+    def ask(self, turn: int, at: AtRung) -> None:
+        """Ask whether the trial of a turn goes on; StorageError if the disk refuses."""
+        write_json(self.folder / f"{turn}.rung-{at.rung}.json", at._asdict())
+
+    def reply(self, turn: int, rung: int) -> bool | None:
+        """Return whether the trial goes on, or None while there is no reply; OSError if the folder is gone."""
+        path = self.folder / f"{turn}.reply-{rung}.json"
+        return bool(read_json(path)["goes_on"]) if path.name in self.names() else None
+
     def beat(self) -> str:
         """Return the last beat of the searching process; OSError if the worker is dismissed."""
         self.names()
@@ -144,9 +169,10 @@ class Box:
 
     def forget(self, turn: int) -> None:
         """Remove the files of a turn that has ended: the folder is listed at every look."""
-        for path in (self.folder / f"{turn}.order.json", self.folder / f"{turn}.result.json", self.weights(turn)):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        with contextlib.suppress(OSError):
+            for name in self.names():
+                if name.startswith(f"{turn}."):
+                    (self.folder / name).unlink()
 
     def outcome(self, turn: int) -> Outcome | None:
         """Return how the trial of a turn ended, or None while it runs.
@@ -166,10 +192,27 @@ class Box:
                 content["leaves"] is True,
             )
         except (OSError, ValueError, KeyError, TypeError, AutoADError) as error:
-            raise AutoADError(
-                f"{path} cannot be read: {reason_of(error)}. Expected what a worker wrote. Add [[resume=True]] to run "
-                "that trial again."
-            ) from None
+            raise _unreadable(path, error) from None
+
+    def asked(self, turn: int, rungs: Iterable[int]) -> AtRung | None:
+        """Return what the trial of a turn has reached at one of its rungs, or None if it has come to none of them.
+
+        Raises:
+            AutoADError: If the file was changed by hand.
+        """
+        names = self.names()
+        rung = next((rung for rung in rungs if f"{turn}.rung-{rung}.json" in names), None)
+        if rung is None:
+            return None
+        path = self.folder / f"{turn}.rung-{rung}.json"
+        try:
+            return AtRung(rung, float(read_json(path)["reward"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _unreadable(path, error) from None
+
+    def answer_rung(self, turn: int, rung: int, *, goes_on: bool) -> None:
+        """Reply whether a trial goes on; StorageError if the disk refuses."""
+        write_json(self.folder / f"{turn}.reply-{rung}.json", {"goes_on": goes_on})
 
     def is_ready(self) -> bool:
         """Return whether the worker has begun to wait for trials.
@@ -182,6 +225,13 @@ class Box:
             reason = read_json(self.folder / "unable.json")["reason"]
             raise AutoADError(f"a worker cannot run the trials of this search: {reason}")
         return "ready" in names
+
+
+def _unreadable(path: Path, error: Exception) -> AutoADError:
+    return AutoADError(
+        f"{path} cannot be read: {reason_of(error)}. Expected what a worker wrote. Add [[resume=True]] to run that "
+        "trial again."
+    )
 
 
 def write_beat(session: Path, number: int) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from autoad_nni.engines.workers.messages import Box, Order, Outcome, Session, write_beat
+from autoad_nni.engines.workers.messages import AtRung, Box, Order, Outcome, Session, write_beat
 from autoad_nni.engines.workers.starting import Started, Starter
 from autoad_nni.errors import AutoADError
 from autoad_nni.storing import reason_of, storing
@@ -80,12 +80,19 @@ class Worker:
         self._turn += 1
         self._box.give(self._turn, order)
         self.order = order
+        self._next_rung = 0
 
-    def look(self) -> Outcome | Lost | None:
+    def reply(self, rung: int, *, goes_on: bool) -> None:
+        """Say whether its trial, which waits at a rung, goes on."""
+        self._box.answer_rung(self._turn, rung, goes_on=goes_on)
+        self._next_rung = rung + 1
+
+    def look(self) -> Outcome | AtRung | Lost | None:
         """Look what it has done; a process that has ended is replaced.
 
         Returns:
-            How its trial ended; that its process ended in the middle of it; or None for nothing new.
+            How its trial ended; that it waits at a rung; that its process ended in the middle of it; or None for
+            nothing new.
 
         Raises:
             AutoADError: If it cannot run the trials of this search, or ended several times before it could.
@@ -99,13 +106,16 @@ class Worker:
                 "alone, and add [[resume=True]]."
             ) from None
 
-    def _news(self, how: str) -> Outcome | Lost | None:
+    def _news(self, how: str) -> Outcome | AtRung | Lost | None:
         if self.order is not None:
             outcome = self._box.outcome(self._turn)
             if outcome is not None:
                 self.order = None
                 self._is_ready = not outcome.leaves
                 return outcome
+            ahead = range(self._next_rung, len(self.order.rungs))
+            if ahead and not how and (at_rung := self._box.asked(self._turn, ahead)) is not None:
+                return at_rung
         elif not self._is_ready and self._turn == 0 and self._box.is_ready():
             self._is_ready, self._n_failed = True, 0
         if not how:

@@ -14,7 +14,7 @@ from nni.nas.execution import ExecutionEngine
 from autoad_nni.engines.hanging import hangs_after
 from autoad_nni.engines.in_process import InProcessSearch, TimeIsUp
 from autoad_nni.engines.workers.engine import WorkerEngine
-from autoad_nni.engines.workers.messages import Order, Outcome
+from autoad_nni.engines.workers.messages import AtRung, Order, Outcome
 from autoad_nni.engines.workers.pool import Lost, Worker, beating, begin_session
 from autoad_nni.engines.workers.starting import Jobs, Processes, Starter
 from autoad_nni.errors import AutoADError
@@ -91,7 +91,14 @@ class WorkerSearch(InProcessSearch):
         """Return what a worker is to run, now."""
         assert model.sample is not None and model.trial_id is not None
         request, self._cut[model.trial_id] = self._within_time()
-        return Order(model.trial_id, model.sample, request.settings.max_seconds)
+        halving = self._search.halving
+        shares = () if halving is None else halving.shares
+        return Order(model.trial_id, model.sample, request.settings.max_seconds, shares)
+
+    def goes_on(self, model: SampleSpace, at: AtRung) -> bool:
+        """Return whether a trial goes on."""
+        assert self._search.halving is not None and model.trial_id is not None
+        return self._search.halving.goes_on(model.trial_id, at.rung, at.reward, known=bool(model.known))
 
     def ended(self, model: SampleSpace, outcome: Outcome, worker: Worker) -> bool | None:
         """Take how a trial ended; return whether it succeeded, or None if the end of the search stopped it.

@@ -10,23 +10,28 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 from autoad_nni.data import Task, load_task
-from autoad_nni.engines.workers.messages import Box, Order, Outcome, Session, pause_s
+from autoad_nni.engines.workers.messages import AtRung, Box, Order, Outcome, Session, pause_s
 from autoad_nni.errors import AutoADError
 from autoad_nni.runs.one_trial import crashed_by, run_in_folder
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.winner import save_weights
 from autoad_nni.storing import StorageError
 from autoad_nni.trial.plugins import check_plugins
+from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
+from autoad_nni.trial.run import Rungs
 
 __all__ = ["main"]
 
+_T = TypeVar("_T")
 _LOOK_S = 1.0
 _SHARE = 0.1
 _PR_SET_PDEATHSIG = 1
@@ -48,10 +53,10 @@ def main(arguments: list[str]) -> None:
     box.say_ready()
     longest = 0.0
     for turn in count(1):
-        order = _wait(box, turn)
+        order = _poll(partial(box.order, turn))
         started = time.monotonic()
         with _hanging(session.hangs_after):
-            outcome = _run(order, session, task, request, box.weights(turn))
+            outcome = _run(order, session, task, request, box, turn)
         now = time.monotonic()
         longest = max(longest, now - started)
         # Not into a trial that the end of its job would cut off.
@@ -82,26 +87,37 @@ def _load(run: Path) -> tuple[Task, TrialRequest]:
     return task, start.request
 
 
-def _wait(box: Box, turn: int) -> Order:
+def _poll(look: Callable[[], _T | None]) -> _T:
+    """Wait for what the searching process writes."""
     began = time.monotonic()
     while True:
         try:
-            order = box.order(turn)
+            found = look()
         except OSError:  # the search has ended, and removed the folder
             os._exit(0)
-        if order is not None:
-            return order
+        if found is not None:
+            return found
         time.sleep(pause_s(time.monotonic() - began, _SHARE))
 
 
-def _run(order: Order, session: Session, task: Task, request: TrialRequest, weights: Path) -> Outcome:
+def _run(order: Order, session: Session, task: Task, request: TrialRequest, box: Box, turn: int) -> Outcome:
+    def goes_on(rung: int, record: TrialRecord) -> bool:
+        box.ask(turn, AtRung(rung, record.reward))
+        return _poll(lambda: box.reply(turn, rung))
+
     limited = replace(request, settings=replace(request.settings, max_seconds=order.max_seconds))
     try:
         result = run_in_folder(
-            Path(session.run), order.sample, task, limited, number=order.number, report=lambda figures: None
+            Path(session.run),
+            order.sample,
+            task,
+            limited,
+            number=order.number,
+            report=lambda figures: None,
+            rungs=Rungs(order.rungs, goes_on) if order.rungs else None,
         )
         if result.detector is not None:
-            save_weights(result.detector, weights)
+            save_weights(result.detector, box.weights(turn))
     except StorageError as error:
         return Outcome(None, str(error))
     except (Exception, SystemExit) as error:

@@ -83,14 +83,18 @@ def _images(best: BestRecord, retrained: Retrained | None) -> Iterator[str]:
     else:
         root = task.root_of(task.data)
         where = "" if root is None else f", from {root}"
-        yield f"- {_name_of(best.request)}: good images and defects of its own{where}."
+        defects = "defects planted into some of them" if task.planted else "defects of its own"
+        yield f"- {_name_of(best.request)}: good images and {defects}{where}."
     yield f"- {_counts(best)}"
     yield "- Trials were trained on good training images, chosen on validation; test was read once, at the end."
     if retrained is not None:
+        good = "good images" if task.planted else "of all good images, test's among them"
         yield (
-            f"- Trained again on {retrained.n_train} of all good images, test's among them; "
-            f"{retrained.n_calibration} others were kept out, for the threshold."
+            f"- Trained again on {retrained.n_train} {good}; {retrained.n_calibration} others were kept out, for the "
+            "threshold."
         )
+        if task.planted:
+            yield "  Test's are among them; those that defects were planted into are not."
 
 
 def _counts(best: BestRecord) -> str:
@@ -106,7 +110,7 @@ def _counts(best: BestRecord) -> str:
             "known: the images are not there any more, or have changed."
         )
     held = [
-        f"{name}: {len(part.normal)} good, {_n_defects(part)} anomalous"
+        f"{name}: {len(part.normal)} good, {_n_defects(part)} {_anomalous(best.request)}"
         for name, part in (("validation", plan.validation), ("test", plan.test))
     ]
     return f"Training: {len(plan.train)} good; {'; '.join(held)}."
@@ -130,7 +134,7 @@ def _search(best: BestRecord, history: Sequence[TrialRecord]) -> Iterator[str]:
 
 
 def _reward(best: BestRecord) -> str:
-    return best.request.settings.reward
+    return best.request.reward_name
 
 
 def _models(best: BestRecord) -> Iterator[str]:
@@ -155,12 +159,18 @@ def _figures(best: BestRecord, scores: WinnerScores | None, retrained: Retrained
         yield "These are the figures of the models as the search trained them, not of those in this bundle: no image is"
         yield "left that the new ones could be tested on."
         yield ""
+    if best.request.task.planted:
+        yield "**All figures, those of test too, are of defects that were planted into good images.** They compare"
+        yield "models; how many real defects the model finds is not known. Try it on some as soon as there are any."
+        yield ""
     yield from _table(best, scores)
     yield ""
     if best.n_validation is not None:
         defects, n = best.n_validation
-        yield f"Validation rests on {defects} anomalous of {n} images. The model was chosen by {_reward(best)} on them:"
-        yield "these figures are rather too high; what to expect of new images are those of test."
+        kind = _anomalous(best.request)
+        yield f"Validation rests on {defects} {kind} of {n} images. The model was chosen by {_reward(best)} on them:"
+        expected = "new planted defects" if best.request.task.planted else "new images"
+        yield f"these figures are rather too high; what to expect of {expected} are those of test."
     yield "In brackets: 95 %, had other images been drawn (bootstrap over images). A figure without has none: all draws"
     yield "agree, its images' scores were not kept, or it is a figure of maps on test."
     if best.test is None:
@@ -176,9 +186,11 @@ def _table(best: BestRecord, scores: WinnerScores | None) -> Iterator[str]:
         scores = None  # of another winner
     on_validation = {} if scores is None else _intervals(scores.validation)
     if best.interval is not None:
-        on_validation[_reward(best)] = best.interval
+        on_validation[best.request.settings.reward] = best.interval
     on_test = {} if scores is None or scores.test is None else _intervals(scores.test)
-    yield "| | validation | test |" + ("" if known is None else f" {known.trial.known}, validation | test |")
+    of = ", planted defects" if best.request.task.planted else ""
+    head = f"| | validation{of} | test{of} |"
+    yield head + ("" if known is None else f" {known.trial.known}, validation{of} | test{of} |")
     yield "|---|---|---|" + ("" if known is None else "---|---|")
     for name in best.validation or {}:
         row = f"| {name} | {_figure(best.validation, name, on_validation)} | {_figure(best.test, name, on_test)} |"
@@ -204,13 +216,22 @@ def _intervals(scores: ImageScores) -> dict[str, tuple[float, float]]:
     return {name: interval for name, interval in found.items() if interval is not None}
 
 
+def _anomalous(request: TrialRequest) -> str:
+    return "planted defects" if request.task.planted else "anomalous"
+
+
 def _thresholds(calibration: Calibration, retrained: Retrained | None) -> Iterator[str]:
     """What the thresholds are, where they come from and what they guarantee."""
     of_rate, *f1 = calibration.thresholds()
     yield "An image is called defective if its score is greater than the threshold."
     yield ""
-    yield f"- **{of_rate.value:.6g}**, for a false-alarm rate of at most {of_rate.rate:.3g}. {_on_these(of_rate)}"
-    yield from (f"- {each.value:.6g}, with the highest F1, {each.confusion.f1:.3f}. {_on_these(each)}" for each in f1)
+    yield (
+        f"- **{of_rate.value:.6g}**, for a false-alarm rate of at most {of_rate.rate:.3g}. "
+        f"{_on_these(of_rate, calibration)}"
+    )
+    highest = "with the highest F1 on planted defects" if calibration.planted else "with the highest F1"
+    for each in f1:
+        yield f"- {each.value:.6g}, {highest}, {each.confusion.f1:.3f}. {_on_these(each, calibration)}"
     yield ""
     origin = "training images that were held out" if retrained is None else "those kept out when it was trained again"
     yield f"The good images, {len(calibration.normal)}, are {origin}; the model was not trained on them."
@@ -221,11 +242,12 @@ def _thresholds(calibration: Calibration, retrained: Retrained | None) -> Iterat
         yield "Some of them were validation images in the search, by which samples and readings were chosen."
 
 
-def _on_these(threshold: Threshold) -> str:
+def _on_these(threshold: Threshold, calibration: Calibration) -> str:
     counts = threshold.confusion
     defects = counts.found_defects + counts.missed_defects
     good = counts.false_alarms + counts.passed
-    found = f"{counts.found_defects} of {defects} anomalous images found, " if defects else ""
+    kind = "images with a planted defect" if calibration.planted else "anomalous images"
+    found = f"{counts.found_defects} of {defects} {kind} found, " if defects else ""
     return f"On the images that it comes from: {found}{counts.false_alarms} of {good} good ones called defective."
 
 
@@ -235,7 +257,11 @@ def _limits(best: BestRecord, record: ModelRecord) -> Iterator[str]:
     colour = ", nor a defect of colour alone" if channels == 1 else ""
     yield f"- It cannot find what cannot be seen in {width} x {height} pixels{colour}."
     defects = (best.n_validation or (0, 0))[0]
-    yield f"- It was chosen with {defects} anomalous images. Kinds of defects that are not among them may be missed."
+    if best.request.task.planted:
+        yield f"- It was chosen with {defects} planted defects, no real one among them. Real ones may look otherwise."
+    else:
+        yield f"- It was chosen with {defects} anomalous images. Kinds of defects that are not among them may be"
+        yield "  missed."
     yield "- A score says that an image is unusual, not why, nor whether that matters."
     yield "- It does not notice when camera, light or product change: score good images again from time to time, and"
     yield "  search anew when more of them than the rate are called defective."

@@ -48,7 +48,7 @@ def retrain(best: BestRecord, *, images: str | None, rate: float | None, report:
 
     As many of them as validation has are kept out, groups as a whole, drawn anew from all: thresholds come from these,
     which neither the weights nor the statistics of readings have seen. Samples and readings stay, and so does the
-    number of steps, about.
+    number of steps, about. Good images into which defects were planted are left out.
 
     Args:
         best: The record of the search.
@@ -79,7 +79,7 @@ def retrain(best: BestRecord, *, images: str | None, rate: float | None, report:
         raise AutoADError("the models, trained again, cancel out. Expected a score. Export without [[retrain=True]].")
     scores, labels = winner.validation.score, again.validation.labels
     normal, defects = (scores[labels == label].tolist() for label in (0, 1))
-    calibration = Calibration(normal=normal, defects=defects, rate=rate)
+    calibration = Calibration(normal=normal, defects=defects, rate=rate, planted=request.task.planted)
     record = replace(ModelRecord.of(best), calibration=calibration)
     return Retrained(Model(winner.scorer, record), len(again.train), n_calibration)
 

@@ -13,7 +13,7 @@ from autoad_nni.runs.report.run_data import ReportData, metric_name
 from autoad_nni.runs.report.scale import Scale, short
 from autoad_nni.runs.report.statistics import best_of_shuffled
 from autoad_nni.runs.report.svg import Chart
-from autoad_nni.trial.record import TrialRecord
+from autoad_nni.trial.record import FAILED_REWARD, TrialRecord
 
 __all__ = ["best_so_far", "strategy_curves", "ten_best", "verdicts"]
 
@@ -49,11 +49,11 @@ def best_so_far(data: ReportData) -> Markup:
     is_random = strategy == "random"
     records = list(data.records)
     # Known methods are no random samples.
-    shuffled = [record.reward for record in records if not (is_random and record.known)][:_MOST_SHUFFLED]
+    shuffled = [_counted(record) for record in records if not (is_random and record.known)][:_MOST_SHUFFLED]
     if not shuffled:
         return Markup()
     expected = best_of_shuffled(shuffled)
-    reached = list(accumulate((record.reward for record in records), max))
+    reached = list(accumulate(map(_counted, records), max))
     name = metric_name(data.reward)
     first = next(i for i, reward in enumerate(reached, 1) if reward == reached[-1])
     half = expected.mean[min(first, len(expected.mean)) - 1]
@@ -90,6 +90,11 @@ def best_so_far(data: ReportData) -> Markup:
         rows,
         note=joined(element("b", "Blue:", class_="one"), _about_order(is_random), below),
     )
+
+
+def _counted(record: TrialRecord) -> float:
+    """What a trial counts as a winner: one that was stopped is none, whatever it had reached."""
+    return record.reward if record.ok else FAILED_REWARD
 
 
 def _usual(data: ReportData) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.report.markup import NONE, Markup, element, joined, paragraph, table
@@ -15,6 +16,12 @@ from autoad_nni.trial.record import TrialRecord
 __all__ = ["results", "sample_text", "winner_name"]
 
 
+_PLANTED: Final = (
+    "All figures, those of test too, are of defects that were planted into good images, as there were no real ones. "
+    "They compare models. How many real defects are found is not known: try the model on some as soon as there are any."
+)
+
+
 def results(data: ReportData) -> Markup:
     """Return what the search has found."""
     best = data.best
@@ -22,6 +29,8 @@ def results(data: ReportData) -> Markup:
         ended = f"None of {len(data.records)} trials ended well" if data.records else "No trial has ended yet"
         return element("section", paragraph(f"{ended}: there is no model.", kind="lead"))
     parts = [paragraph(winner_sentence(best), kind="lead")]
+    if best.request.task.planted:
+        parts.append(paragraph(_PLANTED, kind="warning"))
     if data.has_ended:
         parts.append(element("div", *_tiles(data, best), class_="tiles"))
         parts.append(paragraph(_about_figures(data, best), kind="note"))
@@ -51,12 +60,17 @@ def winner_name(best: BestRecord) -> str:
 
 def winner_sentence(best: BestRecord) -> str:
     """Return the winner and its figures in one sentence."""
-    name = metric_name(best.request.settings.reward)
+    name = _reward_name(best)
     figures = f"{best.reward:.3f} on validation"
     if best.test is not None:
         figures += f" and {best.test[best.request.settings.reward]:.3f} on test"
     so_far = "" if best.validation is not None else " so far"
     return f"The winner{so_far} is {winner_name(best)}: {name} {figures}."
+
+
+def _reward_name(best: BestRecord) -> str:
+    planted = "planted " if best.request.task.planted else ""
+    return planted + metric_name(best.request.settings.reward)
 
 
 def _trial_name(record: TrialRecord) -> str:
@@ -65,7 +79,7 @@ def _trial_name(record: TrialRecord) -> str:
 
 def _tiles(data: ReportData, best: BestRecord) -> list[Markup]:
     reward, scores = best.request.settings.reward, data.scores
-    name = metric_name(reward)
+    name = _reward_name(best)
     below = "no interval: all draws of these images agree" if best.interval is None else _interval(best.interval)
     tiles = [_tile(f"{name}, validation", f"{best.reward:.3f}", below, _on_validation(data, best))]
     if best.test is None:
@@ -107,7 +121,8 @@ def _about_figures(data: ReportData, best: BestRecord) -> str:
     """What to believe of the figures."""
     text = (
         f"The models were chosen on the validation images, out of {len(data.records)}: that figure is too high"
-        f"{'' if best.interval is None else ', which the interval does not know'}. Quote the test figure."
+        f"{'' if best.interval is None else ', which the interval does not know'}. Quote the test figure"
+        f"{', as one of planted defects' if best.request.task.planted else ''}."
     )
     known, reward = best.known, best.request.settings.reward
     if known is None or known.test is None or best.test is None:
@@ -149,7 +164,7 @@ def _models(data: ReportData, best: BestRecord) -> Markup:
     scale = Scale.around(values)
     low, high = best.interval or (best.reward, best.reward)
     test = {} if best.known is None else {best.known.trial.number: best.known.test}
-    heads = ["Model", f"{metric_name(reward)}, validation", "", "95 % interval", "test", "trial"]
+    heads = ["Model", f"{_reward_name(best)}, validation", "", "95 % interval", "test", "trial"]
     numbers = ", ".join(str(member.number) for member in best.members)
     rows: list[list[str]] = [
         [
@@ -189,7 +204,8 @@ def _all_figures(best: BestRecord) -> Markup:
     rows: list[list[str]] = [
         [metric_name(name), *(_figure(figures, name) for figures in columns.values())] for name in best.validation
     ]
-    return table(["Metric", *columns], rows, caption="Every metric on validation and test")
+    of_what = ", of planted defects" if best.request.task.planted else ""
+    return table(["Metric", *columns], rows, caption=f"Every metric on validation and test{of_what}")
 
 
 def sample_text(sample: Mapping[str, object], among: Mapping[str, object] | None = None) -> str:

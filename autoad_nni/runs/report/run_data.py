@@ -121,7 +121,8 @@ class ReportData:
         """What the two kinds of images are called."""
         if self.request is not None and self.request.task.abnormal:
             return Words("anomalous image", "anomalous images", "normal images")
-        return Words("defect", "defects", "good images")
+        planted = "planted " if self.request is not None and self.request.task.planted else ""
+        return Words(f"{planted}defect", f"{planted}defects", "good images")
 
     @cached_property
     def ok(self) -> list[TrialRecord]:
