@@ -83,8 +83,8 @@ def _open(path: Path, stack: ExitStack) -> sqlite3.Connection:
 def finished_trials(folder: Path) -> list[TrialRecord]:
     """Return the trials that have ended, in the order of NNI's numbers, whatever the tuner was.
 
-    A trial that was lost with a killed manager, and run again under the same parameter id, counts once. One that did not
-    go on at a rung ends with what it reported there, whatever it reported before NNI's manager ended it.
+    A trial that was lost with a killed manager, and run again under the same parameter id, counts once. One that did
+    not go on at a rung has the result that it reported there, whatever it reported before NNI's manager ended it.
 
     Raises:
         AutoADError: If the database or the journal is gone or damaged.
