@@ -6,7 +6,7 @@ WORKERS ?= 2
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
 BIN := $(VENV)/bin
 
-.PHONY: demo test notebook faults lint benchmarks
+.PHONY: demo test slow notebook faults lint benchmarks
 
 # A stamp newer than the files that name the dependencies: the environment is up to date.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -20,6 +20,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# What takes too long for every change; the same tests otherwise.
+slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow tests
 
 # Kills, full disks, damaged files, fuzzing; other machines, which are an SSH server on 127.0.0.1.
 faults: $(VENV)/.installed

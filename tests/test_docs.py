@@ -146,10 +146,10 @@ def test_every_strategy_and_setting_is_in_the_tables() -> None:
 
     page = "docs/strategies.md"
     assert {names(row[0])[0] for row in rows(page, "Search strategies")} == set(STRATEGIES.names())
-    settings = {names(row[0])[0]: row[1:3] for row in rows(page, "Arguments of autoad")}
-    default, paper = (vars(PRESETS[preset]) for preset in ("default", "paper"))
+    settings = {names(row[0])[0]: row[1:4] for row in rows(page, "Arguments of autoad")}
+    presets = [vars(PRESETS[preset]) for preset in ("default", "process", "paper")]
     assert settings == {
-        name: [str(values[name]).lower() for values in (default, paper)] for name in default if name != "seed"
+        name: [str(values[name]).lower() for values in presets] for name in presets[0] if name != "seed"
     }
 
 

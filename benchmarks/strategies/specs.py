@@ -28,14 +28,15 @@ class Spec(NamedTuple):
 
 SPECS: Final[dict[str, Spec]] = {
     "autoad": Spec("autoad", {}),
+    "autoad process": Spec("autoad", {"preset": "process"}),
     "autoad paper": Spec("autoad", {"preset": "paper"}),
-    "autoad eta 0.01": Spec("autoad", {"eta": 0.01}),
-    "autoad eta 0.1": Spec("autoad", {"eta": 0.1}),
+    "autoad no cover": Spec("autoad", {"cover": 0}),
+    "autoad no imagination": Spec("autoad", {"imagined_updates": 0}),
+    "autoad no decay": Spec("autoad", {"weight_decay": 0.0}),
     "autoad no buffer": Spec("autoad", {"buffer_size": 0}),
-    "autoad buffer 5": Spec("autoad", {"buffer_size": 5}),
-    "autoad no filter": Spec("autoad", {"candidates": 5}),
     "autoad not Bayesian": Spec("autoad", {"bayesian": False}),
     "autoad no sharpening": Spec("autoad", {"sharpening": False}),
+    **{f"autoad no cover, eta {eta}": Spec("autoad", {"cover": 0, "eta": eta}) for eta in (0.01, 0.1, 1.0)},
     RANDOM: Spec("random", {}),
     # Chosen by tune_evolution.py, which lists what was tried.
     "regularized evolution": Spec(

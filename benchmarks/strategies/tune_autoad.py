@@ -1,9 +1,9 @@
-"""What each change that the default preset makes to the paper's constants gives, on seeds that no comparison reports.
+"""What each change that the preset process makes to the paper's constants gives, on seeds that no comparison reports.
 
     python -m benchmarks.strategies.tune_autoad [TABLE ...]
 
-Prints, for the default and for each setting put back alone, the mean over 10 seeds of the best reward after 100 trials,
-and the paired difference to the default with its 95 % interval, on each table (default: random).
+Prints, for that preset, which was the default then, and for each setting put back alone, the mean over 10 seeds of the
+best reward after 100 trials, and the paired difference with its 95 % interval, on each table (default: random).
 
 Run once, on random; best, difference:
   0.9389                     default
@@ -49,7 +49,8 @@ def main() -> None:
         print(f"{answers.name}: {answers.description}", flush=True)
         default: np.ndarray[Any, np.dtype[np.float64]] | None = None
         for name, arguments in CHANGES.items():
-            runs = [play(name, Spec("autoad", arguments), seed, answers, TRIALS) for seed in SEEDS]
+            spec = Spec("autoad", {"preset": "process", **arguments})
+            runs = [play(name, spec, seed, answers, TRIALS) for seed in SEEDS]
             best = best_so_far(curves_of(runs))[:, -1]
             default = best if default is None else default
             gap = estimate((best - default).tolist())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,19 +12,25 @@ import torch
 
 from autoad_nni_strategies.ask_tell import IsValid, Result, Sample, measured
 from autoad_nni_strategies.baseline import MovingBaseline
-from autoad_nni_strategies.curiosity import InformationGain
+from autoad_nni_strategies.cover import Looks
+from autoad_nni_strategies.curiosity import standardised
+from autoad_nni_strategies.imagination import imagine
 from autoad_nni_strategies.learner import Learner
-from autoad_nni_strategies.predictor import RewardPredictor
+from autoad_nni_strategies.predictor import RewardPredictor, normal_scores
 from autoad_nni_strategies.replay import ReplayBuffer
 from autoad_nni_strategies.settings import Settings
 from autoad_nni_strategies.spaces import Action, Decision, to_action, to_sample
 from autoad_nni_strategies.untried import Untried
 
-__all__ = ["AutoAD"]
+__all__ = ["SOURCES", "AutoAD"]
+
+SOURCES = ("drawn", "cover", "filtered", "varied")
+"""Where a candidate comes from: drawn from the policy, and tried as it came, to cover a value, or for its expected
+improvement; or varied from one of the best, without the policy."""
 
 # Drawing this many in one call takes the time of two or three: most of it goes into the T steps of the LSTM.
 _DRAWS_PER_CALL = 16
-_MAX_CALLS = 16
+_LEAST_DRAWS = 256
 # With fewer results the predictor knows nothing; its time grows with their cube: 0.1 s per trial with 400.
 _LEAST_TO_PREDICT, _MOST_TO_PREDICT = 10, 400
 
@@ -31,24 +38,27 @@ _LEAST_TO_PREDICT, _MOST_TO_PREDICT = 10, 400
 class AutoAD:
     r"""A recurrent controller that proposes samples, learns from their rewards, and imitates its best (Algorithm 1).
 
-    Each iteration draws the controller's weights from their distribution (`posterior`) and M candidates from the
-    policy, and keeps the n candidates with the highest expected improvement (`predictor`), which ``ask`` hands out.
-    When n rewards have been told, it
+    Each iteration teaches the controller by imagined trials (`imagination`), draws its weights from their distribution
+    (`posterior`) and M candidates from the policy, and keeps the n candidates with the highest expected improvement
+    (`predictor`), which ``ask`` hands out. The first iterations prefer what has not been tried (`cover`). When n
+    rewards have been told, it
 
-    1. adds to each reward the information gain of its sample (`curiosity`, Eq. 7);
-    2. takes one step of Adam along REINFORCE with a moving baseline of these sums (Eq. 5, 15, 16);
-    3. takes several steps of self-imitation on the best samples so far (`replay`, Eq. 19), whose advantages r - b are
-       clipped at zero, where b is the moving baseline of the rewards alone;
-    4. updates both baselines.
+    1. replaces each reward by the normal score of its rank, and adds the information gain of its sample (`curiosity`,
+       Eq. 7);
+    2. takes one step of Adam along REINFORCE on these sums (Eq. 5, 15, 16);
+    3. takes several steps of self-imitation on the best samples so far (`replay`, Eq. 19), whose scores are clipped at
+       zero;
+    4. updates the moving baselines, which take the place of ranks with ``rank_rewards`` false: then advantages are
+       r - b, and b is that of the rewards alone for the imitation.
 
     *Asking never waits.* When n are handed out and rewards are missing, the next n are drawn from the same policy; the
     filter takes its prediction for the results of those that are being tried. After each iteration what is left of
     them is dropped, and n are drawn anew. So if each sample is told before the next is asked for, a batch is what one
     policy drew; if several are tried at a time, up to as many of a batch are what the policy before it drew.
 
-    *No sample is proposed twice, and none that the space rejects.* Constraints are met by resampling: up to 256
-    draws, then the first new and valid candidate after the last draw in lexicographic order. If none is left (in a
-    constrained space: none within 10,000 invalid steps), the search ends.
+    *No sample is proposed twice, and none that the space rejects.* Constraints are met by resampling: up to 256 draws,
+    or two for each candidate that is wanted, then the first new and valid candidate after the last draw in
+    lexicographic order. If none is left (in a constrained space: none within 10,000 invalid steps), the search ends.
 
     *Failed trials.* A sample without a reward, or with one that is not finite or beyond 10^15, gets the lowest reward
     measured so far, its own batch included. Before the first measured reward it gets 0.0, which is replaced by that
@@ -74,8 +84,8 @@ class AutoAD:
     (`learner`). Fixed: the prior and sigma_0 (`posterior`), the step and the scale of the intrinsic reward
     (`curiosity`).
 
-    Time: 25 to 30 ms per trial in a search of 200 trials over 20 decisions, more towards its end. The predictor is
-    fitted to at most 400 results, half of them the best and half the newest.
+    Time: 50 to 60 ms per trial in a search of 100 trials over 20 decisions, half of them for the imagined trials. The
+    predictor is fitted to at most 400 results, half of them the best and half the newest.
 
     Reference: "AutoAD", IEEE TNNLS 2022, Eq. 4 to 19, Algorithm 1, Section V-C; Williams 1992.
 
@@ -103,7 +113,6 @@ class AutoAD:
         self._baseline, self._curious_baseline = (
             MovingBaseline(decay=settings.baseline_decay, normalize=settings.normalize_advantage) for _ in range(2)
         )
-        self._gains = InformationGain()
         self._buffer = ReplayBuffer(settings.buffer_size)
         self._predictor = RewardPredictor(decisions)
         self._learner = Learner(self._n_choices, settings, self._generator)
@@ -112,6 +121,9 @@ class AutoAD:
         """The candidates that are not handed out yet, best first."""
         self._told: list[tuple[Action, float | None]] = []
         """The results of this iteration, of which there are less than n."""
+        self._sources: dict[Action, str] = {}
+        """Where each candidate comes from that has no result yet."""
+        self._failed: set[Action] = set()
         self._lowest: float | None = None
         self._best: float | None = None
 
@@ -161,10 +173,10 @@ class AutoAD:
         """Finish an iteration (lines 5 to 22 of Algorithm 1)."""
         actions, rewards = self._take(results)
         entropy = self._learner.entropy(actions)
-        is_curious = self.settings.eta > 0
-        intrinsic = self._gains.scaled(self._learner.gains(actions)) if is_curious else [0.0] * len(actions)
-        curious = [r + self.settings.eta * gain for r, gain in zip(rewards, intrinsic, strict=True)]
-        self._learner.reinforce(actions, self._curious_baseline.advantages(curious))
+        gains = self._learner.gains(actions) if self.settings.eta > 0 else [0.0] * len(actions)
+        scores = self._scores(rewards)
+        curious = [s + self.settings.eta * gain for s, gain in zip(scores, standardised(gains), strict=True)]
+        self._learner.reinforce(actions, self._advantages(self._curious_baseline, curious))
         self._imitate(results)
         if self._lowest is not None:  # or stand-ins of 0.0 would pull the baselines away from the rewards
             self._baseline.update(rewards)
@@ -174,9 +186,16 @@ class AutoAD:
         self.figures = self._figures(
             failed=float(sum(reward is None for _, reward in results)),
             reward=math.fsum(rewards) / len(rewards),
-            intrinsic=math.fsum(intrinsic) / len(intrinsic),
+            intrinsic=math.fsum(gains) / len(gains),
+            curiosity=self.settings.eta * _deviation(standardised(gains)) / (_deviation(scores) or math.inf),
             entropy=entropy,
+            mutual_information=self._learner.mutual_information(),
+            **self._picks(actions),
         )
+
+    def _picks(self, actions: list[Action]) -> dict[str, Any]:
+        sources = [self._sources.pop(action) for action in actions]
+        return {"sources": sources, **{f"picks_{each}": float(sources.count(each)) for each in SOURCES}}
 
     def _learn_known(self, results: list[tuple[Action, float | None]]) -> None:
         _, rewards = self._take(results)
@@ -187,6 +206,8 @@ class AutoAD:
 
     def _draw_weights(self) -> None:
         self._learner.draw_weights()
+        for action in self._proposals:
+            del self._sources[action]
         self._proposals = []
 
     def _take(self, results: list[tuple[Action, float | None]]) -> tuple[list[Action], list[float]]:
@@ -194,14 +215,36 @@ class AutoAD:
         actions = [action for action, _ in results]
         rewards = self._rewards_of([reward for _, reward in results])
         self._untried.tried.update(zip(actions, rewards, strict=True))
+        self._failed.update(action for action, reward in results if reward is None)
         return actions, rewards
 
     def _propose(self) -> list[Action]:
         """Return up to n new and valid candidates, best first; none if the space is exhausted."""
+        predicts = self._fit_predictor()
+        imagined = self._imagine() if predicts else []
+        drawn = list(dict.fromkeys([*imagined, *self._draw()]))
+        n = self.settings.batch_size
+        covering = self._cover(drawn, n, only_missing=predicts) if self.settings.cover else []
+        left = [action for action in drawn if action not in set(covering)]
+        varied = self._variations(set(drawn)) if predicts else []
+        rest = self._best_of(left + varied) if predicts else left
+        picked = [*covering, *rest][:n]
+        chosen = "filtered" if predicts else "drawn"
+        sources = dict.fromkeys(left, chosen) | dict.fromkeys(varied, "varied") | dict.fromkeys(covering, "cover")
+        self._sources.update((action, sources[action]) for action in picked)
+        return picked
+
+    def _imagine(self) -> list[Action]:
+        updates = self.settings.imagined_updates
+        return imagine(self._learner, self._predictor, updates, self._untried.has) if updates else []
+
+    def _draw(self) -> list[Action]:
+        """Return the new and valid candidates among draws from the policy; without any, the next ones in order."""
         found: dict[Action, None] = {}
         wanted = self.settings.candidates
-        for _ in range(max(_MAX_CALLS, -(-wanted // _DRAWS_PER_CALL))):
-            for action in self._learner.sample(_DRAWS_PER_CALL):
+        per_call = max(_DRAWS_PER_CALL, wanted // 3)
+        for _ in range(-(-max(_LEAST_DRAWS, 2 * wanted) // per_call)):
+            for action in self._learner.sample(per_call):
                 if len(found) < wanted and action not in found and self._untried.has(action):
                     found[action] = None
             if len(found) >= wanted:
@@ -209,20 +252,31 @@ class AutoAD:
         missing = self.settings.batch_size - len(found)
         if missing > 0:
             found.update(dict.fromkeys(self._untried.after(action, missing, besides=found)))
-        return self._filter(list(found))[: self.settings.batch_size]
+        return list(found)
 
-    def _filter(self, candidates: list[Action]) -> list[Action]:
-        """Return the candidates and variations of the best samples, the highest expected improvement first."""
+    def _cover(self, drawn: list[Action], n: int, *, only_missing: bool) -> list[Action]:
+        looks = Looks(self._n_choices, wanted=self.settings.cover)
+        for action in self._untried.tried:
+            looks.add(action, failed=action in self._failed)
+        return [] if only_missing and looks.is_complete else looks.pick(drawn, n, only_missing=only_missing)
+
+    def _fit_predictor(self) -> bool:
+        """Fit the predictor; return whether there is a filter, and results enough for it."""
         known = self._results()
-        if len(candidates) <= self.settings.batch_size or len(known) < _LEAST_TO_PREDICT:
-            return candidates
+        if self.settings.candidates <= self.settings.batch_size or len(known) < _LEAST_TO_PREDICT:
+            return False
         if len(known) > _MOST_TO_PREDICT:  # half of them the best, half the newest
             old, new = known[: -_MOST_TO_PREDICT // 2], known[-_MOST_TO_PREDICT // 2 :]
             known = sorted(old, key=lambda entry: -entry[1])[: _MOST_TO_PREDICT - len(new)] + new
         self._predictor.fit([action for action, _ in known], [reward for _, reward in known])
         if pending := self._pending:
             self._predictor.believe(pending)
-        candidates = candidates + self._variations(set(candidates))
+        return True
+
+    def _best_of(self, candidates: list[Action]) -> list[Action]:
+        """Return the candidates, the highest expected improvement first."""
+        if not candidates:
+            return []
         improvement = self._predictor.expected_improvement(candidates)
         return [candidates[i] for i in improvement.argsort(descending=True, stable=True).tolist()]
 
@@ -248,9 +302,23 @@ class AutoAD:
         if not self._buffer.entries:
             return
         actions = [action for action, _ in self._buffer.entries]
-        advantages = [max(0.0, a) for a in self._baseline.advantages([reward for _, reward in self._buffer.entries])]
+        scores = self._scores([reward for _, reward in self._buffer.entries])
+        advantages = [max(0.0, advantage) for advantage in self._advantages(self._baseline, scores)]
         for _ in range(self.settings.replay_updates):
             self._learner.imitate(actions, advantages)
+
+    def _scores(self, rewards: Sequence[float]) -> list[float]:
+        """Return what the controller learns from: the rewards, or the normal scores of their ranks."""
+        if not self.settings.rank_rewards:
+            return list(rewards)
+        among = [reward for reward in self._untried.tried.values() if reward is not None]
+        tensors = (torch.tensor(values, dtype=torch.float64) for values in (rewards, among))
+        scores: list[float] = normal_scores(*tensors).tolist()
+        return scores
+
+    def _advantages(self, baseline: MovingBaseline, scores: Sequence[float]) -> list[float]:
+        # Normal scores average 0 over all results, with a deviation of about 1.
+        return list(scores) if self.settings.rank_rewards else baseline.advantages(scores)
 
     def _rewards_of(self, metrics: Sequence[float | None]) -> list[float]:
         """Return the metrics, with the lowest one so far in place of missing ones."""
@@ -265,7 +333,7 @@ class AutoAD:
         stand_in = 0.0 if self._lowest is None else self._lowest
         return [stand_in if metric is None else metric for metric in metrics]
 
-    def _figures(self, **figures: float) -> dict[str, Any]:
+    def _figures(self, **figures: Any) -> dict[str, Any]:
         kept = [reward for _, reward in self._buffer.entries]
         return {
             "iteration": float(self._iteration),
@@ -290,7 +358,6 @@ class AutoAD:
             {
                 **self._described(),
                 "learner": self._learner.state_dict(),
-                "gains": self._gains.state_dict(),
                 "predictor": self._predictor.state_dict(),
                 "buffer": self._buffer.state_dict(),
                 "generator": self._generator.get_state(),
@@ -301,6 +368,8 @@ class AutoAD:
                 "best": self._best,
                 "proposals": [list(action) for action in self._proposals],
                 "told": [[list(action), reward] for action, reward in self._told],
+                "sources": [[list(action), source] for action, source in self._sources.items()],
+                "failed": sorted(list(action) for action in self._failed),
             }
         )
         # Not copied once more: it is all that was tried so far.
@@ -326,7 +395,6 @@ class AutoAD:
         self._check(state_dict)
         state = copy.deepcopy(state_dict)
         self._learner.load_state_dict(state["learner"])
-        self._gains.load_state_dict(state["gains"])
         self._predictor.load_state_dict(state["predictor"])
         self._buffer.load_state_dict(state["buffer"])
         self._generator.set_state(state["generator"])
@@ -335,6 +403,8 @@ class AutoAD:
         self._iteration, self._lowest, self._best = state["iteration"], state["lowest"], state["best"]
         self._proposals = [tuple(action) for action in state["proposals"]]
         self._told = [(tuple(action), reward) for action, reward in state["told"]]
+        self._sources = {tuple(action): source for action, source in state["sources"]}
+        self._failed = {tuple(action) for action in state["failed"]}
         self._untried.tried = {tuple(action): reward for action, reward in state["tried"]}
 
     def _check(self, state_dict: dict[str, Any]) -> None:
@@ -354,3 +424,7 @@ class AutoAD:
                 f"The state is of a search over {state_dict['decisions']} (label, values), but this space has "
                 f"{own['decisions']}. Resume with the space of that search, or start anew."
             )
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return statistics.pstdev(values)

@@ -21,14 +21,19 @@ class AutoADStrategy(AskTellStrategy):
     Args:
         seed: Seed of all randomness. Same seed, space and rewards: same samples, also in another process. Torch's
             global generator is neither read nor changed.
-        preset: ``default`` or ``paper``; see `PRESETS`.
+        preset: ``default``, ``process`` or ``paper``; see `PRESETS`.
         on_iteration: Called in the thread of ``run`` after each iteration with numbers to plot: ``iteration`` (from 1),
             ``trials`` (submitted so far), ``failed`` and ``reward`` (count and mean over this batch), ``best`` (NaN
-            before the first measured reward), ``baseline``, ``intrinsic`` (mean scaled information gain),
-            ``kl_prior``, ``kl_sharpening``, ``entropy`` (of the policy that drew the batch, in nats), ``imitated``
+            before the first measured reward), ``baseline``, ``intrinsic`` (mean information gain, in nats),
+            ``curiosity`` (eta times the deviation of the standardised gains, by that of what the controller learns
+            from), ``kl_prior``, ``kl_sharpening``, ``sharpening_share`` (the length of the step of sharpening, by that
+            of the weights' standard deviations), ``mutual_information`` (of weights and candidate, in nats),
+            ``entropy`` (of the policy that drew the batch, in nats), ``picks_drawn``, ``picks_cover``,
+            ``picks_filtered`` and ``picks_varied`` (how many of the batch came from where, `SOURCES`), ``imitated``
             (samples in the buffer), ``buffer_min``, ``buffer_mean`` and ``buffer_max`` (their rewards; NaN while
-            there are none); and with ``buffer``, these samples themselves, best first, as a list of
-            ``{"reward": ..., "sample": {label: value}}``. May be set later, as an attribute.
+            there are none); and with ``sources`` a list of where each of the batch came from; with ``buffer``, these
+            samples themselves, best first, as a list of ``{"reward": ..., "sample": {label: value}}``. May be set
+            later, as an attribute.
         batch_size: This and all that follow are described at `Settings`; None is the preset's value.
 
     Raises:
@@ -51,7 +56,11 @@ class AutoADStrategy(AskTellStrategy):
         batch_size: int | None = None,
         candidates: int | None = None,
         varied: int | None = None,
+        cover: int | None = None,
+        imagined_updates: int | None = None,
+        rank_rewards: bool | None = None,
         learning_rate: float | None = None,
+        weight_decay: float | None = None,
         baseline_decay: float | None = None,
         normalize_advantage: bool | None = None,
         eta: float | None = None,
@@ -59,7 +68,7 @@ class AutoADStrategy(AskTellStrategy):
         replay_updates: int | None = None,
         bayesian: bool | None = None,
         sharpening: bool | None = None,
-        sharpening_rate: float | None = None,
+        sharpening_divergence: float | None = None,
         initial_sigma: float | None = None,
         kl_weight: float | None = None,
     ) -> None:
@@ -69,7 +78,11 @@ class AutoADStrategy(AskTellStrategy):
             batch_size=batch_size,
             candidates=candidates,
             varied=varied,
+            cover=cover,
+            imagined_updates=imagined_updates,
+            rank_rewards=rank_rewards,
             learning_rate=learning_rate,
+            weight_decay=weight_decay,
             baseline_decay=baseline_decay,
             normalize_advantage=normalize_advantage,
             eta=eta,
@@ -77,7 +90,7 @@ class AutoADStrategy(AskTellStrategy):
             replay_updates=replay_updates,
             bayesian=bayesian,
             sharpening=sharpening,
-            sharpening_rate=sharpening_rate,
+            sharpening_divergence=sharpening_divergence,
             initial_sigma=initial_sigma,
             kl_weight=kl_weight,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections import deque
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoad_nni_strategies.posterior import GaussianPosterior, gaussian_divergence
 
-__all__ = ["InformationGain", "information_gain"]
+__all__ = ["information_gain", "standardised"]
 
 
 @torch.no_grad()
@@ -51,36 +51,15 @@ def information_gain(posterior: GaussianPosterior, gradient: Tensor, noise: Tens
     return gaussian_divergence(mu_after, F.softplus(rho_after), mu, sigma).item()
 
 
-class InformationGain:
-    """Scales information gains to rewards: divided by the median of the recent ones, and clipped.
+def standardised(gains: Sequence[float]) -> list[float]:
+    """Return the gains of a batch with mean 0 and deviation 1; zeros if they are all alike.
 
-    Args:
-        memory: How many recent gains the median is taken over.
-        ceiling: The largest gain after division.
-
-    Not given by the paper: both. The division is VIME's.
+    Within a batch gains differ by some 10 % only: divided by their median, as in VIME, the intrinsic rewards would
+    hardly differ, and a baseline takes away what they have in common.
 
     Example:
-        >>> scale = InformationGain()
-        >>> scale.scaled([2.0, 4.0, 100.0])
-        [0.5, 1.0, 10.0]
+        >>> standardised([1.0, 1.0, 4.0, 2.0, 2.0]), standardised([3.0])
+        ([-0.9128709291752769, -0.9128709291752769, 1.8257418583505538, 0.0, 0.0], [0.0])
     """
-
-    def __init__(self, *, memory: int = 100, ceiling: float = 10.0) -> None:
-        self.ceiling = ceiling
-        self._recent: deque[float] = deque(maxlen=memory)
-
-    def scaled(self, gains: list[float]) -> list[float]:
-        """Add new gains to the recent ones, and return them scaled."""
-        self._recent.extend(gains)
-        median = statistics.median(self._recent)
-        return [min(self.ceiling, gain / median) if median > 0 else 0.0 for gain in gains]
-
-    def state_dict(self) -> list[float]:
-        """Return the recent gains."""
-        return list(self._recent)
-
-    def load_state_dict(self, state: list[float]) -> None:
-        """Load the recent gains."""
-        self._recent.clear()
-        self._recent.extend(state)
+    mean, deviation = statistics.fmean(gains), statistics.pstdev(gains)
+    return [(gain - mean) / deviation if deviation > 0 else 0.0 for gain in gains]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from autoad_nni_strategies.adam import Adam
 from autoad_nni_strategies.controller import Controller
 from autoad_nni_strategies.curiosity import information_gain
-from autoad_nni_strategies.posterior import GaussianPosterior, ScaleMixture, sharpen
+from autoad_nni_strategies.posterior import GaussianPosterior, ScaleMixture, rate_for, sharpen
 from autoad_nni_strategies.settings import Settings
 from autoad_nni_strategies.spaces import Action
 
@@ -54,9 +55,7 @@ class Learner:
     def draw_weights(self) -> None:
         """Draw the weights with which the next candidates are sampled."""
         with torch.no_grad():
-            named = self.posterior.named(self.posterior.sample(self._noise()))
-            for name, parameter in self._controller.named_parameters():
-                parameter.copy_(named[name])
+            self._use(self.posterior.sample(self._noise()))
 
     def sample(self, n: int) -> list[Action]:
         """Draw n candidates from the policy."""
@@ -66,6 +65,33 @@ class Learner:
         """Return the entropy, in nats, of the policy that drew these candidates."""
         with torch.no_grad():
             return self._controller.entropy(torch.tensor(actions)).sum(1).mean().item()
+
+    def mutual_information(self, *, draws: int = 4, per_draw: int = 8) -> float:
+        r"""Estimate how much the weights and the candidate say about each other, in nats: what curiosity is after.
+
+        .. math:: \mathrm{E}\big[\log p(a | w) - \log \tfrac1K \sum_k p(a | w_k)\big], \quad
+            w, w_k \sim q, \; a \sim p(\cdot | w)
+
+        w is one of the K draws, so that the estimate is at most log K. Randomness of its own: it changes no sample.
+        """
+        generator = torch.Generator().manual_seed(self._settings.seed)
+        in_use = torch.cat([parameter.detach().flatten() for parameter in self._controller.parameters()])
+        weights, drawn = [], []
+        with torch.no_grad():
+            for _ in range(draws):
+                noise = torch.randn(self.posterior.mu.shape, generator=generator) * float(self._settings.bayesian)
+                weights.append(self.posterior.sample(noise))
+                self._use(weights[-1])
+                drawn += self._controller.sample(per_draw, generator).tolist()
+            self._use(in_use)
+            of_each = torch.stack([self._log_prob(each, drawn) for each in weights])
+        own = of_each.gather(0, torch.arange(draws).repeat_interleave(per_draw)[None])[0]
+        return (own - of_each.logsumexp(0) + math.log(draws)).mean().item()
+
+    def _use(self, weights: Tensor) -> None:
+        named = self.posterior.named(weights)
+        for name, parameter in self._controller.named_parameters():
+            parameter.copy_(named[name])
 
     def gains(self, actions: Sequence[Action]) -> list[float]:
         """Return the information gain of each sample (Eq. 6, 7), in nats."""
@@ -79,13 +105,17 @@ class Learner:
 
     def reinforce(self, actions: Sequence[Action], advantages: Sequence[float]) -> None:
         """Take one step along Eq. 5, with Eq. 15 and 16 if the weights have a distribution."""
-        self.figures = {"kl_prior": 0.0, "kl_sharpening": 0.0}
+        self.figures = {"kl_prior": 0.0, "kl_sharpening": 0.0, "sharpening_share": 0.0}
         self._step(actions, advantages)
 
     def imitate(self, actions: Sequence[Action], advantages: Sequence[float]) -> None:
         """Take one step along Eq. 19, as `reinforce` does; ``advantages`` are clipped at zero."""
         if any(advantage > 0 for advantage in advantages):
             self._step(actions, advantages)
+
+    def follow(self, actions: Sequence[Action]) -> None:
+        """Take one step up the mean log-likelihood of imagined samples; these are no data to sharpen by."""
+        self._descend(-self._log_prob(self.posterior.sample(self._noise()), actions).mean())
 
     def _step(self, actions: Sequence[Action], advantages: Sequence[float]) -> None:
         weights = self.posterior.sample(self._noise())
@@ -97,15 +127,20 @@ class Learner:
         if self._settings.bayesian and self._settings.sharpening:
             at = weights.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self._policy_loss(at, actions, advantages), at)
-            weights, cost = sharpen(
-                weights, gradient, rate=self._settings.sharpening_rate, sigma_0=_SIGMA_0, noise=self._noise()
-            )
-            # The rate is constant, so this term of Eq. 16 has no gradient; it is only reported.
+            rate = rate_for(gradient, self._settings.sharpening_divergence, sigma_0=_SIGMA_0)
+            weights, cost = sharpen(weights, gradient, rate=rate, sigma_0=_SIGMA_0, noise=self._noise())
+            # The rate is not learned, so this term of Eq. 16 has no gradient; it is only reported.
             self.figures["kl_sharpening"] = cost.item()
-        loss = loss + self._policy_loss(weights, actions, advantages)
+            step = _SIGMA_0 * math.sqrt(2 * cost.item())
+            self.figures["sharpening_share"] = step / self.posterior.sigma.detach().norm().item()
+        self._descend(loss + self._policy_loss(weights, actions, advantages))
+
+    def _descend(self, loss: Tensor) -> None:
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
+        with torch.no_grad():
+            self.posterior.mu.mul_(1 - self._settings.weight_decay)
 
     def _policy_loss(self, weights: Tensor, actions: Sequence[Action], advantages: Sequence[float]) -> Tensor:
         # Eq. 5 ascends, the optimizer descends.

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["GaussianPosterior", "ScaleMixture", "gaussian_divergence", "sharpen"]
+__all__ = ["GaussianPosterior", "ScaleMixture", "gaussian_divergence", "rate_for", "sharpen"]
 
 
 class ScaleMixture:
@@ -119,3 +119,16 @@ def sharpen(phi: Tensor, gradient: Tensor, *, rate: float, sigma_0: float, noise
     """
     step = rate * gradient.detach()
     return phi - step + sigma_0 * noise, (step / sigma_0).square().sum() / 2
+
+
+def rate_for(gradient: Tensor, divergence: float, *, sigma_0: float) -> float:
+    r"""Return the rate with which `sharpen` costs this divergence; 0 without a gradient.
+
+    .. math:: \eta = \sigma_0 \sqrt{2 D} / \|\nabla_\phi\|
+
+    Example:
+        >>> round(rate_for(torch.full((1,), 2.0), 0.5, sigma_0=0.2), 6)
+        0.1
+    """
+    length = gradient.norm().item()
+    return sigma_0 * math.sqrt(2 * divergence) / length if length > 0 else 0.0

@@ -11,7 +11,7 @@ from torch import Tensor
 from autoad_nni_strategies.adam import Adam
 from autoad_nni_strategies.spaces import Action, Decision
 
-__all__ = ["RewardPredictor"]
+__all__ = ["RewardPredictor", "normal_scores"]
 
 _STEPS = 20
 _STEP_SIZE = 0.15
@@ -141,15 +141,20 @@ def expected_improvement(mean: Tensor, deviation: Tensor, best: float) -> Tensor
     return improvement
 
 
-def normal_scores(values: Tensor) -> Tensor:
+def normal_scores(values: Tensor, among: Tensor | None = None) -> Tensor:
     """Return the normal quantiles of the values' ranks; ties share one.
+
+    Args:
+        values: ``(n,)``.
+        among: The values, and others, among which they rank; None: just the values.
 
     Example:
         >>> normal_scores(torch.tensor([0.0, 0.9, 0.0]))  # quantiles of 1/3, 5/6, 1/3
         tensor([-0.4307,  0.9674, -0.4307])
     """
-    below = (values < values[:, None]).sum(1) + 0.5 * (values == values[:, None]).sum(1)
-    scores: Tensor = torch.special.ndtri(below.double() / len(values)).to(values.dtype)
+    among = values if among is None else among
+    below = (among < values[:, None]).sum(1) + 0.5 * (among == values[:, None]).sum(1)
+    scores: Tensor = torch.special.ndtri(below.double() / len(among)).to(values.dtype)
     return scores
 
 

@@ -1,4 +1,4 @@
-"""Settings of the AutoAD strategy: the two presets, and the check of what a user changes in them."""
+"""Settings of the AutoAD strategy: the presets, and the check of what a user changes in them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,17 @@ class Settings:
             Equal to ``batch_size``: no filter. Not given by the paper.
         varied: How many of the best samples in the replay buffer join the filter's candidates, each in every variant
             that differs in one choice; 0: none. Not in the paper.
+        cover: How many trials every value of the decisions with up to five values is to have before the filter alone
+            decides (`Looks`); 0: no such start. Not in the paper.
+        imagined_updates: Updates per iteration from candidates that are only imagined (`imagine`); 0: none. Not in the
+            paper.
+        rank_rewards: Whether the controller learns from the normal scores of the rewards' ranks among all results,
+            instead of from advantages over a moving baseline. Not in the paper.
         learning_rate: Adam's step size. The paper's 3.5e-4, meant for 500 epochs, moves the policy slowly within 100
             trials; under the ``kl_weight`` of ``paper`` not at all.
+        weight_decay: By what share the mean weights shrink at each update. Without it the logits saturate within some
+            30 trials, and the policy cannot be moved any more. It does what the prior of Eq. 16 would, without its
+            noise. Not in the paper.
         baseline_decay: gamma of `MovingBaseline`. Not given by the paper; ENAS has 0.99.
         normalize_advantage: Whether advantages are divided by their running standard deviation. Not in the paper.
         eta: Weight of the intrinsic reward (Eq. 7); 0: no curiosity.
@@ -29,9 +38,9 @@ class Settings:
         replay_updates: Updates from the buffer per iteration (line 18 of Algorithm 1). Not given by the paper.
         bayesian: Whether the controller's weights have a distribution (Eq. 8 to 12).
         sharpening: Whether that distribution is sharpened (Eq. 13 to 17).
-        sharpening_rate: :math:`\eta` of Eq. 14, for advantages of about 1: with ``normalize_advantage`` false and
-            rewards in the thousands the weights overflow. Not given by the paper, where each weight has its own rate
-            and learns it through the divergence of Eq. 16; here one constant, so that this divergence has no gradient.
+        sharpening_divergence: The divergence of Eq. 16, in nats, that one sharpening costs: it sets :math:`\eta` of
+            Eq. 14 at each update, whatever the scale of the rewards. Not given by the paper, where each weight has a
+            rate of its own and learns it through this divergence.
         initial_sigma: Standard deviation of the weights at the start. Not given by the paper; Fortunato et al. 2017
             have 0.046 to 0.092.
         kl_weight: Weight of the divergence from the prior, 1 / C of Eq. 16. Not given by the paper; the 1e-2 of
@@ -44,8 +53,12 @@ class Settings:
     seed: int = 0
     batch_size: int = 5
     candidates: int = 100
-    varied: int = 10
+    varied: int = 0
+    cover: int = 2
+    imagined_updates: int = 10
+    rank_rewards: bool = True
     learning_rate: float = 2e-2
+    weight_decay: float = 0.01
     baseline_decay: float = 0.9
     normalize_advantage: bool = True
     eta: float = 0.0
@@ -53,7 +66,7 @@ class Settings:
     replay_updates: int = 5
     bayesian: bool = True
     sharpening: bool = True
-    sharpening_rate: float = 1e-3
+    sharpening_divergence: float = 1.0
     initial_sigma: float = 0.05
     kl_weight: float = 0.0
 
@@ -99,7 +112,11 @@ _RULES: dict[str, _Rule] = {
     "batch_size": _COUNT,
     "candidates": _COUNT,
     "varied": _COUNT_OR_NONE,
+    "cover": _COUNT_OR_NONE,
+    "imagined_updates": _COUNT_OR_NONE,
+    "rank_rewards": _SWITCH,
     "learning_rate": _POSITIVE,
+    "weight_decay": ("a number from 0 to below 1", lambda decay: _is_real(decay) and 0 <= decay < 1),
     "baseline_decay": ("a number from 0 to below 1", lambda decay: _is_real(decay) and 0 <= decay < 1),
     "normalize_advantage": _SWITCH,
     "eta": _NOT_NEGATIVE,
@@ -107,17 +124,22 @@ _RULES: dict[str, _Rule] = {
     "replay_updates": _COUNT,
     "bayesian": _SWITCH,
     "sharpening": _SWITCH,
-    "sharpening_rate": _POSITIVE,
+    "sharpening_divergence": _POSITIVE,
     "initial_sigma": ("a number above 0, up to 10", lambda value: _is_real(value) and 0 < value <= 10),
     "kl_weight": _NOT_NEGATIVE,
 }
 
 PRESETS = {
     "default": Settings(),
+    "process": Settings(varied=10, cover=0, imagined_updates=0, rank_rewards=False, weight_decay=0.0),
     "paper": Settings(
         candidates=5,
         varied=0,
+        cover=0,
+        imagined_updates=0,
+        rank_rewards=False,
         learning_rate=3.5e-4,
+        weight_decay=0.0,
         baseline_decay=0.99,
         normalize_advantage=False,
         eta=0.01,
@@ -126,8 +148,10 @@ PRESETS = {
         kl_weight=1e-2,
     ),
 }
-"""``default``: for some 100 trials. ``paper``: the article's constants, and its sources' where it gives none; where
-these give none either (``batch_size``, ``replay_updates``, ``sharpening_rate``, ``kl_weight``) ours."""
+"""``default``: for some 100 trials; every trial is drawn from the controller. ``process``: the Gaussian process picks
+among draws and one-choice variations of the best, nearly always the latter: what the controller is measured against.
+``paper``: the article's constants, and its sources' where it gives none; where these give none either (``batch_size``,
+``replay_updates``, ``sharpening_divergence``, ``kl_weight``) ours."""
 
 
 def settings_from(preset: str, **changes: Any) -> Settings:

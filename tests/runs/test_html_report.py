@@ -281,6 +281,11 @@ def test_the_strategy_s_curves(copy: Path, place: str) -> None:
     (copy / place).mkdir(exist_ok=True)
     for i in range(1, 5):
         figures = {"iteration": float(i), "trials": 5.0 * i, "entropy": 8.0 / i, CODE: i, "failed": 0.0, "buffer": []}
+        figures |= {
+            "picks_cover": 5.0 if i == 1 else 0.0,
+            "picks_filtered": 0.0 if i == 1 else 5.0,
+            "picks_drawn": CODE,
+        }
         if i > 1:  # undefined before
             figures["baseline"] = 0.1 * i
         append_line(copy / place / "iterations.jsonl", figures)
@@ -289,6 +294,7 @@ def test_the_strategy_s_curves(copy: Path, place: str) -> None:
     assert "in nats: 0 if it always draws one sample. From 8 to 2." in text and "From 0.2 to 0.4." in text
     assert f"{CODE} From 1 to 4." in text and ATTACK not in page
     assert "failed trials in the batch" not in text.lower(), "it never changes"
+    assert re.search(r"kept by the filter\s+15\s+75 %", text) and re.search(r"lacked trials\s+5\s+25 %", text)
 
 
 def test_a_folder_without_a_search_is_named(tmp_path: Path) -> None:

@@ -65,10 +65,12 @@ def test_the_gradient_of_the_whole_update_is_that_of_finite_differences() -> Non
     at = one.posterior.sample(noise).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(one._policy_loss(at, ACTIONS, advantages), at)
 
+    rate = 0.02 * math.sqrt(2) / gradient.norm()  # costs |rate * gradient|^2 / (2 * 0.02^2) = 1 nat
+
     def loss() -> torch.Tensor:
         weights = one.posterior.sample(noise)
         divergence = one.posterior.divergence_from(one._prior, weights)
-        sharpened = weights - 1e-3 * gradient + 0.02 * more_noise
+        sharpened = weights - rate * gradient + 0.02 * more_noise
         return 1e-3 * divergence + one._policy_loss(sharpened, ACTIONS, advantages)
 
     # What the learner's own step hands to Adam, with the same noise.
@@ -178,7 +180,7 @@ def test_without_bayes_there_is_neither_prior_nor_sharpening() -> None:
     one, other = learner(bayesian=False, kl_weight=1e-2), learner(bayesian=False, sharpening=False)
     for each in (one, other):
         each.reinforce(ACTIONS, [1.0, -0.5, 0.3])
-    assert one.figures == {"kl_prior": 0.0, "kl_sharpening": 0.0}
+    assert one.figures == {"kl_prior": 0.0, "kl_sharpening": 0.0, "sharpening_share": 0.0}
     assert torch.equal(one.posterior.mu, other.posterior.mu)
 
 
@@ -200,12 +202,16 @@ def best_at_the_ends(sample: Sample) -> float:
 SWITCHES: list[dict[str, Any]] = [
     {},
     {"eta": 0.1},
-    {"varied": 0},
+    {"cover": 0},
+    {"imagined_updates": 0},
+    {"rank_rewards": False},
+    {"weight_decay": 0.0},
     {"buffer_size": 0},
     {"bayesian": False},
     {"sharpening": False},
     {"kl_weight": 1e-4},
     {"candidates": 5},
+    {"preset": "process"},
     {"preset": "paper"},
 ]
 
@@ -224,6 +230,7 @@ def test_without_curiosity_and_memory_it_is_plain_reinforce() -> None:
     from autoad_nni_strategies.controller import Controller
 
     plain = {"bayesian": False, "eta": 0, "buffer_size": 0, "candidates": 5}
+    plain |= {"cover": 0, "rank_rewards": False, "weight_decay": 0.0}
     strategy, samples = play(best_at_the_ends, 20, grid_space(3, 4, 5), seed=6, **plain)
     generator = torch.Generator().manual_seed(6)
     controller = Controller([3, 4, 5], generator=generator)

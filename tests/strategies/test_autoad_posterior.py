@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoad_nni_strategies.curiosity import InformationGain, information_gain
+from autoad_nni_strategies.curiosity import information_gain, standardised
 from autoad_nni_strategies.posterior import GaussianPosterior, ScaleMixture, gaussian_divergence, sharpen
 
 
@@ -139,12 +139,7 @@ def test_a_gain_as_small_as_those_of_a_search_is_no_rounding_error() -> None:
     assert information_gain(q, gradient, noise) == pytest.approx(second, rel=1e-3)
 
 
-def test_scaled_gains_are_relative_to_the_recent_median() -> None:
-    scale = InformationGain(memory=3, ceiling=5.0)
-    assert scale.scaled([0.0, 0.0]) == [0.0, 0.0]
-    assert scale.scaled([2.0]) == [0.0]  # median 0: no scale yet
-    assert scale.scaled([2.0, 4.0]) == [1.0, 2.0]
-    assert scale.scaled([100.0]) == [5.0]
-    again = InformationGain(memory=3, ceiling=5.0)
-    again.load_state_dict(scale.state_dict())
-    assert again.scaled([6.0]) == scale.scaled([6.0])
+def test_gains_are_standardised_within_a_batch() -> None:
+    scaled = standardised([0.00100, 0.00105, 0.00110])
+    np.testing.assert_allclose(scaled, [-math.sqrt(1.5), 0.0, math.sqrt(1.5)], atol=1e-9)
+    assert standardised([0.25, 0.25]) == standardised([0.0, 0.0]) == [0.0, 0.0]

@@ -21,6 +21,7 @@ import pytest
 import torch
 from nni.mutable import Categorical, ExpressionConstraint, Mutable, MutableDict, Numerical
 from nni.nas.space import ModelStatus, RawFormatModelSpace
+from scipy.special import ndtri
 from tiny_space import BEST, PlayedEngine, Sample, evaluate_or_fail, grid_space, play, quality, run_for_real
 
 from autoad_nni_strategies import AutoADStrategy
@@ -32,7 +33,15 @@ from autoad_nni_strategies.spaces import Action
 
 SIZES = (5, 4, 3, 4)
 # REINFORCE with the moving baseline, and nothing else.
-PLAIN: dict[str, Any] = {"bayesian": False, "eta": 0, "buffer_size": 0, "candidates": 5}
+PLAIN: dict[str, Any] = {
+    "bayesian": False,
+    "eta": 0,
+    "buffer_size": 0,
+    "candidates": 5,
+    "cover": 0,
+    "rank_rewards": False,
+    "weight_decay": 0.0,
+}
 
 
 def bump(sample: Sample) -> float:
@@ -104,7 +113,11 @@ def test_the_paper_s_constants() -> None:
         "batch_size": 5,
         "candidates": 5,
         "varied": 0,
+        "cover": 0,
+        "imagined_updates": 0,
+        "rank_rewards": False,
         "learning_rate": 3.5e-4,
+        "weight_decay": 0.0,
         "baseline_decay": 0.99,
         "normalize_advantage": False,
         "eta": 0.01,
@@ -112,7 +125,7 @@ def test_the_paper_s_constants() -> None:
         "replay_updates": 1,
         "bayesian": True,
         "sharpening": True,
-        "sharpening_rate": 1e-3,
+        "sharpening_divergence": 1.0,
         "initial_sigma": 0.05,
         "kl_weight": 1e-2,
     }
@@ -136,7 +149,8 @@ def test_first_gradient_is_equation_5() -> None:
 
 
 def test_of_the_buffer_only_what_is_above_the_baseline_is_imitated() -> None:
-    strategies = [AutoADStrategy(bayesian=False, normalize_advantage=False, replay_updates=1) for _ in range(2)]
+    arguments: dict[str, Any] = {"bayesian": False, "normalize_advantage": False, "replay_updates": 1}
+    strategies = [AutoADStrategy(**arguments, rank_rewards=False, weight_decay=0.0) for _ in range(2)]
     for strategy in strategies:
         strategy.initialize(grid_space(3, 2), PlayedEngine(bump, 0))
     both, upper_alone = strategies
@@ -149,12 +163,12 @@ def test_of_the_buffer_only_what_is_above_the_baseline_is_imitated() -> None:
 
 
 def test_curiosity_rewards_what_surprises(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of equally good architectures, by their gains: divided by the median 3, then times eta."""
+    """Of equally good architectures, by their gains: less the mean 4, divided by the deviation, then times eta."""
     advantages: list[float] = []
     monkeypatch.setattr(Learner, "gains", lambda self, actions: [1.0, 2.0, 3.0, 4.0, 10.0])
     monkeypatch.setattr(Learner, "reinforce", lambda self, actions, given: advantages.extend(given))
     play(lambda sample: 0.5, 5, grid_space(*SIZES), eta=0.3, normalize_advantage=False)
-    assert advantages == pytest.approx([-0.3, -0.2, -0.1, 0.0, 0.6])
+    assert advantages == pytest.approx([0.3 * (gain - 4) / math.sqrt(10) for gain in (1, 2, 3, 4, 10)])
 
 
 def test_curiosity_makes_nothing_likelier_for_having_been_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,7 +310,7 @@ def test_the_filter_keeps_what_promises_most_of_draws_and_variations(monkeypatch
         return torch.tensor([float(sum(action)) for action in actions])
 
     monkeypatch.setattr(RewardPredictor, "expected_improvement", improvement)
-    _, samples = play(bump, 15, grid_space(8, 8, 8, 8), candidates=20, varied=2)
+    _, samples = play(bump, 15, grid_space(8, 8, 8, 8), candidates=20, varied=2, imagined_updates=0)
     tried, kept = ([tuple(sample.values()) for sample in part] for part in (samples[:10], samples[10:]))
     ((*candidates,),) = offered  # with fewer than 10 results nothing is predicted
     assert kept == sorted(candidates, key=lambda action: -sum(action))[:5]  # of equal ones, the earlier
@@ -633,7 +647,7 @@ def test_a_search_that_constraints_end_early_says_so(caplog: pytest.LogCaptureFi
     constraint = ExpressionConstraint(sum(digits[1:], digits[0]) == 6, label="constraint")
     space = RawFormatModelSpace(MutableDict({**{each.label: each for each in digits}, "constraint": constraint}), None)
     with caplog.at_level("INFO", logger="autoad_nni_strategies"):
-        _, samples = play(lambda sample: 0.5, 40, space, seed=0)
+        _, samples = play(lambda sample: 0.5, 40, space, seed=5)
     ends = [record for record in caplog.records if "search" in record.message]
     assert len(samples) < 40 and [record.levelname for record in ends] == ["WARNING"]
     assert f"ends after {len(samples)} candidates" in ends[0].message
@@ -671,7 +685,8 @@ def test_diagnostics_of_the_first_iterations() -> None:
     _, samples = play(bump, 10, space, eta=0.01, buffer_size=7, on_iteration=seen.append)
     rewards = [bump(sample) for sample in samples]
     first, second = sum(rewards[:5]) / 5, sum(rewards[5:]) / 5
-    names = "iteration trials failed reward best baseline entropy intrinsic imitated kl_prior kl_sharpening"
+    names = "iteration trials failed reward best baseline entropy intrinsic imitated kl_prior kl_sharpening "
+    names += "sources curiosity mutual_information sharpening_share picks_drawn picks_cover picks_filtered picks_varied"
     of_buffer = "buffer buffer_min buffer_mean buffer_max"
     assert [set(row) for row in seen] == [{*names.split(), *of_buffer.split()}] * 2
     assert [row["imitated"] for row in seen] == [5, 7]
@@ -681,6 +696,12 @@ def test_diagnostics_of_the_first_iterations() -> None:
     assert [seen[1][name] for name in of_buffer.split()[1:]] == pytest.approx([kept[0], sum(kept) / 7, kept[-1]])
     assert all(row["intrinsic"] > 0 and row["kl_sharpening"] > 0 for row in seen)
     assert [row["iteration"] for row in seen] == [1, 2]
+    assert [row["picks_cover"] for row in seen] == [5, 5]
+    assert [row["sources"] for row in seen] == [["cover"] * 5] * 2
+    assert all(0 < row["sharpening_share"] < 0.01 and -0.01 < row["mutual_information"] < math.log(4) for row in seen)
+    ranks = [np.array([sum((b < a) + (b == a) / 2 for b in rewards[:n]) for a in rewards[n - 5 : n]]) for n in (5, 10)]
+    deviations = [ndtri(rank / n).std() for rank, n in zip(ranks, (5, 10), strict=True)]
+    assert [row["curiosity"] for row in seen] == pytest.approx([0.01 / deviation for deviation in deviations])
     assert [row["reward"] for row in seen] == pytest.approx([first, second])
     assert [row["best"] for row in seen] == [max(rewards[:5]), max(rewards)]
     assert [row["baseline"] for row in seen] == pytest.approx([first, 0.9 * first + 0.1 * second])

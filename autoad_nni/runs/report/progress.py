@@ -26,9 +26,16 @@ _FIGURES = {
     "baseline": "baseline: what rewards are compared with",
     "best": "best reward so far",
     "failed": "failed trials in the batch",
-    "intrinsic": "intrinsic reward: scaled information gain",
+    "intrinsic": "information gain of the batch, in nats",
+    "curiosity": "share of curiosity: eta times the deviation of the gains, by that of the rewards",
+    "mutual_information": "mutual information of the controller's weights and a candidate, in nats",
     "kl_prior": "divergence from the prior",
     "kl_sharpening": "cost of sharpening",
+    "sharpening_share": "step of sharpening, by the deviation of the weights",
+    "picks_drawn": "trials as the policy drew them",
+    "picks_cover": "trials drawn from the policy to cover values that lacked trials",
+    "picks_filtered": "trials drawn from the policy and kept by the filter",
+    "picks_varied": "trials varied from one of the best, without the policy",
     "imitated": "samples that are imitated",
     "buffer_min": "lowest reward among the imitated samples",
     "buffer_mean": "mean reward among the imitated samples",
@@ -178,8 +185,21 @@ def strategy_curves(data: ReportData) -> Markup:
         "section",
         element("h2", "The strategy's own figures"),
         paragraph(f"Of each of the {len(data.iterations)} iterations of {strategy}.", kind="note"),
+        _picks(data),
         element("div", *charts, class_="charts small"),
     )
+
+
+def _picks(data: ReportData) -> Markup:
+    """Return where the trials come from, if the strategy says so."""
+    names = [name for name in _FIGURES if name.startswith("picks_")]
+    given = {name: [line.get(name) for line in data.iterations] for name in names}
+    counts = {name: sum(n for n in numbers if isinstance(n, int | float)) for name, numbers in given.items()}
+    total = sum(counts.values())
+    if not total:
+        return Markup()
+    rows = [[_FIGURES[name], f"{n:.0f}", f"{100 * n / total:.0f} %"] for name, n in counts.items() if n]
+    return table(["Source", "trials", "share"], rows, caption="Where the trials come from")
 
 
 def _curve(data: ReportData, name: str) -> Markup:
