@@ -262,7 +262,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
             self._middleware.wait_models()
             limit_trials(self._middleware.n_submitted)
         except SearchStopped:
-            self._engine.request(-len(self._running_ids))
+            pass
         except BaseException as error:
             self._fail(error)
 
