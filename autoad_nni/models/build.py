@@ -13,6 +13,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.features import Extraction, load_extractor
 from autoad_nni.models.local_codes import LocalCodes
+from autoad_nni.models.surroundings import keeping_random_states
 from autoad_nni.registry import ARCHITECTURES, HYPOTHESES, LOSSES, Registry
 
 __all__ = ["build_architecture", "build_detector", "place"]
@@ -23,7 +24,7 @@ def build_detector(
 ) -> Detector:
     """Build the untrained detector that a sample describes, on the CPU; imports no NNI.
 
-    Weights come from torch's global random state.
+    Weights come from torch's global random state alone, not from what was imported or loaded before.
 
     Args:
         sample: A value for every label of the search space; ``hypothesis`` and ``distance`` are names of plugins.
@@ -54,7 +55,7 @@ def build_architecture(
 ) -> nn.Module:
     """Build only the architecture that a sample describes; see `build_detector`."""
     extraction = extraction or Extraction()
-    build = ARCHITECTURES.load(space)
+    build = _load(ARCHITECTURES, space)
     more = {}
     # A sample of another space may have one: what the architecture does not take, it refuses as an unknown label.
     if "extractor" in sample and "extractor" in inspect.signature(build).parameters:
@@ -79,4 +80,10 @@ def place(detector: Detector, device: torch.device) -> Detector:
 def _plugin(registry: Registry, sample: Mapping[str, Any], label: str) -> Any:
     if label not in sample:
         raise AutoADError(f"The label '{label}' is missing. Expected the name of a {registry.noun}. Add it.")
-    return registry.load(str(sample[label]))()
+    return _load(registry, str(sample[label]))()
+
+
+def _load(registry: Registry, name: str) -> Any:
+    """Load a plugin; only the first time its module is imported, which may draw or seed."""
+    with keeping_random_states():
+        return registry.load(name)

@@ -17,6 +17,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from autoad_nni.data.cache import CacheFolder
 from autoad_nni.models.features import FeatureExtractor, FeatureMaps
+from autoad_nni.models.surroundings import keeping_random_states
 from autoad_nni.registry import FEATURES
 
 __all__ = ["extract"]
@@ -41,7 +42,8 @@ def extract(
     A stage is a file in the cache, and is memory-mapped; not in half precision, in which a last digit that another
     runtime computes otherwise becomes one in a thousand. It belongs to these images, the extractor with its version and
     weights, the stage, and the kind of device; one whose checksum is wrong counts as missing. With no cache, or on a
-    disk that cannot be written, features are computed each time and stay in memory.
+    disk that cannot be written, features are computed each time and stay in memory. Random states are left as they
+    were, whether features were computed or not.
 
     Args:
         extractor: Computes where its parameters are.
@@ -72,8 +74,10 @@ def extract(
     maps = {stage: kept for stage, kept in found.items() if kept is not None}
     missing = [stage for stage in stages if stage not in maps]
     if missing:
-        for stage, computed in zip(missing, _compute(extractor, images, missing, batch, device), strict=True):
-            maps[stage] = _kept(cache, keys.get(stage), computed, images)
+        with keeping_random_states([device] if device.type == "cuda" else []):
+            computed = _compute(extractor, images, missing, batch, device)
+        for stage, of_stage in zip(missing, computed, strict=True):
+            maps[stage] = _kept(cache, keys.get(stage), of_stage, images)
         cache.trim()
     height, width = images.shape[2:]
     return FeatureMaps(tuple(maps[stage] for stage in stages), (height, width))

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from installed import install, seen
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.build import build_architecture, build_detector
@@ -55,6 +58,23 @@ def test_a_sample_without_a_label_is_refused(label: str) -> None:
 def test_an_unknown_space_is_refused() -> None:
     with pytest.raises(AutoADError, match=r"Unknown architecture 'autoencodr'.*Did you mean 'autoencoder'"):
         build_architecture(SAMPLE, channels=1, space="autoencodr")
+
+
+def test_weights_do_not_depend_on_what_was_imported_before(tmp_path: Path) -> None:
+    site = install(
+        tmp_path / "site", "seeding-plugin", "1", "[autoad_nni.hypotheses]\nseeding = seeding:Seeding\n",
+        seeding="import torch; torch.manual_seed(5); torch.rand(1)\n"
+        "from autoad_nni.models.hypotheses.reconstruction import ReconstructionHypothesis as Seeding",
+    )  # fmt: skip
+
+    def weights_and_next() -> torch.Tensor:
+        torch.manual_seed(1)
+        detector = build_detector({**SAMPLE, "hypothesis": "seeding"}, channels=1)
+        return torch.cat([*(each.detach().flatten() for each in detector.parameters()), torch.rand(1)])
+
+    with seen(site):
+        assert "seeding" not in sys.modules
+        assert torch.equal(weights_and_next(), weights_and_next())
 
 
 def test_building_and_scoring_imports_no_nni() -> None:

@@ -82,6 +82,19 @@ def test_the_second_time_nothing_is_computed(folder: Path) -> None:
     assert len(files(folder)) == 2 and all(len(path.name) == 64 for path in files(folder))
 
 
+def test_random_states_do_not_tell_whether_features_were_computed() -> None:
+    class Drawing(Counting):
+        def compute(self, images: Tensor) -> Iterator[tuple[int, Tensor]]:
+            torch.rand(1)
+            yield from super().compute(images)
+
+    before = torch.get_rng_state()
+    extractor = Drawing()
+    extract(extractor, images(), (2,), name="drawing")
+    assert extractor.computed == [(2, 7)]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_only_stages_that_are_missing_are_computed_in_one_pass() -> None:
     extract(Counting(), images(), (8,), name="counting")
     extractor = Counting()

@@ -9,6 +9,7 @@ from pathlib import Path
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.features.base import FeatureExtractor
 from autoad_nni.models.features.maps import FeatureMaps
+from autoad_nni.models.surroundings import keeping_random_states
 from autoad_nni.models.weights import check_is_file
 from autoad_nni.registry import FEATURES
 
@@ -31,7 +32,8 @@ class Extraction:
 def load_extractor(name: str, *, download: bool = False, weights: Path | None = None) -> FeatureExtractor:
     """Load a registered feature extractor; the last one is kept, so that thirty trials load it once.
 
-    Those who ask for the same one share it: copy it before changing it or moving it to another device.
+    Those who ask for the same one share it: copy it before changing it or moving it to another device. Random states
+    are left as they were, whether it was kept or loaded: networks draw weights before they are given theirs.
 
     Args:
         name: What it is registered as.
@@ -55,7 +57,8 @@ def load_extractor(name: str, *, download: bool = False, weights: Path | None = 
 
 @lru_cache(maxsize=1)
 def _load(name: str, download: bool, weights: Path | None, changed: int) -> FeatureExtractor:
-    extractor = FEATURES.load(name)(download=download, weights=weights)
+    with keeping_random_states():
+        extractor = FEATURES.load(name)(download=download, weights=weights)
     if not isinstance(extractor, FeatureExtractor):
         raise AutoADError(
             f"The {FEATURES.noun} '{name}' of {FEATURES.origin(name).distribution} gave a {type(extractor).__name__}. "

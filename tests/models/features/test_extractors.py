@@ -324,6 +324,14 @@ def test_the_last_one_loaded_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
         load_extractor("efficientnet_lite0")
 
 
+def test_loading_draws_from_no_random_state() -> None:
+    """Else the weights of a trial would depend on whether another one had loaded its extractor before."""
+    load_extractor("pixels")  # no other is kept
+    before = torch.get_rng_state()
+    load_extractor("efficientnet_lite0")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_listing_and_importing_the_toolkit_imports_no_network() -> None:
     code = (
         "import sys, autoad_nni, autoad_nni.trial.features, autoad_nni.models.features.resnet;"
