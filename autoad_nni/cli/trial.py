@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import signal
 import tempfile
 import typing
 from collections.abc import Callable
@@ -138,7 +139,12 @@ def _recorded(
 def _run_under_nni(request: TrialRequest) -> None:
     from autoad_nni.engines.nnictl.trial import run_under_nni
 
-    say(json.dumps(run_under_nni(request).to_json()))
+    try:
+        say(json.dumps(run_under_nni(request).to_json()))
+    except KeyboardInterrupt:
+        # NNI's manager has ended it. A trial that ends with an exit code, not by the signal, counts as FAILED there.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
 
 
 def _run_by_hand(recorded: Recorded, request: TrialRequest, test: bool) -> None:

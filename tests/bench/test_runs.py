@@ -25,7 +25,12 @@ from benchmarks.strategies.runs import ResultsFile, play
 from benchmarks.strategies.specs import PEERS, RANDOM, SPECS, Spec, missing, select
 from benchmarks.strategies.tables import read_table
 
-PLAYABLE = [name for name, spec in SPECS.items() if missing(spec) is None]
+SLOW = {"optuna gp"}
+PLAYABLE = [
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+    for name, spec in SPECS.items()
+    if missing(spec) is None
+]
 
 
 @pytest.fixture

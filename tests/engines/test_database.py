@@ -26,7 +26,16 @@ JOBS = [  # job, parameter id, its events, its final result
     ("ff", 4, ["WAITING", "RUNNING", "SUCCEEDED"], {"default": 0.25}),
     ("gg", 5, ["WAITING", "RUNNING", "USER_CANCELED"], None),
     ("hh", 6, ["WAITING", "RUNNING"], None),
+    ("ii", 7, ["WAITING", "RUNNING", "USER_CANCELED"], None),  # stopped at the second of two rungs
+    ("jj", 8, ["WAITING", "RUNNING", "SUCCEEDED"], {"default": 0.9}),  # stopped at the first, but had come to its end
 ]
+STOPPED = {"verdict": "stopped", "seconds": 2.0}
+RUNGS = {  # job -> its intermediate results: an epoch's, and what it reported at rungs
+    "aa": [0.5, {"default": 0.4, **STOPPED, "rung": 0}],
+    "ii": [0.1, {"default": 0.2, **STOPPED, "rung": 0}, {"default": 0.3, **STOPPED, "rung": 1}],
+    "jj": [{"default": 0.6, **STOPPED, "rung": 0}, {"default": 0.7, **STOPPED, "rung": 1}],
+}
+JOURNAL = [(0, 0, True), (7, 0, True), (7, 1, False), (8, 0, False)]
 KNOWN = {"bb": "padim", "dd": "patchcore"}
 
 
@@ -50,14 +59,20 @@ def experiment(tmp_path: Path) -> Path:
                 data = json.dumps(record) if event == "WAITING" else ""
                 row = (i, job, event, data, "", number, "", "")
                 database.execute("INSERT INTO TrialJobEvent VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            for i, result in enumerate(RUNGS.get(job, [])):
+                row = (8, job, str(parameter_id), "PERIODICAL", i, json.dumps(json.dumps(result)))
+                database.execute("INSERT INTO MetricData VALUES (?, ?, ?, ?, ?, ?)", row)
             if final is not None:
                 row = (9, job, str(parameter_id), "FINAL", 0, json.dumps(json.dumps(final)))
                 database.execute("INSERT INTO MetricData VALUES (?, ?, ?, ?, ?, ?)", row)
         database.commit()
+    (tmp_path / "checkpoint").mkdir()
+    lines = [{"event": "rung", "id": number, "rung": rung, "goes_on": goes_on} for number, rung, goes_on in JOURNAL]
+    (tmp_path / "checkpoint" / "journal.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     return tmp_path
 
 
-def test_crashed_trials_count_and_lost_ones_do_not(experiment: Path) -> None:
+def test_crashed_and_stopped_trials_count_and_lost_ones_do_not(experiment: Path) -> None:
     crashed = "It ended without a result."
     assert finished_trials(experiment) == [
         TrialRecord(number=0, sample={"a": 0}, verdict=Verdict.OK, reward=0.5, validation={"auroc": 0.5}),
@@ -65,6 +80,8 @@ def test_crashed_trials_count_and_lost_ones_do_not(experiment: Path) -> None:
         TrialRecord.crashed(2, {"a": 2}, crashed),
         TrialRecord(number=3, sample={"a": 3}, verdict=Verdict.OK, reward=0.75, known="patchcore"),
         TrialRecord(number=5, sample={"a": 4}, verdict=Verdict.OK, reward=0.25),
+        TrialRecord(number=8, sample={"a": 7}, verdict=Verdict.STOPPED, reward=0.3, seconds=2.0),
+        TrialRecord(number=9, sample={"a": 8}, verdict=Verdict.STOPPED, reward=0.6, seconds=2.0),
     ]
 
 

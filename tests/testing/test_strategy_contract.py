@@ -33,6 +33,8 @@ class TestSmac(StrategyContract):
         return quick_smac
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # its time grows with the cube of the results: minutes for the checks that try the most
 class TestOptunaGp(StrategyContract):
     @pytest.fixture
     def plugin(self) -> Factory[Any]:

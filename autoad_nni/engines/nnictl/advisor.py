@@ -123,6 +123,7 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         self._thread: threading.Thread | None = None
         self._search: Any = None
         self._running_ids: set[int] = set()
+        self._knows_running = False
         self._finished: list[tuple[dict[str, Any], Any]] = []
         self._trial_ids: dict[str, int] = {}
         self._stopped: dict[int, TrialRecord] = {}
@@ -195,8 +196,15 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
             self._finished.append((dict(entry["parameter"]), json.loads(value) if isinstance(value, str) else value))
 
     def handle_add_customized_trial(self, data: list[Mapping[str, Any]]) -> None:
-        """Remember the trials that NNI runs again after a resume, under the same parameter id."""
-        self._running_ids |= {entry["parameter_id"] for entry in data if entry["parameter_id"] is not None}
+        """Remember the trials that NNI runs again after a resume, under the same parameter id.
+
+        NNI then asks for ``trialConcurrency`` trials, although these take the places of as many: with all of them, the
+        strategy would propose that many samples ahead of the results for the rest of the session.
+        """
+        self._running_ids = {entry["parameter_id"] for entry in data if entry["parameter_id"] is not None}
+        self._knows_running = True
+        if self._engine is not None:
+            self._engine.request(-len(self._running_ids))
 
     def handle_update_search_space(self, data: Any) -> None:
         """Refuse: a journal belongs to one search space."""
@@ -206,11 +214,14 @@ class StrategyAdvisor(MsgDispatcherBase):  # type: ignore[misc]
         )
 
     def handle_request_trial_jobs(self, data: int) -> None:
-        """Start the strategy at the first request, when all that NNI knows of earlier trials has come in."""
+        """Start the strategy at the first request after all that NNI knows of earlier trials has come in.
+
+        NNI tells it of a resumed experiment always, and for each trial that ends before that, it asks for another one.
+        """
         if self._engine is None:
             return  # the initialisation failed, and said so
         self._engine.request(int(data))
-        if self._thread is None:
+        if self._thread is None and (self._knows_running or not self._search.journal.recorded):
             self._thread = threading.Thread(target=self._run_strategy, name="strategy", daemon=True)
             self._thread.start()
 

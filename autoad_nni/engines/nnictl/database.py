@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.storing import read_lines
 from autoad_nni.trial.record import TrialRecord
 
 __all__ = ["finished_trials", "has_begun", "stored_trial_command"]
@@ -82,11 +83,13 @@ def _open(path: Path, stack: ExitStack) -> sqlite3.Connection:
 def finished_trials(folder: Path) -> list[TrialRecord]:
     """Return the trials that have ended, in the order of NNI's numbers, whatever the tuner was.
 
-    A trial that was lost with a killed manager, and run again under the same parameter id, counts once.
+    A trial that was lost with a killed manager, and run again under the same parameter id, counts once. One that did
+    not go on at a rung has the result that it reported there, whatever it reported before NNI's manager ended it.
 
     Raises:
-        AutoADError: If the database is gone or damaged.
+        AutoADError: If the database or the journal is gone or damaged.
     """
+    stopped = _stopped_at(folder / "checkpoint" / "journal.jsonl")
     with _database(folder) as database:
         jobs = {
             job: (json.loads(data), sequence)
@@ -100,12 +103,15 @@ def finished_trials(folder: Path) -> list[TrialRecord]:
                 "SELECT trialJobId FROM TrialJobEvent WHERE event IN ('FAILED', 'SUCCEEDED')"
             )
         }
-        finals = database.execute("SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL'").fetchall()
+        results = database.execute("SELECT trialJobId, type, data FROM MetricData").fetchall()
         trials: dict[str, TrialRecord] = {}
-        for job, data in finals:
-            if job in jobs:
-                parameters, sequence = jobs[job]
+        for job, kind, data in results:
+            parameters, sequence = jobs.get(job, ({}, 0))
+            rung = stopped.get(parameters.get("parameter_id"))
+            if job in jobs and (kind == "FINAL" if rung is None else kind == "PERIODICAL"):
                 report = json.loads(json.loads(data))  # NNI stores what the trial sent, itself JSON, as a JSON text
+                if rung is not None and not (isinstance(report, dict) and report.pop("rung", None) == rung):
+                    continue
                 record = TrialRecord.from_report(int(sequence), parameters["parameters"], report)
                 trials[_key(parameters)] = replace(record, known=_known(parameters))
         for job, (parameters, sequence) in jobs.items():
@@ -114,6 +120,12 @@ def finished_trials(folder: Path) -> list[TrialRecord]:
                 record = TrialRecord.crashed(int(sequence), parameters["parameters"], detail)
                 trials[_key(parameters)] = replace(record, known=_known(parameters))
     return sorted(trials.values(), key=lambda record: record.number)
+
+
+def _stopped_at(journal: Path) -> dict[Any, Any]:
+    """Return the rung at which each trial was stopped early, by parameter id; a tuner of NNI leaves no journal."""
+    events = read_lines(journal, mend=False)  # the search may still write
+    return {event.get("id"): event.get("rung") for event in events if event.get("goes_on") is False}
 
 
 def _key(parameters: dict[str, Any]) -> str:

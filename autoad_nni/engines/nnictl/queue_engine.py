@@ -47,7 +47,7 @@ class QueueEngine(ExecutionEngine):  # type: ignore[misc]
     # Called from NNI's command thread.
 
     def request(self, count: int) -> None:
-        """Take NNI's request for ``count`` more trials."""
+        """Take NNI's request for ``count`` more trials; a negative count takes back as many of the next ones."""
         with self._changed:
             self._n_requested += count
             self._send_waiting()

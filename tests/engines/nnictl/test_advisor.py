@@ -43,12 +43,35 @@ def test_trials_that_end_while_the_record_is_replayed_count(tmp_path: Path, monk
         begin(manager)
         for trial_id in second:
             manager.end(trial_id, trial_id / 100)
+            manager.send("GE", 1)
         done = [{"parameter": first[i], "value": json.dumps({"default": i / 100})} for i in first]
         manager.send("FD", done)
         manager.send("AD", [{"parameter_id": i, "parameters": second[i]} for i in second])
         manager.send("GE", 8)
         assert sorted(manager.trials(8)) == list(range(16, 24)), "the search goes on"
     assert rewards(tmp_path / "checkpoint") == {i: i / 100 for i in range(16)}
+
+
+def test_trials_that_nni_runs_again_take_the_places_of_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One at a time, a search that was resumed proposes no sample before the last one has its result either."""
+    checkpoint = tmp_path / "checkpoint"
+    with advised(checkpoint, monkeypatch, **ARGUMENTS) as manager:
+        begin(manager)
+        manager.send("GE", 1)
+        open_trial = manager.trials(1)
+    with advised(checkpoint, monkeypatch, **ARGUMENTS) as manager:
+        begin(manager)
+        manager.send("AD", [{"parameter_id": 0, "parameters": open_trial[0]}])
+        manager.send("GE", 1)
+        with pytest.raises(TimeoutError):
+            manager.receive(timeout_s=3)
+        manager.end(0, 0.5)
+        manager.send("GE", 1)
+        assert list(manager.trials(1)) == [1]
+    events = [json.loads(line) for line in (checkpoint / "journal.jsonl").read_text().splitlines()]
+    assert [(event["event"], event.get("id")) for event in events[1:]] == [("submit", 0), ("end", 0), ("submit", 1)]
 
 
 class Code:

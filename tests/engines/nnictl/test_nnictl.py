@@ -46,13 +46,17 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, float]
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
     folder = tmp_path_factory.mktemp("nnictl")
-    with Experiment(folder, write_experiment(folder)) as experiment:
+    # Seven: NNI's manager asks for the last one when five have ended, and the strategy then learns from them.
+    with Experiment(folder, write_experiment(folder, maxTrialNumber=7)) as experiment:
         assert experiment.wait_for_end() == {"status": "DONE", "errors": []}
         yield experiment
 
 
-def test_gives_what_the_search_in_this_process_gives(done: Experiment, expected: list[tuple[str, float]]) -> None:
-    assert rewards_by_sample(done.journal()) == expected
+def test_gives_what_the_search_in_this_process_gives_until_the_strategy_has_learned(
+    done: Experiment, expected: list[tuple[str, float]]
+) -> None:
+    """Two at a time: of the first batch. One at a time, all: `test_stop_resume_kill_launch_...`."""
+    assert rewards_by_sample(done.journal())[:5] == expected[:5]
 
 
 def test_results_stand_beside_the_parameters_that_gave_them(done: Experiment) -> None:
@@ -60,7 +64,7 @@ def test_results_stand_beside_the_parameters_that_gave_them(done: Experiment) ->
     records = {event["id"]: event["record"] for event in done.journal() if event["event"] == "end"}
     samples = {event["id"]: event["sample"] for event in done.journal() if event["event"] == "submit"}
     jobs = done.jobs()
-    assert len(jobs) == 6 and {job["status"] for job in jobs} == {"SUCCEEDED"}
+    assert len(jobs) == 7 and {job["status"] for job in jobs} == {"SUCCEEDED"}
     for job in jobs:
         shown = json.loads(job["hyperParameters"][0])
         report = json.loads(json.loads(job["finalMetricData"][0]["data"]))
@@ -90,7 +94,7 @@ def test_tensorboard_finds_what_the_strategy_tells_in_the_experiment_s_folder(do
     for name in ("reward", "entropy", "buffer_max"):
         shown = [(event.step, event.value) for event in events.Scalars(f"strategy/{name}")]
         assert shown == [(row["iteration"], pytest.approx(row[name])) for row in kept]
-    assert [len(row["buffer"]) for row in kept] == [5]  # NNI's manager ends the experiment within the second batch
+    assert [len(row["buffer"]) for row in kept] == [5]  # the experiment ends within the second batch
 
 
 def test_listens_on_this_machine_only(done: Experiment) -> None:
@@ -105,7 +109,8 @@ def test_listens_on_this_machine_only(done: Experiment) -> None:
 def test_stop_resume_kill_launch_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, expected: list[tuple[str, float]]
 ) -> None:
-    with Experiment(tmp_path, write_experiment(tmp_path)) as experiment:
+    """One at a time, or the order in which trials end decides what is proposed next."""
+    with Experiment(tmp_path, write_experiment(tmp_path, trialConcurrency=1)) as experiment:
         experiment.wait_for_trials(1)
         experiment.nnictl("stop", experiment.id)
         before = experiment.journal()

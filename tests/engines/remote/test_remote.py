@@ -47,7 +47,7 @@ SPACE = {
     "layer1_activation": ["elu", "tanh"],
 }
 MVTEC = "autoad-nni trial --data mvtec --root images --category bottle --image-size 16 --epochs 1 --threads 1"
-N_TRIALS = 6
+N_TRIALS = 5  # one batch: later, the order in which two workers end their trials decides what is proposed
 
 
 @pytest.fixture
