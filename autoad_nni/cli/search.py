@@ -185,7 +185,7 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
         say("\n".join(threshold_lines(best.calibration)))
     if best.ms is not None:
         say(f"time of one image: {best.ms:.3g} ms (processor time, on one thread)")
-    for line in front_lines(read_history(folder), reward):
+    for line in front_lines(read_history(folder), name):
         say(line)
     say(f"trial {best.trial.number}:")
     for label, value in best.sample.items():

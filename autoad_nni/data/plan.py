@@ -112,12 +112,11 @@ def shortages(n_normal: int, n_defective: int, options: TaskOptions, name: str |
     if name is None:
         folder = options.root_of("folder") if options.data == "folder" else None
         name = f"[[data={options.data}]]" if folder is None else str(folder / (options.category or ""))
-    if n_normal < MIN_NORMAL:
-        plural = "" if n_normal == 1 else "s"
-        yield f"{name} has {n_normal} normal image{plural}. Expected {MIN_NORMAL} or more. Add images."
     if options.planted:
         yield from _cannot_be_planted(n_normal, n_defective, name)
         return
+    if n_normal < MIN_NORMAL:
+        yield f"{name} has {_normal_images(n_normal)}. Expected {MIN_NORMAL} or more. Add images."
     if n_defective == 1:
         yield f"{name} has 1 image with a defect. Expected 2 or more: one for validation, one for test. Add images."
     # Mixed, the many easy out-of-distribution images would drown the few real defects in the reward.
@@ -143,7 +142,7 @@ def _cannot_be_planted(n_normal: int, n_defective: int, name: str) -> Iterator[s
         )
     elif n_normal < LEAST_GOOD:
         yield (
-            f"{name} has {n_normal} normal images. Expected {LEAST_GOOD} or more, to train on most of them and to "
+            f"{name} has {_normal_images(n_normal)}. Expected {LEAST_GOOD} or more, to train on most of them and to "
             "plant defects into some of the others. Add images."
         )
 
@@ -165,6 +164,10 @@ def _planted(
         copies = min(COPIES, -(-LEAST_PLANTED // n))
         held.append(HeldOut(part[n:], (planted.copies(part[:n], copies),)))
     return planted, held
+
+
+def _normal_images(n: int) -> str:
+    return f"{n} normal image{'' if n == 1 else 's'}"
 
 
 def _sets_that_can_be_abnormal(besides: str) -> Iterator[str]:

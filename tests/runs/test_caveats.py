@@ -63,3 +63,20 @@ def test_a_winner_behind_the_best_known_method_on_test() -> None:
 def test_a_threshold_that_finds_no_defect(defects: list[float], found: str) -> None:
     [line] = caveats(replace(GOOD, calibration=Calibration(normal=range(1, 20), defects=defects)))
     assert line == f"warning: the threshold 19 does not find {found}, or search again with more good images"
+
+
+@pytest.mark.parametrize(("reward", "said"), [(0.64, True), (0.65, False)])
+def test_planted_defects_that_hardly_any_model_tells(reward: float, said: bool) -> None:
+    request = TrialRequest.from_options(data="folder", root="/data/screws", anomalies="planted")
+    lines = caveats(replace(GOOD, request=request, validation={"auroc": reward}))
+    assert (
+        lines
+        == [
+            "warning: hardly any planted defect is told from good images (planted auroc 0.6400), so that the choice of "
+            "the winner was next to chance: add images with real defects"
+        ][:said]
+    )
+
+
+def test_real_defects_that_hardly_any_model_tells_are_a_figure_like_any_other() -> None:
+    assert caveats(replace(GOOD, validation={"auroc": 0.6})) == []

@@ -47,7 +47,8 @@ def test_the_plain_layout_without_masks(tmp_path: Path) -> None:
     )
     assert (experiment.max_trials, experiment.max_seconds) == (30, None)
     assert experiment.advisor_arguments == {
-        "strategy": "autoad", "strategy_args": {}, "seed": 0, "space": "features", "known": True
+        "strategy": "autoad", "strategy_args": {}, "seed": 0, "space": "features", "known": True,
+        "halving": None,
     }  # fmt: skip
     said = reasons(experiment)
     layout = "layout good/ beside folders of defects"
@@ -204,6 +205,7 @@ def test_another_data_set_in_the_folder(tmp_path: Path) -> None:
         ({"pictures": 3}, "has neither good nor train/good; its sub-folders: pictures."),
         ({"good": 9, "defect": 2}, "has 9 normal images. Expected 10 or more."),
         ({"good": 12, "ok": 2}, "seems to be meant for"),
+        ({"good": 5}, "has 5 normal images. Expected 20 or more, to train on most of them and to plant defects"),
         ({"good": 12}, "has 12 normal images. Expected 20 or more, to train on most of them and to plant defects"),
     ],
 )
