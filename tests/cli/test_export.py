@@ -50,7 +50,11 @@ def feature_space(*names: str, **changes: Any) -> dict[str, Any]:
 SEARCHES: dict[str, dict[str, Any]] = {
     "one": content(maxTrialNumber=1),
     "several": content(trialCommand=HARDER),
-    "windows": content(trialCommand=f"{HARDER} --patch 8 --image-size 16 --two-sided", maxTrialNumber=3),
+    "windows": content(
+        trialCommand=f"{HARDER} --patch 8 --image-size 16 --two-sided",
+        tuner={**content()["tuner"], "classArgs": {"strategy": "random", "seed": 1}},
+        maxTrialNumber=4,
+    ),
     "features": content(
         trialCommand=f"{HARDER.replace('--seed 1', '--seed 2')} --space features",
         searchSpace=feature_space("patchcore", "padim"),

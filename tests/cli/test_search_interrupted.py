@@ -156,7 +156,7 @@ def test_a_kill_at_any_write_leaves_a_winner_that_loads_or_none(
         tmp_path / "x.yml",
         trialCommand=f"{trial} --space named",
         tuner=tuner(space="named", known=True),
-        maxTrialNumber=5,
+        maxTrialNumber=7,
     )
     run, left = tmp_path / "run", tmp_path / "left"
     words = ("search", file, "--output", run)

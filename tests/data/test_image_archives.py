@@ -184,8 +184,10 @@ def test_svhn_is_training_then_test_images(tmp_path: Path, folder: str) -> None:
         (b"", "cannot read"),
         (b"no MATLAB file" * 50, "cannot read"),
         ({"y": np.zeros((2, 1))}, "images in X"),
-        ({"X": np.zeros((32, 32, 3, 2))}, "float64"),
-        ({"X": np.zeros((16, 16, 3, 2), np.uint8)}, "(16, 16, 3, 2)"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8)}, "labels in y"),
+        ({"X": np.zeros((32, 32, 3, 2)), "y": np.ones((2, 1))}, "float64"),
+        ({"X": np.zeros((16, 16, 3, 2), np.uint8), "y": np.ones((2, 1))}, "(16, 16, 3, 2)"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.ones((3, 1))}, "3 labels"),
     ],
 )
 def test_broken_files_of_svhn_are_named(tmp_path: Path, fails: Fails, content: Any, words: str) -> None:
@@ -222,7 +224,7 @@ def test_svhn_is_downloaded_when_asked_and_missing(tmp_path: Path, monkeypatch: 
 
     def fetch(root: Path, *, split: str, download: bool) -> None:
         calls.append((split, download))
-        savemat(Path(root, f"{split}_32x32.mat"), {"X": np.zeros((32, 32, 3, 2), np.uint8)})
+        savemat(Path(root, f"{split}_32x32.mat"), {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.ones((2, 1))})
 
     datasets: Any = types.ModuleType("torchvision.datasets")
     datasets.SVHN = fetch

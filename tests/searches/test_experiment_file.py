@@ -23,7 +23,14 @@ CONTENT: dict[str, Any] = {
     "tuner": {"className": ADVISOR, "codeDirectory": ".", "classArgs": {"strategy": "random", "seed": 3}},
     "searchSpace": SPACE,
 }
-DEFAULTS = {"strategy": "autoad", "strategy_args": {}, "seed": 0, "space": "autoencoder", "known": False}
+DEFAULTS = {
+    "strategy": "autoad",
+    "strategy_args": {},
+    "seed": 0,
+    "space": "autoencoder",
+    "known": False,
+    "halving": None,
+}
 Reader = Callable[..., Experiment]
 
 
@@ -200,7 +207,7 @@ def test_class_args_that_are_none(read: Reader, tmp_path: Path, arguments: Any) 
     tuner = {**CONTENT["tuner"], "classArgs": arguments}
     message = fault(lambda: read(tuner=tuner), tmp_path / "x.yml")
     assert message == (
-        f"tuner.classArgs is {arguments!r}. Expected keys out of strategy, strategy_args, seed, space, known. "
+        f"tuner.classArgs is {arguments!r}. Expected keys out of strategy, strategy_args, seed, space, known, halving. "
         "Correct it."
     )
 

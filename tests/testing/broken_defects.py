@@ -45,7 +45,7 @@ def always_as_strong(canvas: Canvas) -> Covering:
 
 def of_the_process(canvas: Canvas) -> Covering:
     covered, opacity = sound(canvas)
-    return Covering(covered + os.getpid() % 97, opacity)
+    return Covering(covered + os.getpid() % 97 / 10, opacity)
 
 
 BROKEN = {

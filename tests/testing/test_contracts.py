@@ -197,5 +197,5 @@ def test_a_missing_pytest_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'StrategyContract'"):
-        autoad_nni.testing.StrategyContract  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'DataContract'"):
+        autoad_nni.testing.DataContract  # noqa: B018

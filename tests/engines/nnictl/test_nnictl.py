@@ -137,7 +137,8 @@ def test_launch_prints_the_winner_and_draws_it(tmp_path: Path) -> None:
     write_mini_mvtec(tmp_path / "mvtec", side=32)
     options = f"--data mvtec --root {tmp_path / 'mvtec'} --category bottle --image-size 32 --reward aupro --members 2"
     command = f"autoad-nni trial {options} --epochs 1 --threads 1"
-    file = write_experiment(tmp_path, trialCommand=command, maxTrialNumber=4, trialConcurrency=1)
+    tuner = {"className": ADVISOR, "codeDirectory": ".", "classArgs": {"strategy": "random", "seed": 0}}
+    file = write_experiment(tmp_path, trialCommand=command, maxTrialNumber=4, trialConcurrency=1, tuner=tuner)
     rewards = [reward for _, reward in search_in_process(file, tmp_path / "run")]
     expected = json.loads((tmp_path / "run" / "best.json").read_text())
     assert len(expected["members"]) == 2, "or there is no mean to compare"
