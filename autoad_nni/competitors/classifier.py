@@ -44,8 +44,8 @@ def _network(channels: int, n_classes: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def check_classes(task: Task) -> Tensor:
-    """Return the classes of the training images, 0 to n - 1 in the order of their numbers.
+def check_classes(task: Task) -> tuple[Tensor, Tensor]:
+    """Return the classes that there are, ascending, and which of them each training image has, as an index.
 
     Raises:
         AutoADError: They have none, or all are of one.
@@ -55,13 +55,13 @@ def check_classes(task: Task) -> Tensor:
             f"{task.name}: the normal images have no classes. Expected a data set with several, such as "
             "fashion_mnist: MSP and ODIN learn to tell them apart. Leave these methods out."
         )
-    if len(torch.unique(task.train_classes)) < 2:
+    known, classes = torch.unique(task.train_classes, return_inverse=True)
+    if len(known) < 2:
         raise AutoADError(
             f"{task.name}: the normal images are all of one class. Expected two or more for MSP and ODIN. Leave these "
             "methods out."
         )
-    classes: Tensor = torch.unique(task.train_classes, return_inverse=True)[1]
-    return classes
+    return known, classes
 
 
 def train_classifier(images: Tensor, classes: Tensor, *, epochs: int, seed: int) -> nn.Sequential:

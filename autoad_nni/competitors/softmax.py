@@ -53,13 +53,12 @@ class Msp(Competitor):
 
     def fit(self, task: Task) -> Self:
         """Train the classifier."""
-        classes = check_classes(task)
+        known, classes = check_classes(task)
         self.network = train_classifier(task.train, classes, epochs=self.epochs, seed=self.seed)
         held = task.validation
         if held.classes is not None:
-            order = torch.unique(task.train_classes)
-            normal = (held.labels == 0) & torch.isin(held.classes, order)
-            self.accuracy = accuracy(self.network, held.images[normal], torch.searchsorted(order, held.classes[normal]))
+            normal = (held.labels == 0) & torch.isin(held.classes, known)
+            self.accuracy = accuracy(self.network, held.images[normal], torch.searchsorted(known, held.classes[normal]))
         return self
 
     def predict(self, images: Tensor) -> Prediction:

@@ -43,7 +43,7 @@ def keeping_random_states(devices: Sequence[torch.device] = ()) -> Iterator[None
     """Give the global random states of Python, numpy and torch back as they were before the block.
 
     Args:
-        devices: CUDA devices whose state is kept too.
+        devices: Whose states are kept, too, if they have one of their own: those of CUDA.
 
     Example:
         >>> random.seed(0)
@@ -54,7 +54,7 @@ def keeping_random_states(devices: Sequence[torch.device] = ()) -> Iterator[None
     """
     python, legacy = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(devices=list(devices)):
+        with torch.random.fork_rng(devices=[device for device in devices if device.type == "cuda"]):
             yield
     finally:
         random.setstate(python)

@@ -1,4 +1,4 @@
-"""Keeps a second search out of a run folder."""
+"""Keeps a second process out of a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from filelock import FileLock, Timeout
 
 from autoad_nni.errors import AutoADError
 
-__all__ = ["lock_run"]
+__all__ = ["lock_run", "take"]
 
 
 def lock_run(run: Path, path: Path) -> FileLock:
@@ -22,13 +22,19 @@ def lock_run(run: Path, path: Path) -> FileLock:
         AutoADError: If another search holds the lock.
     """
     lock = FileLock(path)
+    take(
+        lock,
+        f"another search runs in {run}. Expected none: two would destroy each other's record. Wait for its end, or "
+        "give another [[output]].",
+    )
+    return lock
+
+
+def take(lock: FileLock, taken: str) -> None:
+    """Take a lock without waiting; AutoADError with the message ``taken`` if another process holds it."""
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise AutoADError(
-            f"another search runs in {run}. Expected none: two would destroy each other's record. "
-            "Wait for its end, or give another [[output]]."
-        ) from None
+        raise AutoADError(taken) from None
     except NotImplementedError:
-        pass  # a file system without locks is no reason not to search
-    return lock
+        pass  # a file system without locks is no reason not to go on

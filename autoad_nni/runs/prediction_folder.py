@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any, Final, TextIO
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.runs.lock import take
 from autoad_nni.runs.pictures import picture_files, save_picture
 from autoad_nni.runs.prediction import ChosenThreshold, FilePrediction
 from autoad_nni.runs.prediction_pictures import PredictionPictures
@@ -112,15 +113,11 @@ class PredictionFolder:
         return self
 
     def _take_lock(self) -> None:
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise AutoADError(
-                f"another process writes predictions to {self.table.parent}. Expected a folder of this one alone. Wait "
-                "for its end, or give another [[output]]."
-            ) from None
-        except NotImplementedError:
-            pass  # a file system without locks is no reason not to predict
+        take(
+            self._lock,
+            f"another process writes predictions to {self.table.parent}. Expected a folder of this one alone. Wait for "
+            "its end, or give another [[output]].",
+        )
 
     def _end_lock(self) -> None:
         with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ __all__ = [
     "IMAGE_METRICS",
     "MAP_METRICS",
     "REWARDS",
+    "check_differ",
     "evaluate",
     "figures_of",
     "least_region",
@@ -71,11 +72,15 @@ def figures_of(prediction: Prediction, images: LabelledImages, normal_maps: Tens
         RejectedTrial: All scores are equal.
         AutoADError: The images are all normal or all anomalous.
     """
-    scores = prediction.score
-    if scores.min() == scores.max():
-        raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(scores)} images score {scores[0]:.6g}")
+    check_differ(prediction.score)
     names = IMAGE_METRICS if images.masks is None else REWARDS
     return {name: metric_of(name, prediction, images, normal_maps) for name in names}
+
+
+def check_differ(scores: Tensor) -> None:
+    """Raise RejectedTrial, ``CONSTANT_SCORE``, if all images have one score, ``(n,)``."""
+    if scores.min() == scores.max():
+        raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(scores)} images score {scores[0]:.6g}")
 
 
 def metric_of(name: str, prediction: Prediction, images: LabelledImages, normal_maps: Tensor | None = None) -> float:

@@ -74,7 +74,7 @@ def extract(
     maps = {stage: kept for stage, kept in found.items() if kept is not None}
     missing = [stage for stage in stages if stage not in maps]
     if missing:
-        with keeping_random_states([device] if device.type == "cuda" else []):
+        with keeping_random_states([device]):
             computed = _compute(extractor, images, missing, batch, device)
         for stage, of_stage in zip(missing, computed, strict=True):
             maps[stage] = _kept(cache, keys.get(stage), of_stage, images)

@@ -22,7 +22,7 @@ from autoad_nni.models.scoring import Prediction, Scorer, ScoringSettings, predi
 from autoad_nni.models.surroundings import keeping_random_states
 from autoad_nni.models.training import calibrate, fit, fit_statistics, trains_by_steps
 from autoad_nni.models.windows import cut_windows
-from autoad_nni.trial.evaluate import evaluate, figures_of, metric_of
+from autoad_nni.trial.evaluate import check_differ, evaluate, figures_of, metric_of
 from autoad_nni.trial.features import extract
 from autoad_nni.trial.reading import choose_reading
 from autoad_nni.trial.settings import TrialSettings
@@ -141,8 +141,7 @@ class _Validation(NamedTuple):
         """Validate a copy on the way; the reward alone, as the other metrics of maps take long."""
         prediction, _ = self._predict(detector, batch)
         score = prediction.score
-        if score.min() == score.max():
-            raise RejectedTrial(Verdict.CONSTANT_SCORE, f"all {len(score)} images score {score[0]:.6g}")
+        check_differ(score)
         reward = self.settings.reward
         return Validated({reward: metric_of(reward, prediction, self.images)}, score)
 
@@ -263,7 +262,7 @@ def _look_early(detector: Detector, check: _Validation, batch: int) -> tuple[Val
     settings, seconds_left = check.settings, check.seconds_left
     try:
         # Drawing, a plugin would change what comes later in the training.
-        with keeping_random_states([detector.device] if detector.device.type == "cuda" else []):
+        with keeping_random_states([detector.device]):
             early = deepcopy(detector).eval()
             fit_statistics(
                 early,

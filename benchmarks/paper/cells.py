@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +15,7 @@ import autoad_nni as ad
 from autoad_nni.competitors import load_competitor
 from autoad_nni.data import load_task
 from autoad_nni.errors import AutoADError
+from autoad_nni.storing import append_line, read_lines
 from autoad_nni.trial.evaluate import figures_of
 from autoad_nni.trial.request import TrialRequest
 
@@ -78,9 +79,7 @@ class Cells:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._path = folder / "cells.jsonl"
-        self.lines: list[dict[str, Any]] = []
-        if self._path.exists():
-            self.lines = [json.loads(line) for line in self._path.read_text().splitlines()]
+        self.lines = read_lines(self._path)
 
     def has(self, cell: Cell) -> bool:
         """Whether it is there, computed or failed."""
@@ -95,8 +94,7 @@ class Cells:
             found = {"failed": str(error)}
         line = {**asdict(cell), "processor_seconds": round(time.process_time() - began, 1), **found}
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self._path, line)
         self.lines.append(line)
         return line
 
@@ -106,7 +104,7 @@ class Cells:
         request = TrialRequest.from_options(**{name: value for name, value in options.items() if value is not None})
         run = self.folder / "runs" / "-".join([cell.table, cell.row.replace("/", "-"), cell.method, str(cell.seed)])
         experiment = {
-            "trialCommand": " ".join(["autoad-nni trial", *map(_quoted, request.to_words())]),
+            "trialCommand": shlex.join(["autoad-nni", "trial", *request.to_words()]),
             "maxTrialNumber": budget.trials,
             "trialConcurrency": 1,
             "trainingService": {"platform": "local"},
@@ -146,7 +144,3 @@ def _competitor(cell: Cell, budget: Budget) -> dict[str, Any]:
         torch.set_num_threads(threads)
     facts = {name: getattr(method, name) for name in ("accuracy", "temperature", "epsilon") if hasattr(method, name)}
     return {"test": figures, "fit_seconds": round(fitted, 1), **facts}
-
-
-def _quoted(word: str) -> str:
-    return f"'{word}'" if " " in word else word

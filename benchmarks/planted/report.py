@@ -7,10 +7,10 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 from benchmarks.planted.choosing import READINGS, SIZES, STRENGTHS, WAYS, Chosen
 from benchmarks.planted.recorded import Floats
+from benchmarks.strategies.stats import rank_correlation
 
 __all__ = ["Figures", "figures_of", "report"]
 
@@ -73,7 +73,7 @@ def _of_some(chosen: Chosen, models: list[int]) -> Chosen:
 def _spearman(some: Floats, others: Floats) -> float:
     if np.ptp(some) == 0 or np.ptp(others) == 0:
         return float("nan")
-    return float(np.corrcoef(rankdata(some), rankdata(others))[0, 1])
+    return rank_correlation(some, others)
 
 
 def report(lines: Sequence[Line]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from autoad_nni_strategies.learner import Learner
 from autoad_nni_strategies.predictor import RewardPredictor, normal_scores
 from autoad_nni_strategies.replay import ReplayBuffer
 from autoad_nni_strategies.settings import Settings
-from autoad_nni_strategies.spaces import Action, Decision, to_action, to_sample
+from autoad_nni_strategies.spaces import Action, Decision, described, neighbours, to_action, to_sample
 from autoad_nni_strategies.untried import Untried
 
 __all__ = ["SOURCES", "AutoAD"]
@@ -175,7 +175,8 @@ class AutoAD:
         entropy = self._learner.entropy(actions)
         gains = self._learner.gains(actions) if self.settings.eta > 0 else [0.0] * len(actions)
         scores = self._scores(rewards)
-        curious = [s + self.settings.eta * gain for s, gain in zip(scores, standardised(gains), strict=True)]
+        surprise = [self.settings.eta * gain for gain in standardised(gains)]
+        curious = [score + more for score, more in zip(scores, surprise, strict=True)]
         self._learner.reinforce(actions, self._advantages(self._curious_baseline, curious))
         self._imitate(results)
         if self._lowest is not None:  # or stand-ins of 0.0 would pull the baselines away from the rewards
@@ -187,7 +188,7 @@ class AutoAD:
             failed=float(sum(reward is None for _, reward in results)),
             reward=math.fsum(rewards) / len(rewards),
             intrinsic=math.fsum(gains) / len(gains),
-            curiosity=self.settings.eta * _deviation(standardised(gains)) / (_deviation(scores) or math.inf),
+            curiosity=statistics.pstdev(surprise) / (statistics.pstdev(scores) or math.inf),
             entropy=entropy,
             mutual_information=self._learner.mutual_information(),
             **self._picks(actions),
@@ -290,8 +291,7 @@ class AutoAD:
         """Return the new and valid candidates that differ from one of the best samples in one decision."""
         varied: dict[Action, None] = {}
         for action, _ in self._buffer.entries[: self.settings.varied]:
-            for t, n_choices in enumerate(self._n_choices):
-                varied.update(dict.fromkeys((*action[:t], choice, *action[t + 1 :]) for choice in range(n_choices)))
+            varied.update(dict.fromkeys(neighbours(self._decisions, action)))
         return [action for action in varied if action not in drawn and self._untried.has(action)]
 
     def _imitate(self, results: Iterable[tuple[Action, float | None]]) -> None:
@@ -379,7 +379,7 @@ class AutoAD:
         """Return what two searches have in common if one can go on from the other's state."""
         return {
             "settings": {name: value for name, value in vars(self.settings).items() if name != "seed"},
-            "decisions": [[each.label, *map(repr, each.values)] for each in self._decisions],
+            "decisions": described(self._decisions),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -424,7 +424,3 @@ class AutoAD:
                 f"The state is of a search over {state_dict['decisions']} (label, values), but this space has "
                 f"{own['decisions']}. Resume with the space of that search, or start anew."
             )
-
-
-def _deviation(values: Sequence[float]) -> float:
-    return statistics.pstdev(values)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from autoad_nni_strategies.ask_tell import IsValid, Proposer, Result, Sample, measured
-from autoad_nni_strategies.spaces import Action, Decision, to_action, to_sample
+from autoad_nni_strategies.spaces import Action, Decision, described, to_action, to_sample
 from autoad_nni_strategies.untried import Untried
 
 __all__ = ["Guarded"]
@@ -123,7 +123,7 @@ class Guarded:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the calls so far, in plain types."""
-        return {"decisions": self._described(), "calls": copy.deepcopy(self._calls)}
+        return {"decisions": described(self._decisions), "calls": copy.deepcopy(self._calls)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Repeat the calls of a state; to be called before anything else.
@@ -131,7 +131,7 @@ class Guarded:
         Raises:
             ValueError: If it is the state of a search over another space, or none at all.
         """
-        if not isinstance(state_dict, dict) or state_dict.get("decisions") != self._described():
+        if not isinstance(state_dict, dict) or state_dict.get("decisions") != described(self._decisions):
             raise ValueError(
                 "The state is not of a search over this space. Resume with the space of that search, or start anew."
             )
@@ -140,6 +140,3 @@ class Guarded:
                 self.ask(given)
             else:
                 self.tell((to_sample(self._decisions, tuple(action)), reward) for action, reward in given)
-
-    def _described(self) -> list[list[str]]:
-        return [[each.label, *map(repr, each.values)] for each in self._decisions]

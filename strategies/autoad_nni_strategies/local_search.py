@@ -7,7 +7,7 @@ import random
 from autoad_nni_strategies.ask_tell import Sample
 from autoad_nni_strategies.extras import whole
 from autoad_nni_strategies.guarded import Guarded
-from autoad_nni_strategies.spaces import Action, Decision, to_action, to_sample
+from autoad_nni_strategies.spaces import Action, Decision, neighbours, to_action, to_sample
 from autoad_nni_strategies.strategy import AskTellStrategy
 
 __all__ = ["LocalSearch", "local_search"]
@@ -69,17 +69,9 @@ class LocalSearch:
     def _neighbour(self) -> Action | None:
         """Return a new neighbour of the best sample that has one; None if no sample has."""
         for action in sorted(self._rewards, key=lambda action: -self._rewards[action]):
-            if new := [near for near in self._neighbours_of(action) if near not in self._seen]:
+            if new := [near for near in neighbours(self._decisions, action) if near not in self._seen]:
                 return self._random.choice(new)
         return None
-
-    def _neighbours_of(self, action: Action) -> list[Action]:
-        return [
-            (*action[:t], choice, *action[t + 1 :])
-            for t, decision in enumerate(self._decisions)
-            for choice in range(len(decision.values))
-            if choice != action[t]
-        ]
 
     def tell(self, results: list[tuple[Sample, float]]) -> None:
         """Take rewards."""

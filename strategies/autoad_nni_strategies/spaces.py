@@ -8,7 +8,17 @@ from typing import Any
 
 from nni.mutable import Categorical, Mutable, MutableAnnotation
 
-__all__ = ["Action", "Decision", "decisions_of", "size_of", "successor", "to_action", "to_sample"]
+__all__ = [
+    "Action",
+    "Decision",
+    "decisions_of",
+    "described",
+    "neighbours",
+    "size_of",
+    "successor",
+    "to_action",
+    "to_sample",
+]
 
 Action = tuple[int, ...]
 """One index per decision: the tokens a_1 ... a_T of one candidate."""
@@ -97,6 +107,31 @@ def _index_of(decision: Decision, value: Any) -> int:
     raise ValueError(
         f"The sample has {decision.label} = {value!r}. Expected one of {list(decision.values)}: give one of the space."
     )
+
+
+def described(decisions: tuple[Decision, ...]) -> list[list[str]]:
+    """Return label and values of each decision as plain text: two spaces that agree in it are one.
+
+    Example:
+        >>> described((Decision("width", (8, 16)),))
+        [['width', '8', '16']]
+    """
+    return [[decision.label, *map(repr, decision.values)] for decision in decisions]
+
+
+def neighbours(decisions: tuple[Decision, ...], action: Action) -> list[Action]:
+    """Return the actions that differ from one in a single decision.
+
+    Example:
+        >>> neighbours((Decision("width", (8, 16)), Decision("depth", (1, 2, 3))), (0, 2))
+        [(1, 2), (0, 0), (0, 1)]
+    """
+    return [
+        (*action[:t], choice, *action[t + 1 :])
+        for t, decision in enumerate(decisions)
+        for choice in range(len(decision.values))
+        if choice != action[t]
+    ]
 
 
 def size_of(decisions: tuple[Decision, ...]) -> int:

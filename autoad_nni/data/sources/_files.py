@@ -16,6 +16,7 @@ from autoad_nni.data.image_file import decoding, open_image
 from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._crop import cropped
+from autoad_nni.data.sources._finding import places
 from autoad_nni.data.split import generator
 from autoad_nni.errors import AutoADError
 
@@ -48,8 +49,7 @@ class FilesSource(ImageSource):
         found = ((folder, self.files_of(folder)) for folder in folders if is_folder(folder))
         self.where, self._files = next(((folder, files) for folder, files in found if files), (Path(), []))
         if not self._files:
-            looked_in = ", ".join(map(str, folders)) if folders else "no folder, as [[root]] is missing"
-            raise AutoADError(f"no images of {self.title}. Looked in: {looked_in}. {self.advice}")
+            raise AutoADError(f"no images of {self.title}. Looked in: {places(folders)}. {self.advice}")
 
     @abstractmethod
     def files_of(self, folder: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._download import download_into
+from autoad_nni.data.sources._finding import first_with, places
 from autoad_nni.data.sources._stored import pick
 from autoad_nni.errors import AutoADError
 
@@ -53,14 +53,13 @@ class _Cifar(ImageSource):
 
     def _find(self, options: SourceOptions) -> Path:
         folders = [] if options.root is None else [options.root / self.folder, options.root]
-        for folder in folders:
-            if all(os.path.isfile(folder / name) for name in self.files):
-                return folder
+        found = first_with(folders, self.files)
+        if found is not None:
+            return found
         if options.download:
             return download_into(options, self.title, self._fetch) / self.folder
-        looked_in = ", ".join(map(str, folders)) if folders else "no folder, as [[root]] is missing"
         raise AutoADError(
-            f"no {', '.join(self.files)} of {self.title}. Looked in: {looked_in}. Give [[root=DIR]] with "
+            f"no {', '.join(self.files)} of {self.title}. Looked in: {places(folders)}. Give [[root=DIR]] with "
             f"{self.archive.rpartition('/')[2]} unpacked (binary version, www.cs.toronto.edu/~kriz/cifar.html; the "
             "Python version holds pickles and is not read), or [[download=True]] with [[root=DIR]]."
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from autoad_nni.data.image_file import decoding, open_image
 from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._crop import cropped
+from autoad_nni.data.sources._finding import first_with, places
 from autoad_nni.data.split import generator
 from autoad_nni.errors import AutoADError
 
@@ -127,11 +127,10 @@ class _Database:
 
 def _find(options: SourceOptions) -> Path:
     folders = [] if options.root is None else [options.root / name for name in _FOLDERS]
-    for folder in folders:
-        if os.path.isfile(folder / _FILE):
-            return folder
-    looked_in = ", ".join(map(str, folders)) if folders else "no folder, as [[root]] is missing"
+    found = first_with(folders, (_FILE,))
+    if found is not None:
+        return found
     raise AutoADError(
-        f"no {_FILE} of LSUN. Looked in: {looked_in}. Give [[root=DIR]] with test_lmdb.zip unpacked "
+        f"no {_FILE} of LSUN. Looked in: {places(folders)}. Give [[root=DIR]] with test_lmdb.zip unpacked "
         "(github.com/fyu/lsun)."
     )

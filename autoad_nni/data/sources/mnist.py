@@ -12,6 +12,7 @@ from torch import Tensor
 from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._download import download_into
+from autoad_nni.data.sources._finding import places
 from autoad_nni.data.sources._idx import read_images, read_labels
 from autoad_nni.data.sources._stored import pick
 from autoad_nni.errors import AutoADError
@@ -76,8 +77,7 @@ class _IdxSource(ImageSource):
         if found is not None:
             return found
         missing = " and ".join(f"{name}[.gz]" for name in FILES)
-        looked_in = ", ".join(map(str, folders)) if folders else "no folder, as [[root]] is missing"
-        raise AutoADError(f"no {missing} of {self.title}. Looked in: {looked_in}. {self.advice}")
+        raise AutoADError(f"no {missing} of {self.title}. Looked in: {places(folders)}. {self.advice}")
 
     def _fetch(self, root: Path) -> None:
         # Here, as it takes two seconds.

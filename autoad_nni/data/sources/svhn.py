@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 from autoad_nni.data.image_shape import ImageShape
 from autoad_nni.data.source import Catalogue, ImageSource, IntArray, SourceOptions
 from autoad_nni.data.sources._download import download_into
+from autoad_nni.data.sources._finding import first_with, places
 from autoad_nni.data.sources._stored import pick
 from autoad_nni.errors import AutoADError
 
@@ -49,14 +49,13 @@ class Svhn(ImageSource):
 
 def _find(options: SourceOptions) -> Path:
     folders = [] if options.root is None else [options.root / "svhn", options.root]
-    for folder in folders:
-        if all(os.path.isfile(folder / name) for name in FILES):
-            return folder
+    found = first_with(folders, FILES)
+    if found is not None:
+        return found
     if options.download:
         return download_into(options, "SVHN", _fetch)
-    looked_in = ", ".join(map(str, folders)) if folders else "no folder, as [[root]] is missing"
     raise AutoADError(
-        f"no {' and '.join(FILES)} of SVHN. Looked in: {looked_in}. Give [[root=DIR]] with the files of "
+        f"no {' and '.join(FILES)} of SVHN. Looked in: {places(folders)}. Give [[root=DIR]] with the files of "
         "ufldl.stanford.edu/housenumbers (format 2), or [[download=True]] with [[root=DIR]]."
     )
 
