@@ -8,7 +8,7 @@ import shutil
 import tempfile
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Without it `import nni.nas` pulls in pytorch_lightning: seconds in every test process.
 os.environ.setdefault("NNI_FRAMEWORK", "none")
@@ -19,7 +19,9 @@ os.environ["AUTOAD_NNI_CACHE"] = tempfile.mkdtemp(prefix="autoad-nni-cache-")
 atexit.register(shutil.rmtree, os.environ["AUTOAD_NNI_CACHE"], ignore_errors=True)
 
 # The same examples here as where CI is set; no database that two processes write, no limit that a busy machine exceeds.
-settings.register_profile("same everywhere", derandomize=True, deadline=None)
+settings.register_profile(
+    "same everywhere", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("same everywhere")
 
 

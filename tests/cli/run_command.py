@@ -60,5 +60,5 @@ def start(*arguments: object, python_path: Path | str | None = None) -> subproce
 def run(*arguments: object, python_path: Path | str | None = None) -> Ended:
     """Runs the command in a process of its own to its end."""
     process = start(*arguments, python_path=python_path)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=200)
     return Ended(process.returncode, out, err)

@@ -302,11 +302,11 @@ def test_a_kill_leaves_nothing_that_reads_as_whole(run: Path, images: Path, tmp_
     for i in range(400):
         os.link(images / "a.png", many / f"{i:03d}.png")
     process = start("predict", run, many, "--output", output, "--maps")
-    until = time.monotonic() + 60
+    until = time.monotonic() + 200
     while not list((output / "maps").glob("*.png")) and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     assert process.returncode == -signal.SIGKILL
     left = [path.name for path in output.iterdir()]
     assert "maps" in left and "predictions.csv" not in left and "predictions.json" not in left

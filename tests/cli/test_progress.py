@@ -109,7 +109,7 @@ def in_a_terminal(code: str, stream: str) -> list[str]:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
     streams: dict[str, int] = {stream: theirs}
-    subprocess.run([sys.executable, "-c", code], **streams, env=environment, check=True, timeout=60)  # type: ignore[call-overload]
+    subprocess.run([sys.executable, "-c", code], **streams, env=environment, check=True, timeout=200)  # type: ignore[call-overload]
     os.close(theirs)
     printed = b""
     try:

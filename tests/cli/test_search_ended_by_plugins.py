@@ -41,7 +41,7 @@ def search(file: Path, site: Path, *more: str) -> Ended:
         "MARKER": str(file.with_name("marker")),
     }
     process = subprocess.run(
-        [sys.executable, "-c", COMMAND, *words], capture_output=True, text=True, env=environment, timeout=120
+        [sys.executable, "-c", COMMAND, *words], capture_output=True, text=True, env=environment, timeout=200
     )
     return Ended(process.returncode, process.stdout, process.stderr)
 

@@ -47,14 +47,14 @@ def n_lines(path: Path) -> int:
 
 def interrupt(process: subprocess.Popen[str], when: Callable[[], bool], signal_number: int) -> tuple[int, str]:
     """Sends the signal as soon as ``when()``; returns exit code and stderr."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 200
     while not when():
         assert process.poll() is None, f"ended by itself: {process.communicate()}"
         assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(0.15)  # into the next trial
     process.send_signal(signal_number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     return process.returncode, err
 
 
@@ -121,12 +121,12 @@ def test_sigterm_while_images_are_made_leaves_no_half_set(tmp_path: Path, monkey
     monkeypatch.setenv("AUTOAD_NNI_CACHE", str(tmp_path / "cache"))
     trial = "autoad-nni trial --data textures --category brick --patch 16 --epochs 1 --threads 1"
     process = start("search", write(tmp_path / "x.yml", trialCommand=trial), "--output", tmp_path / "run")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not list((tmp_path / "cache").glob(".*/*/*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     assert process.returncode == 130
     assert list((tmp_path / "cache").iterdir()) == [] and not (tmp_path / "run").exists()
 

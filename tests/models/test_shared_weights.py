@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,7 +242,6 @@ WRITERS = textwrap.dedent("""
 def test_readers_see_whole_files_while_others_write_and_are_killed(tmp_path: Path) -> None:
     """The writers are forked from one process, which spares the seconds of importing torch."""
     module = nn.Conv2d(64, 256, 3)
-    seen = set()
     with subprocess.Popen(
         [sys.executable, "-c", WRITERS, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -251,8 +249,8 @@ def test_readers_see_whole_files_while_others_write_and_are_killed(tmp_path: Pat
         for first in (0, 1000):
             print(first, first + 1, sep="\n", file=parent.stdin, flush=True)
             writers = [int(parent.stdout.readline()) for _ in range(2)]  # each has written once
-            deadline = time.monotonic() + 1
-            while time.monotonic() < deadline:
+            seen = set[float]()
+            while len(seen) < 20 or len({value % 2 for value in seen}) < 2:  # both write, each many times
                 assert SharedWeights(tmp_path, "reader").load_into(module) == 1
                 values = {*module.weight.detach().unique().tolist(), *module.bias.detach().unique().tolist()}
                 assert len(values) == 1, "half of one writer, half of another"
@@ -260,7 +258,6 @@ def test_readers_see_whole_files_while_others_write_and_are_killed(tmp_path: Pat
             for writer in writers:
                 os.kill(writer, signal.SIGKILL)
     assert SharedWeights(tmp_path, "reader").load_into(module) == 1
-    assert len({value % 2 for value in seen}) == 2 and len(seen) > 10, "or the test proves nothing"
 
 
 # In a trial.

@@ -52,7 +52,7 @@ class Chromium:
 
     def close(self) -> None:
         os.close(self._write)  # with its pipe, the browser ends
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=120)
         os.close(self._read)
 
     def open(self, file: Path, *, width: int, dark: bool, evaluate: dict[str, str]) -> Opened:

@@ -153,7 +153,7 @@ def test_a_server_that_was_killed_is_replaced() -> None:
     in_new_process(value, one)
     server = the_server()
     server.kill()
-    server.wait(20)
+    server.wait(120)
     assert in_new_process(value, one).item() == 1 and the_server().pid != server.pid
 
 

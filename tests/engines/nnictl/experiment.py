@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ class Experiment:
     def nnictl(self, *words: str) -> str:
         done = subprocess.run(
             [str(Path(sys.executable).with_name("nnictl")), *words],
-            env=self.environment, capture_output=True, text=True, timeout=120,
+            env=self.environment, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         output = done.stdout + done.stderr
         assert done.returncode == 0, output
@@ -120,7 +120,7 @@ class Experiment:
             ) as process,
         ):  # fmt: skip
             try:
-                deadline = time.monotonic() + 60
+                deadline = time.monotonic() + 200
                 while not self.id:
                     assert process.poll() is None and time.monotonic() < deadline, printed.read_text()
                     time.sleep(0.2)
@@ -138,7 +138,7 @@ class Experiment:
         return self.home / "nni-experiments" / self.id
 
     def get(self, path: str) -> Any:
-        with urlopen(f"http://127.0.0.1:{self.port}/api/v1/nni/{path}", timeout=30) as response:
+        with urlopen(f"http://127.0.0.1:{self.port}/api/v1/nni/{path}", timeout=120) as response:
             return json.load(response)
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -147,20 +147,19 @@ class Experiment:
     def n_ended(self) -> int:
         return sum(event["event"] == "end" for event in self.journal())
 
-    def wait_for_trials(self, count: int, *, timeout_s: float = 150) -> None:
-        self._wait(lambda: self.n_ended() >= count, timeout_s, f"{count} ended trials")
+    def wait_for_trials(self, count: int, *, timeout_s: float = 300) -> None:
+        self.wait(lambda: self.n_ended() >= count, f"{count} ended trials", timeout_s=timeout_s)
 
-    def wait_for_end(self, *, timeout_s: float = 200) -> dict[str, Any]:
-        self._wait(lambda: self.get("check-status")["status"] in ENDED, timeout_s, f"a status of {ENDED}")
+    def wait_for_end(self, *, timeout_s: float = 400) -> dict[str, Any]:
+        self.wait(lambda: self.get("check-status")["status"] in ENDED, f"a status of {ENDED}", timeout_s=timeout_s)
         return dict(self.get("check-status"))
 
-    def _wait(self, reached: Any, timeout_s: float, what: str) -> None:
+    def wait(self, reached: Callable[[], bool], what: str, *, timeout_s: float = 120) -> None:
         deadline = time.monotonic() + timeout_s
         while not reached():
             if time.monotonic() > deadline:
                 logs = [
-                    f"{name}:\n{(self.folder / 'log' / name).read_text()[-2000:]}"
-                    for name in ("nnimanager.log", "dispatcher.log")
+                    f"{path.name}:\n{path.read_text()[-2000:]}" for path in sorted((self.folder / "log").glob("*.log"))
                 ]
                 raise AssertionError("\n".join([f"no {what} within {timeout_s} s", *logs]))
             time.sleep(0.5)
@@ -183,10 +182,15 @@ class Experiment:
 
     def reasons(self) -> tuple[str, str]:
         """The two logs that the web UI shows: the dispatcher's, and what the manager heard from it."""
-        logs = self.folder / "log"
-        time.sleep(1)  # the logs are written by two other processes
-        heard = (logs / "nnimanager.log").read_text().partition("Dispatcher error: ")[2]
-        return (logs / "dispatcher.log").read_text().partition(" ERROR ")[2], heard.partition(" ERROR ")[0]
+
+        def read() -> tuple[str, str]:
+            texts = {path.name: path.read_text() for path in (self.folder / "log").glob("*.log")}
+            heard = texts.get("nnimanager.log", "").partition("Dispatcher error: ")[2]
+            return texts.get("dispatcher.log", "").partition(" ERROR ")[2], heard.partition(" ERROR ")[0]
+
+        self.wait(lambda: all(read()), "error in both logs, which two other processes write")
+        time.sleep(1)  # to its end
+        return read()
 
     def journal(self) -> list[dict[str, Any]]:
         path = self.folder / "checkpoint" / "journal.jsonl"

@@ -85,7 +85,7 @@ def advised(checkpoint: Path, patch: pytest.MonkeyPatch, **choice: Any) -> Itera
         patch.setenv("NNI_TUNER_COMMAND_CHANNEL", f"ws://127.0.0.1:{rest.server_port}/tuner")
         patch.setenv("NNI_CHECKPOINT_DIRECTORY", str(checkpoint))
         advisor = StrategyAdvisor(**choice)
-        manager = RecordedManager(connections.get(timeout=30))
+        manager = RecordedManager(connections.get(timeout=120))
         thread = threading.Thread(target=advisor.run, daemon=True)
         thread.start()
         loop = websocket._event_loop
@@ -93,7 +93,7 @@ def advised(checkpoint: Path, patch: pytest.MonkeyPatch, **choice: Any) -> Itera
             yield manager
         finally:
             manager.send("TE")
-            thread.join(30)
+            thread.join(120)
             over.set()
             rest.shutdown()
             server.shutdown()

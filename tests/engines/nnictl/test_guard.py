@@ -62,7 +62,7 @@ def port() -> Iterator[int]:
 
 def ask(port: int, headers: dict[str, str], *, line: str = "GET / HTTP/1.1", body: str = "") -> str:
     """What comes back before the server closes the connection, or has nothing to add to a secret."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         lines = [line, *(f"{name}: {value}" for name, value in headers.items()), f"Content-Length: {len(body)}"]
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
         received = b""
@@ -155,7 +155,7 @@ def test_the_tensorboard_of_the_web_ui_listens_on_loopback(tmp_path: Path) -> No
     program.chmod(0o755)
     environment = {**os.environ, "NODE_OPTIONS": node_options(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(
-        [str(NODE / "node"), "-e", START], env=environment, capture_output=True, text=True, timeout=60
+        [str(NODE / "node"), "-e", START], env=environment, capture_output=True, text=True, timeout=200
     )
     assert done.stdout.splitlines() == ["--host=127.0.0.1", "--logdir_spec=0-a:/b", "--port=6006"]
 
@@ -183,7 +183,7 @@ def test_other_users_of_this_machine_are_refused() -> None:
             if ending != "wait":
                 process.send_signal(signal.SIGSTOP)  # it looks when the other one is gone
             other = subprocess.run(
-                [sys.executable, "-I", "-c", OTHER_USER, str(port), ending], capture_output=True, text=True, timeout=30
+                [sys.executable, "-I", "-c", OTHER_USER, str(port), ending], capture_output=True, text=True, timeout=200
             )
             process.send_signal(signal.SIGCONT)
             assert other.returncode == 0, other.stderr

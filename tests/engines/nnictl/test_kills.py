@@ -14,7 +14,7 @@ from engines.nnictl.experiment import ADVISOR, Experiment, slow, write_experimen
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
-def wait(reached: Callable[[], bool], *, timeout_s: float = 90) -> None:
+def wait(reached: Callable[[], bool], *, timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while not reached():
         assert time.monotonic() < deadline
@@ -33,7 +33,7 @@ def test_a_launch_that_is_killed_leaves_no_process_and_is_resumed(tmp_path: Path
                 experiment.wait_for_trials(n_ended + 1)
                 assert experiment.manager() is not None
                 process.kill()
-                process.communicate(timeout=60)  # returns when nobody holds its stderr, so it is not waited for
+                process.communicate(timeout=300)  # returns when nobody holds its stderr, so it is not waited for
             wait(lambda: not [words for words in experiment.processes() if words])
             assert experiment.manager() is None
             log = (experiment.folder / "log" / "nnimanager.log").read_text()
@@ -67,7 +67,7 @@ def test_a_launch_whose_dispatcher_is_killed_ends_in_one_line_and_is_resumed(tmp
             with experiment.launch(*words, printed=tmp_path / f"printed{victim}.txt") as process:
                 experiment.wait_for_trials(n_ended + 1)
                 dispatcher(experiment)[victim].kill()
-                err = process.communicate(timeout=60)[1]
+                err = process.communicate(timeout=300)[1]
             assert (process.returncode, err) == (2, stopped(experiment))
             wait(lambda: experiment.processes() == [])
             words = ["--resume", experiment.id]
@@ -84,7 +84,7 @@ def test_a_launch_whose_nnictl_is_killed_ends_in_one_line(tmp_path: Path) -> Non
         nnictl = manager.parent()
         assert nnictl is not None and "nnictl" in " ".join(nnictl.cmdline())
         nnictl.kill()
-        err = process.communicate(timeout=60)[1]
+        err = process.communicate(timeout=300)[1]
     assert (process.returncode, err) == (2, stopped(experiment))
     wait(lambda: experiment.processes() == [])
 

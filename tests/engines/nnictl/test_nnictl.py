@@ -119,7 +119,7 @@ def test_stop_resume_kill_launch_goes_on_as_if_nothing_had_happened(
         manager = experiment.manager()
         assert manager is not None
         manager.kill()
-        manager.wait(20)
+        manager.wait(100)
         n_before = experiment.n_ended()
         ended = launch(tmp_path, "--resume", experiment.id)  # while its tuner and trials are still there
         assert ended.code == 0, ended

@@ -46,7 +46,7 @@ def test_launch_whose_server_is_stopped_from_outside_says_how_to_go_on(tmp_path:
                     manager.kill()
                 else:
                     experiment.nnictl("stop", experiment.id)
-                err = process.communicate(timeout=100)[1]
+                err = process.communicate(timeout=300)[1]
             assert process.returncode == 2 and "urllib3" not in printed.read_text()
             words = ["--resume", experiment.id]
             assert err == (
@@ -74,7 +74,7 @@ def test_a_port_that_is_taken_while_nnictl_starts_is_one_line_and_leaves_nothing
         other.bind(("127.0.0.1", port))
         if quick:
             other.listen()
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 2 and out == ""
     assert err == (
         f"autoad-nni: port {port} is in use by another program. Expected a port on which nothing listens. Give another "
@@ -103,10 +103,10 @@ def test_a_launch_that_is_terminated_leaves_no_server_and_says_how_to_go_on(tmp_
                 manager = experiment.manager()
                 assert manager is not None
                 process.terminate()
-                err = process.communicate(timeout=100)[1]
+                err = process.communicate(timeout=300)[1]
             words = ["--resume", experiment.id]
             assert (process.returncode, err) == (130, f"stopped. Go on with: autoad-nni launch {' '.join(words)}\n")
-            manager.wait(20)
+            manager.wait(100)
             assert experiment.manager() is None
             log = (experiment.folder / "log" / "nnimanager.log").read_text()
             assert log.count("Shutdown complete") == session, "the server came down in the middle of something"
@@ -118,10 +118,9 @@ def test_a_launch_that_is_terminated_while_its_server_starts_leaves_nothing(tmp_
     with experiment.launch(str(experiment.file), printed=tmp_path / "printed.txt") as process:
         time.sleep(0.3)
         process.terminate()
-        err = process.communicate(timeout=60)[1]
+        err = process.communicate(timeout=300)[1]
     assert (process.returncode, err) == (130, "stopped.\n")
-    time.sleep(1)
-    assert experiment.processes() == []
+    experiment.wait(lambda: experiment.processes() == [], "end of all processes")
     left = [path.name for path in (tmp_path / "nni-experiments").iterdir()]
     assert experiment.id not in left and "_latest" not in left
 
@@ -166,7 +165,7 @@ def test_a_strategy_that_fails_ends_the_experiment_and_launch_says_why_in_one_li
 
 def test_an_unknown_strategy_turns_the_experiment_to_error(tmp_path: Path) -> None:
     with Experiment(tmp_path, tiny(tmp_path, strategy="autod")) as experiment:
-        assert experiment.wait_for_end(timeout_s=60)["status"] == "ERROR"
+        assert experiment.wait_for_end()["status"] == "ERROR"
         for log in experiment.reasons():
             assert "Unknown strategy 'autod'." in log and "Did you mean 'autoad'?" in log
             assert "Traceback" not in log
@@ -183,7 +182,7 @@ def test_trials_that_all_fail_end_the_experiment_with_their_reason(tmp_path: Pat
     command = f"env PYTHONPATH={sites['2.0']} {TRIAL}"
     file = write_experiment(tmp_path, trialCommand=command, searchSpace=choices, maxTrialNumber=50)
     with Experiment(tmp_path, file, python_path=sites["1.0"]) as experiment:
-        assert experiment.wait_for_end(timeout_s=120)["status"] == "ERROR"
+        assert experiment.wait_for_end()["status"] == "ERROR"
         for log in experiment.reasons():
             assert "The first 3 trials failed" in log
             assert "The hypothesis 'plain' is of plain-hypothesis 2.0. Expected plain-hypothesis 1.0" in log

@@ -118,10 +118,10 @@ def test_a_page_of_another_site_changes_nothing(experiment: Experiment, tmp_path
         with site(page) as (address, told):
             browser = subprocess.Popen(chromium(tmp_path / "profile", address), stderr=subprocess.DEVNULL)
             try:
-                seen = {told.get(timeout=100) for _ in range(4)}
+                seen = {told.get(timeout=200) for _ in range(4)}
             finally:
                 browser.terminate()
-                browser.wait(30)
+                browser.wait(100)
         process.kill()
         assert process.stdout is not None
         came_through = process.stdout.read()

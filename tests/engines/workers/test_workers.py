@@ -169,9 +169,9 @@ def test_workers_end_when_the_search_is_killed(site: Path, tmp_path: Path, more:
         assert len(found) == 2
         process.kill()
         if more:  # they see no beat; the one that holds the lock has no thread to see it
-            wait_for(lambda: len(workers()) <= 1, 30)
+            wait_for(lambda: len(workers()) <= 1)
         else:
-            wait_for(lambda: not workers(), 30)
+            wait_for(lambda: not workers())
 
 
 @pytest.mark.faults
@@ -184,7 +184,7 @@ def test_ctrl_c_ends_the_workers_and_is_no_attempt(site: Path, tmp_path: Path) -
             second = command("search", file, "--output", tmp_path / "run", "--workers", "1", "--resume")
             assert (second.code == 2 and "another search runs in" in second.err) or "sleeps" in second.err
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=200)
             assert (process.returncode, err) == (130, "stopped. The same command with --resume goes on.\n")
             assert not workers()
     assert [event for event, _ in events(tmp_path / "run")].count("stop") == 3
