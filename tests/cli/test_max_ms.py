@@ -38,9 +38,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def limit(tmp_path_factory: pytest.TempPathFactory) -> float:
-    """Far from both."""
+    """Far from both, each the least of three measurements: what else the machine does only lengthens them."""
     folder = tmp_path_factory.mktemp("by_hand")
-    small, large = ms_of(SMALL, folder), ms_of(LARGE, folder)
+    small, large = (min(ms_of(channels, folder) for _ in range(3)) for channels in (SMALL, LARGE))
     assert 3 * small < large
     return round(math.sqrt(small * large), 2)
 
