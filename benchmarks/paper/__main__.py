@@ -69,19 +69,7 @@ def table3(
     output: Output = Path("runs/paper"),
 ) -> None:
     """Table III: where defects are; AutoAD, SSIM autoencoder, AnoGAN, feature dictionary."""
-    textures = ("brick", "grass", "gravel")
-    rows = {
-        name: _given(
-            data="textures" if name in textures else "mvtec",
-            category=name,
-            root=None if name in textures else root,
-            image_size=None if name in textures else 128,
-            reward="aupro",
-        )
-        for name in categories.split(",")
-    }
-    if "solar_cells" in rows:  # they have no masks: images are told apart, not pixels
-        rows["solar_cells"] = _given(data="solar_cells", image_size=128, reward="auroc")
+    rows = {name: _category(name, root) for name in categories.split(",")}
     chosen = methods.split(",") if methods else ["autoad", "autoad_features", "ssim_autoencoder", "anogan"]
     chosen += [] if methods else ["feature_dictionary"]
     budget = {"trials": trials, "minutes": minutes, "epochs": epochs, "limit": None, "max_seconds": 120.0}
@@ -125,6 +113,15 @@ def _compute(
         figures = line.get("failed") or ", ".join(f"{name} {value:.4f}" for name, value in line["test"].items())
         typer.echo(f"{'/'.join(map(str, cell.key))}: {figures}; about {left / 60:.0f} min left", err=True)
     typer.echo(write(cells, table, missing))
+
+
+def _category(name: str, root: Path | None) -> dict[str, Any]:
+    """The images of a row of Table III."""
+    if name == "solar_cells":  # without masks: images are told apart, not pixels
+        return _given(data=name, image_size=128, reward="auroc")
+    if name in ("brick", "grass", "gravel"):
+        return _given(data="textures", category=name, reward="aupro")
+    return _given(data="mvtec", category=name, root=root, image_size=128, reward="aupro")
 
 
 def _options(table: str, method: str, options: Mapping[str, Any]) -> dict[str, Any]:
