@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoad_nni.data.planting import planter
+from autoad_nni.data.planting.planter import Planter
 from autoad_nni.data.split import generator
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import DEFECTS
@@ -70,24 +70,24 @@ def read_planted(path: Path) -> PlantedSet:
 
 
 def _on_object(train: Tensor, hosts: Tensor) -> PlantedSet:
-    return _planted(planter.Planter(train), hosts)
+    return _planted(Planter(train), hosts)
 
 
 def _anywhere(train: Tensor, hosts: Tensor) -> PlantedSet:
     """As if no set had a background."""
-    everywhere = planter.Planter(train)
+    everywhere = Planter(train)
     everywhere.has_background = False
     return _planted(everywhere, hosts)
 
 
-def _planted(planting: planter.Planter, hosts: Tensor) -> PlantedSet:
+def _planted(planting: Planter, hosts: Tensor) -> PlantedSet:
     rows = []
     for kind in DEFECTS.names():
         planting.kinds = (kind,)
         for index, image in enumerate(hosts):
             rng = generator(0, "planted", kind, index)
             size = float(np.exp(rng.uniform(*np.log(SIZES))))
-            planter.SIZES = (size, size)  # type: ignore[attr-defined]  # so that it is known
+            planting.sizes = (size, size)  # so that it is known
             try:
                 found = planting.plant(image, rng)
             except AutoADError:  # no noticeable defect of this kind

@@ -81,6 +81,15 @@ def test_kinds_can_be_chosen(kind: str) -> None:
     assert {each.kind for each in planted_in(bricks(), 4, kinds=(kind,))} == {kind}
 
 
+def test_sizes_are_those_of_one_planter() -> None:
+    images = bricks()
+    before = planted_in(images, 5)
+    small, large = (planted_in(images, 20, kinds=("stain",), sizes=(size, size)) for size in (0.2, 1.0))
+    areas = [np.mean([float(each.mask.float().mean()) for each in planted]) for planted in (small, large)]
+    assert areas[1] > 4 * areas[0]
+    assert all(torch.equal(a.mask, b.mask) for a, b in zip(before, planted_in(images, 5), strict=True))
+
+
 def test_defects_lie_on_the_object() -> None:
     """A digit enlarged: of a defect on it at most the blurred edge of the digit is beside it."""
     images = digits(64)

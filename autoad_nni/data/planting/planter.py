@@ -55,6 +55,7 @@ class Planter:
     Args:
         good: Good images of the set, of which pieces are pasted; some tens will do.
         kinds: Names of generators; None for all that are installed.
+        sizes: Smallest and largest factor by which lengths are multiplied.
 
     Shape:
         ``good`` ``(n, channels, height, width)`` in [0, 1].
@@ -67,8 +68,9 @@ class Planter:
         (torch.Size([1, 32, 32]), True)
     """
 
-    def __init__(self, good: Tensor, kinds: Sequence[str] | None = None) -> None:
+    def __init__(self, good: Tensor, kinds: Sequence[str] | None = None, sizes: tuple[float, float] = SIZES) -> None:
         self._good = good
+        self.sizes = sizes
         self.kinds = DEFECTS.names() if kinds is None else tuple(kinds)
         self._generators: Mapping[str, Generator] = {kind: DEFECTS.load(kind) for kind in self.kinds}
         looked_at = good[:: -(-len(good) // _LOOKED_AT)]
@@ -106,7 +108,7 @@ class Planter:
     def _canvas(self, pixels: Floats, found: Foreground | None, strength: float, rng: np.random.Generator) -> Canvas:
         other = self._stretched(self._good[int(rng.integers(len(self._good)))])
         whole = float(min(pixels.shape[:2]))
-        size = np.exp(rng.uniform(*np.log(SIZES)))
+        size = np.exp(rng.uniform(*np.log(self.sizes)))
         return Canvas(
             image=pixels,
             other=other,
