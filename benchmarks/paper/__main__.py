@@ -22,7 +22,7 @@ Minutes = Annotated[float | None, typer.Option(help="Of each search; whichever l
 Epochs = Annotated[int, typer.Option(min=1, help="Of each trial of a search.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the data sets.")]
 Roots = Annotated[str | None, typer.Option(help="Folders of single sets, NAME=DIR[,NAME=DIR...].")]
-Limit = Annotated[int | None, typer.Option(help="Normal images of a set at most.")]
+Limit = Annotated[int | None, typer.Option(help="Normal images of a set at most; default of table3: all.")]
 Methods = Annotated[str | None, typer.Option(help="NAME[,NAME...]; default: all of the table.")]
 
 
@@ -65,6 +65,7 @@ def table3(
     trials: Trials = 40,
     minutes: Minutes = None,
     epochs: Epochs = 10,
+    limit: Limit = None,
     root: Root = None,
     output: Output = Path("runs/paper"),
 ) -> None:
@@ -72,7 +73,7 @@ def table3(
     rows = {name: _category(name, root) for name in categories.split(",")}
     chosen = methods.split(",") if methods else ["autoad", "autoad_features", "ssim_autoencoder", "anogan"]
     chosen += [] if methods else ["feature_dictionary"]
-    budget = {"trials": trials, "minutes": minutes, "epochs": epochs, "limit": None, "max_seconds": 120.0}
+    budget = {"trials": trials, "minutes": minutes, "epochs": epochs, "limit": limit, "max_seconds": 120.0}
     _compute("table3", rows, chosen, seeds, budget, output)
 
 

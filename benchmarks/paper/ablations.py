@@ -71,9 +71,9 @@ _HEAD = (
     "of a search; a rejected model counts with the reward that the strategy gets. Below: differences to the row "
     "`eta 0`, paired by seed; those of the article are to `eta 0` for eta and to `buffer 10` for the buffer.\n\n"
     "The rows are the strategy's preset `process`, each with one change. A Gaussian process picks its proposals, which "
-    "is not in the article, and most of them are not the controller's: changes of the controller have little to act on. "
+    "is not in the article, and most of them are not the controller's: changes of it have little to act on. "
     "The article gives no seeds, and does not say which buffer its rows of eta have, nor which eta its rows of the "
-    "buffer: here they have a buffer of 10 and eta 0, so that `buffer 10` is `eta 0`. It has no rows from `no filter` on."
+    "buffer: here they have a buffer of 10 and eta 0, so that `buffer 10` is `eta 0`. It ends above `no filter`."
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.paper.recorded import NOT_THE_ARTICLES, Searches
-from benchmarks.paper.report import table_line, write_rows
+from benchmarks.paper.report import table_line, write_text
 from benchmarks.strategies.figures import band, draw_lines
 from benchmarks.strategies.report import Curves, best_so_far, per_window, top_so_far
 from benchmarks.strategies.specs import RANDOM, SPECS
@@ -27,7 +27,7 @@ article has the last three."""
 
 
 def write_figure(searches: Mapping[str, Searches], seeds: int, trials: int, output: Path) -> str:
-    """Write ``figure3.png``, ``figure3.md``, ``figure3.csv`` and ``figure3.json``; return the Markdown.
+    """Write ``figure3.png``, ``figure3.md`` and ``figure3.csv``; return the Markdown.
 
     Args:
         searches: By table; one without random search, or with nothing else, is left out.
@@ -43,7 +43,7 @@ def write_figure(searches: Mapping[str, Searches], seeds: int, trials: int, outp
             columns[table] = curves
     rows = [row for table, curves in columns.items() for row in _points(table, curves)]
     text = "\n\n".join([NOT_THE_ARTICLES, _HEAD.format(seeds=seeds), *_markdown(rows)]) + "\n"
-    write_rows(output, "figure3", rows, text)
+    write_text(output, "figure3", rows, text)
     if columns:
         _draw(columns, output / "figure3.png")
     return text
@@ -63,7 +63,7 @@ def _points(table: str, curves: Mapping[str, Curves]) -> Iterator[dict[str, Any]
         for name, each in curves.items():
             for number, (mean, margin) in enumerate(zip(*band(values_of(each)), strict=True), start=1):
                 point = {"table": table, "figure": panel, "strategy": name, "trial": step * number}
-                yield point | {"mean": round(float(mean), 6), "margin": round(float(margin), 6)}
+                yield point | {"mean": f"{mean:.4f}", "margin": f"{margin:.4f}"}
 
 
 def _markdown(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -76,7 +76,7 @@ def _markdown(rows: list[dict[str, Any]]) -> Iterator[str]:
             shown = [end for end in ends if end in ends[:5] or end == ends[-1]]
             lines = [table_line([panel, *(f"at {trial}" for trial in shown)]), table_line(["---"] * (len(shown) + 1))]
             for name in dict.fromkeys(row["strategy"] for row in here):
-                cells = {row["trial"]: f"{row['mean']:.4f} ± {row['margin']:.4f}" for row in here
+                cells = {row["trial"]: f"{row['mean']} ± {row['margin']}" for row in here
                          if row["strategy"] == name}  # fmt: skip
                 lines.append(table_line([name, *(cells[trial] for trial in shown)]))
             yield "\n".join(lines)

@@ -80,11 +80,11 @@ def test_figure_3(recorded: Path, tmp_path: Path) -> None:
         (point["figure"], point["trial"]): float(point["mean"]) for point in points if point["strategy"] == "random"
     }
     runs = runs_of(recorded, "random")
-    assert found["best so far", "7"] == pytest.approx(np.mean([max(run.rewards[:7]) for run in runs]), abs=1e-6)
+    assert found["best so far", "7"] == pytest.approx(np.mean([max(run.rewards[:7]) for run in runs]), abs=1e-4)
     top = np.mean([np.mean(sorted(run.rewards)[-5:]) for run in runs])
-    assert found["mean of the five best so far", str(TRIALS)] == pytest.approx(top, abs=1e-6)
+    assert found["mean of the five best so far", str(TRIALS)] == pytest.approx(top, abs=1e-4)
     deviation = np.mean([np.std(run.rewards[:20]) for run in runs])
-    assert found["deviation of 20 trials", "20"] == pytest.approx(deviation, abs=1e-6)
+    assert found["deviation of 20 trials", "20"] == pytest.approx(deviation, abs=1e-4)
 
 
 @pytest.mark.parametrize("which", ["table5", "figure3"])
