@@ -90,8 +90,8 @@ class Odin(Msp):
     not clipped, as there.
 
     Differs from pytorch-ood 0.4's ``ODIN``: its score is the negated share, not one minus it, and is computed in the
-    precision of the logits, not in double. With the same T and epsilon both give the same score up to this; ``norm_std``
-    is not needed, as the classifier standardizes images itself. It chooses neither T nor epsilon.
+    precision of the logits, not in double. With the same T and epsilon both give the same score up to this;
+    ``norm_std`` is not needed, as the classifier standardizes images itself. It chooses neither T nor epsilon.
 
     Reference: Liang, Li and Srikant, Enhancing the reliability of out-of-distribution image detection in neural
     networks, ICLR 2018, Eq. 1 to 3.
