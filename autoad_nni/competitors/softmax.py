@@ -32,8 +32,6 @@ class Msp(Competitor):
 
     Attributes:
         accuracy: Of the classifier on validation's normal images, in [0, 1]; set by `fit`.
-        shared_seconds: Processor seconds of the classifier's training if an earlier `fit` in this process did it, as
-            that of ODIN after MSP; else 0.
 
     The score is that of pytorch-ood 0.4's ``MaxSoftmax`` plus 1.
 
@@ -54,7 +52,7 @@ class Msp(Competitor):
     def __init__(self, *, epochs: int = 10, seed: int = 0) -> None:
         self.epochs, self.seed = epochs, seed
         self.network: nn.Module = nn.Identity()
-        self.accuracy, self.shared_seconds = float("nan"), 0.0
+        self.accuracy = float("nan")
 
     def fit(self, task: Task) -> Self:
         """Train the classifier."""

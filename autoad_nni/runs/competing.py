@@ -50,14 +50,15 @@ def compete(folder: Path, task: Task, request: TrialRequest, say: Callable[[str]
 
 
 def _line(name: str, task: Task, request: TrialRequest) -> dict[str, Any]:
-    began = time.process_time()
+    began, shared = time.process_time(), 0.0
     try:
         with keeping_surroundings(), torch_threads(request.settings.threads):
-            found = _figures(load_competitor(name, seed=request.task.seed).fit(task), task)
+            method = load_competitor(name, seed=request.task.seed).fit(task)
+            found, shared = _figures(method, task), method.shared_seconds
     except (Exception, SystemExit) as error:  # of a plugin, too: the search has its winner
         reason = str(error) if isinstance(error, AutoADError) else f"{type(error).__name__}: {error}"
         found = {"failed": " ".join(reason.split())}
-    return {"name": name, "processor_seconds": round(time.process_time() - began, 1), **found}
+    return {"name": name, "processor_seconds": round(time.process_time() - began + shared, 1), **found}
 
 
 def _figures(method: Competitor, task: Task) -> dict[str, Any]:

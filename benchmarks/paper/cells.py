@@ -171,10 +171,9 @@ def _competitor(cell: Cell, budget: Budget) -> dict[str, Any]:
         began = time.process_time()
         method = load_competitor(cell.method, seed=cell.seed, **budget.competitors.get(cell.method, {}))
         method.fit(task)
-        shared = getattr(method, "shared_seconds", 0.0)
-        fitted = time.process_time() - began + shared
+        fitted = time.process_time() - began + method.shared_seconds
         figures = figures_of(method.predict(task.test.images), task.test)
     finally:
         torch.set_num_threads(threads)
     facts = {name: getattr(method, name) for name in ("accuracy", "temperature", "epsilon") if hasattr(method, name)}
-    return {"test": figures, "fit_seconds": round(fitted, 1), "shared_seconds": round(shared, 1), **facts}
+    return {"test": figures, "fit_seconds": round(fitted, 1), "shared_seconds": round(method.shared_seconds, 1), **facts}

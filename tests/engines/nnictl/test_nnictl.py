@@ -27,7 +27,7 @@ from mini_mvtec import write_mini_mvtec
 from named_space import install_named_space
 from safetensors.torch import load_file
 
-from autoad_nni import __version__, load
+from autoad_nni import Run, __version__, load
 from autoad_nni.data import load_task
 from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.trial.record import TrialRecord
