@@ -175,5 +175,6 @@ def _competitor(cell: Cell, budget: Budget) -> dict[str, Any]:
         figures = figures_of(method.predict(task.test.images), task.test)
     finally:
         torch.set_num_threads(threads)
+    seconds = {"fit_seconds": round(fitted, 1), "shared_seconds": round(method.shared_seconds, 1)}
     facts = {name: getattr(method, name) for name in ("accuracy", "temperature", "epsilon") if hasattr(method, name)}
-    return {"test": figures, "fit_seconds": round(fitted, 1), "shared_seconds": round(method.shared_seconds, 1), **facts}
+    return {"test": figures, **seconds, **facts}
