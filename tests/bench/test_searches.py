@@ -107,6 +107,8 @@ def test_a_summary_of_hand_made_searches() -> None:
     mine = cells(text, 2)["mine"]
     assert mine["test of the winner at 3"] == "0.6000 ± 1.2706"
     assert mine["at equal time"] == "+0.1500 ± 0.6353"  # two of its trials: 0.6 and 0.5 against 0.5 and 0.3
+    assert mine["mean of the five best"] == "0.5167 ± 0.6353"  # of all three trials: 17 / 30 and 14 / 30
+    assert mine["five to random"] == "+0.2167 ± 0.6353"  # random: 0.4 and 0.2, so 1 / 6 and 4 / 15
     assert (mine["s per trial"], mine["of the strategy"]) == ("1.40", "0.000")
     assert "No seed that every strategy has ended" in summary(lines, ["random", "other"])
     assert found(lines[:3], 0) == (0.5, 0.4)
