@@ -88,6 +88,7 @@ def test_what_was_measured_is_kept_when_a_search_goes_on(
 
 
 @pytest.mark.parametrize("words", [(), ("--workers", "1")])
+@pytest.mark.slow
 def test_where_no_model_is_quick_enough_the_option_to_raise_is_named(
     file: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:

@@ -46,6 +46,7 @@ def search(file: Path, site: Path, *more: str) -> Ended:
     return Ended(process.returncode, process.stdout, process.stderr)
 
 
+@pytest.mark.slow
 def test_a_trial_that_ends_the_process_twice_is_crashed_and_the_search_goes_on(site: Path, tmp_path: Path) -> None:
     file = experiment(tmp_path, ["exits", "killed", "l2"])
     codes = [search(file, site).code]
@@ -63,6 +64,7 @@ def test_a_trial_that_ends_the_process_twice_is_crashed_and_the_search_goes_on(s
 
 
 @pytest.mark.parametrize("name", ["sleeps", "loops"])
+@pytest.mark.slow
 def test_a_trial_that_hangs_ends_the_process_with_one_line_and_is_crashed_the_second_time(
     site: Path, tmp_path: Path, name: str
 ) -> None:

@@ -64,6 +64,7 @@ def test_a_search_says_what_it_chose_before_it_starts(searched: tuple[Ended, Pat
     assert len(history(run)) == TRIALS
 
 
+@pytest.mark.slow
 def test_the_file_gives_the_same_trials(searched: tuple[Ended, Path], folder: Path, tmp_path: Path) -> None:
     file = written(folder, tmp_path / "my.yml", "--trials", TRIALS)
     ended = command("search", file, "--output", tmp_path / "run")
@@ -93,6 +94,7 @@ def test_init_of_what_is_no_folder(tmp_path: Path, folder: Path) -> None:
         assert (ended.code, ended.out) == (2, "") and message in ended.err and ended.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_minutes_end_a_search(folder: Path, tmp_path: Path) -> None:
     began = time.monotonic()
     ended = command("search", folder, "--output", tmp_path / "run", "--minutes", 0.2)

@@ -78,21 +78,25 @@ def chain(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return Chain(run, killed, after_kill, stopped, after_stop)
 
 
+@pytest.mark.slow
 def test_both_interruptions_came_in_the_middle(chain: Chain) -> None:
     assert chain.killed == -signal.SIGKILL
     assert 2 <= len(chain.after_kill) < len(chain.after_stop) < TRIALS
 
 
+@pytest.mark.slow
 def test_ctrl_c_exits_with_130_and_says_how_to_go_on(chain: Chain) -> None:
     assert chain.stopped == (130, "stopped. The same command with --resume goes on.\n")
 
 
+@pytest.mark.slow
 def test_what_was_done_before_an_interruption_stays(chain: Chain) -> None:
     whole = history(chain.run)
     assert whole[: len(chain.after_stop)] == chain.after_stop
     assert chain.after_stop[: len(chain.after_kill)] == chain.after_kill
 
 
+@pytest.mark.slow
 def test_the_end_is_that_of_a_search_without_interruptions(chain: Chain, file: Path, tmp_path: Path) -> None:
     """Same samples, same rewards, same weights: three processes against one."""
     assert command("search", file, "--output", tmp_path / "straight").code == 0
@@ -108,6 +112,7 @@ def test_the_end_is_that_of_a_search_without_interruptions(chain: Chain, file: P
     assert not list(chain.run.glob(".*")), "no temporary file is left"
 
 
+@pytest.mark.slow
 def test_sigterm_in_the_middle_stops_as_ctrl_c_does(file: Path, tmp_path: Path) -> None:
     words = ["search", str(file), "--output", str(tmp_path / "run")]
     stopped = interrupt(start(*words), lambda: n_lines(tmp_path / "run" / "history.jsonl") >= 1, signal.SIGTERM)
@@ -116,6 +121,7 @@ def test_sigterm_in_the_middle_stops_as_ctrl_c_does(file: Path, tmp_path: Path) 
     assert command(*words, "--resume", "--trials", "3").code == 0
 
 
+@pytest.mark.slow
 def test_sigterm_while_images_are_made_leaves_no_half_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The textures are planted at the first use, in a hidden folder beside their place."""
     monkeypatch.setenv("AUTOAD_NNI_CACHE", str(tmp_path / "cache"))
@@ -147,6 +153,7 @@ def check_that_it_loads(run: Path) -> None:
         assert evaluate(model.scorer, task.validation) == record.validation
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_write_leaves_a_winner_that_loads_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -377,6 +377,7 @@ def test_what_it_learned_is_likelier_the_better_it_was() -> None:
     assert probability(after, 4, 3, 2, 3) < probability(before, 4, 3, 2, 3)
 
 
+@pytest.mark.slow
 def test_what_it_learned_is_never_proposed_and_all_else_is() -> None:
     samples = asked(1000, GIVEN)
     assert len(samples) == math.prod(SIZES) - len(GIVEN)
@@ -413,6 +414,7 @@ def drawn(seed: int) -> list[tuple[Sample, float | None]]:
     ]
 
 
+@pytest.mark.slow
 def test_a_new_process_that_learned_the_same_proposes_the_same() -> None:
     code = (
         "import json; from test_autoad_strategy import asked, drawn;"
@@ -709,6 +711,7 @@ def test_diagnostics_of_the_first_iterations() -> None:
     assert seen[0]["entropy"] == pytest.approx(math.log(5 * 4 * 3 * 4), rel=0.01)
 
 
+@pytest.mark.slow
 def test_entropy_falls_as_the_policy_learns() -> None:
     seen: list[dict[str, float]] = []
     play(bump, 150, grid_space(*SIZES), on_iteration=seen.append)

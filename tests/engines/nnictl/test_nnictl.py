@@ -106,6 +106,7 @@ def test_listens_on_this_machine_only(done: Experiment) -> None:
     assert done.port in {connection.laddr.port for connection in listening}
 
 
+@pytest.mark.slow
 def test_stop_resume_kill_launch_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, expected: list[tuple[str, float]]
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_port_in_use_is_one_line_that_names_the_experiment(done: Experiment) -
     assert set((done.home / "nni-experiments").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
     """One at a time, or the order in which they end decides."""
     command = f"{TRIAL} --epochs 6 --weight-sharing"
@@ -228,6 +230,7 @@ def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
         }
 
 
+@pytest.mark.slow
 def test_known_methods_come_first_and_are_rows_of_the_summary(tmp_path: Path) -> None:
     site = install_named_space(tmp_path / "site")
     classes = {"strategy": "autoad", "seed": 1, "space": "named", "known": True}
@@ -259,6 +262,7 @@ def test_known_methods_come_first_and_are_rows_of_the_summary(tmp_path: Path) ->
     assert shown in ended.out and best["test"] == in_process["test"]
 
 
+@pytest.mark.slow
 def test_a_tuner_of_nni_runs_on_the_same_file(tmp_path: Path) -> None:
     tuner = {"name": "TPE", "classArgs": {"optimize_mode": "maximize"}}
     with Experiment(tmp_path, write_experiment(tmp_path, tuner=tuner, maxTrialNumber=2)) as experiment:

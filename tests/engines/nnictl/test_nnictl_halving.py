@@ -28,6 +28,7 @@ def file(folder: Path) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_gives_what_the_search_in_this_process_gives_and_ends_trials_in_the_middle(tmp_path: Path) -> None:
     with Experiment(tmp_path, file(tmp_path)) as experiment:
         assert experiment.wait_for_end(timeout_s=500) == {"status": "DONE", "errors": []}

@@ -89,6 +89,7 @@ def unharmed(experiment: Experiment) -> None:
     assert "reconnecting" not in (experiment.folder / "log" / "nnimanager.log").read_text()
 
 
+@pytest.mark.slow
 def test_strangers_get_nothing_from_the_real_server(experiment: Experiment) -> None:
     port, api = experiment.port, "/api/v1/nni"
     foreign = [{"Host": f"evil.example:{port}"}, own(port) | {"Origin": "http://evil.example"}]
@@ -102,6 +103,7 @@ def test_strangers_get_nothing_from_the_real_server(experiment: Experiment) -> N
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.slow
 def test_the_web_ui_loads_without_errors_and_shows_the_experiment(experiment: Experiment, tmp_path: Path) -> None:
     shot = tmp_path / "web_ui.png"
     page, log = browse(f"http://localhost:{experiment.port}/oview", tmp_path / "profile", "--dump-dom")
@@ -112,6 +114,7 @@ def test_the_web_ui_loads_without_errors_and_shows_the_experiment(experiment: Ex
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.slow
 def test_a_page_of_another_site_changes_nothing(experiment: Experiment, tmp_path: Path) -> None:
     with served(ECHO, options="") as (open_port, process):
         page = HOSTILE.replace("PORTS", f"{{guarded: {experiment.port}, open: {open_port}}}")

@@ -190,6 +190,7 @@ def test_ctrl_c_ends_the_workers_and_is_no_attempt(site: Path, tmp_path: Path) -
     assert [event for event, _ in events(tmp_path / "run")].count("stop") == 3
 
 
+@pytest.mark.slow
 def test_two_searches_do_not_share_a_folder(site: Path, tmp_path: Path) -> None:
     file = experiment(tmp_path, ["sleeps"])
     with started(file, site, "--workers", "1"):
@@ -231,6 +232,7 @@ def test_a_killed_search_goes_on_with_any_number_of_workers(site: Path, tmp_path
     assert {line["verdict"] for line in ended} == {"ok"}
 
 
+@pytest.mark.slow
 def test_a_trial_that_the_end_stops_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another worker runs meanwhile is, if it ends well."""
     file, run = write(tmp_path / "x.yml", maxTrialNumber=4, maxExperimentDuration="1000s"), tmp_path / "run"
