@@ -72,7 +72,8 @@ def test_a_trial_that_ends_the_process_twice_is_crashed_and_the_search_goes_on(
     assert all("ended twice while it ran" in line["detail"] for line in records if line["verdict"] == "crashed")
 
 
-@pytest.mark.parametrize("name", ["sleeps", pytest.param("loops", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["sleeps", "loops"])
+@pytest.mark.slow
 def test_a_trial_that_hangs_ends_the_process_with_one_line_and_is_crashed_the_second_time(
     site: Path, tmp_path: Path, name: str
 ) -> None:

@@ -70,6 +70,10 @@ def browse(url: str, profile: Path, *options: str) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+def errors_in(log: str) -> list[str]:
+    return [line for line in log.splitlines() if "CONSOLE" in line and re.search("error|fail|refuse", line, re.I)]
+
+
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
     """It runs until the tests are over."""
@@ -110,7 +114,7 @@ def test_the_web_ui_loads_without_errors_and_shows_the_experiment(experiment: Ex
     assert experiment.id in page and "RUNNING" in page
     browse(f"http://127.0.0.1:{experiment.port}/oview", tmp_path / "profile", f"--screenshot={shot}")
     assert shot.exists()
-    assert [line for line in log.splitlines() if "CONSOLE" in line and re.search("error|fail|refuse", line, re.I)] == []
+    assert errors_in(log) == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
