@@ -81,18 +81,16 @@ def test_finds_the_best_model_on_nni_s_own_engine() -> None:
     assert best.metric == pytest.approx(1.0)
 
 
-def test_policy_learns_what_is_good() -> None:
-    rises = []
-    for seed in range(3):
-        before = first_state(grid_space(*SIZES), seed=seed)
-        strategy, samples = play(bump, 150, grid_space(*SIZES), seed=seed)
-        after = strategy.state_dict()
-        rises.append(probability(after, 1, 1, 1, 1) / probability(before, 1, 1, 1, 1))
-        assert probability(after, 1, 1, 1, 1) > 5 * probability(after, 4, 3, 2, 3)
-        # No sample is tried twice, so the last ones of so small a space are what the good ones have left.
-        early, late = ([bump(sample) for sample in part] for part in (samples[:10], samples[10:50]))
-        assert sum(late) / 40 > sum(early) / 10
-    assert min(rises) > 3
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_policy_learns_what_is_good(seed: int) -> None:
+    before = first_state(grid_space(*SIZES), seed=seed)
+    strategy, samples = play(bump, 150, grid_space(*SIZES), seed=seed)
+    after = strategy.state_dict()
+    assert probability(after, 1, 1, 1, 1) > 3 * probability(before, 1, 1, 1, 1)
+    assert probability(after, 1, 1, 1, 1) > 5 * probability(after, 4, 3, 2, 3)
+    # No sample is tried twice, so the last ones of so small a space are what the good ones have left.
+    early, late = ([bump(sample) for sample in part] for part in (samples[:10], samples[10:50]))
+    assert sum(late) / 40 > sum(early) / 10
 
 
 def test_presets_move_by_their_learning_rate() -> None:

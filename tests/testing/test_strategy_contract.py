@@ -10,11 +10,13 @@ from quick_tpe import quick_tpe
 
 from autoad_nni.registry import STRATEGIES
 from autoad_nni.testing import StrategyContract
-from autoad_nni.testing.checking import Factory
+from autoad_nni.testing.checking import Check, Factory
 from autoad_nni.testing.strategy_checks import STRATEGY_CHECKS
 
 # policy_based_rl needs packages that are not among the tests'.
-TESTED_ELSEWHERE = {"tpe", "smac", "policy_based_rl"}
+TESTED_ELSEWHERE = {"autoad", "tpe", "smac", "policy_based_rl"}
+# For which a strategy that learns in every iteration needs hundreds of trials.
+MANY_TRIALS = {"higher_rewards_are_better", "nothing_is_proposed_twice"}
 
 
 class TestStrategies(StrategyContract):
@@ -24,6 +26,23 @@ class TestStrategies(StrategyContract):
             pytest.importorskip("optuna")
         factory: Factory[Any] = STRATEGIES.load(request.param)
         return factory
+
+
+class TestAutoAD(StrategyContract):
+    @pytest.fixture
+    def plugin(self) -> Factory[Any]:
+        factory: Factory[Any] = STRATEGIES.load("autoad")
+        return factory
+
+    @pytest.mark.parametrize(
+        "check",
+        [
+            pytest.param(check, marks=pytest.mark.slow if check.__name__ in MANY_TRIALS else (), id=check.__name__)
+            for check in STRATEGY_CHECKS
+        ],
+    )
+    def test_contract(self, plugin: Factory[Any], check: Check[Any]) -> None:
+        super().test_contract(plugin, check)
 
 
 @pytest.mark.slow
