@@ -99,7 +99,7 @@ def test_init_of_what_is_no_folder(tmp_path: Path, folder: Path) -> None:
 
 
 @pytest.fixture
-def four_seconds_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+def six_seconds_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of a search stands still but for that, and is the one that its records are measured by."""
     now = [0.0]
 
@@ -107,26 +107,26 @@ def four_seconds_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
         assert arguments[3].settings.max_seconds == 1.2, "what was chosen first"
         unhurried = replace(arguments[3], settings=replace(arguments[3].settings, max_seconds=None))
         result = run_in_folder(*arguments[:3], unhurried, **options)
-        now[0] += 4.0
-        return replace(result, record=replace(result.record, seconds=4.0))
+        now[0] += 6.0
+        return replace(result, record=replace(result.record, seconds=6.0))
 
     monkeypatch.setattr(in_process, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(in_process, "run_in_folder", run)
 
 
-def test_minutes_end_a_search(folder: Path, tmp_path: Path, four_seconds_a_trial: None) -> None:
+def test_minutes_end_a_search(folder: Path, tmp_path: Path, six_seconds_a_trial: None) -> None:
     ended = command("search", folder, "--output", tmp_path / "run", "--minutes", 0.2)
     assert ended.code == 0, ended.err
     trials = ad.Run(tmp_path / "run").records
-    assert len(trials) == 3
+    assert len(trials) == 2
     assert "0.2 minutes, then the end (winner, test, pictures); a trial 1.2 seconds: so that 10 fit" in ended.out
     assert " left\n" in ended.out, "although no number of trials says how many are left"
     again = command("search", folder, "--output", tmp_path / "run", "--minutes", 0.3, "--resume")
     assert again.code == 0, again.err
-    assert "3 trials ended before, in 0.2 minutes, going on to 0.3 minutes" in again.out
+    assert "2 trials ended before, in 0.2 minutes, going on to 0.3 minutes" in again.out
     more = ad.Run(tmp_path / "run").records
-    assert [record.sample for record in more[:3]] == [record.sample for record in trials]
-    assert len(more) == 5
+    assert [record.sample for record in more[:2]] == [record.sample for record in trials]
+    assert len(more) == 3
     options = json.loads((tmp_path / "run" / "started.json").read_text())["request"]
     assert options["max_seconds"] == 1.2
 

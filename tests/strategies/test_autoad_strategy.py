@@ -540,6 +540,7 @@ def in_new_process(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow
 def test_same_samples_in_a_new_process() -> None:
     code = (
         "import json; from tiny_space import grid_space, play; from test_autoad_strategy import SIZES, bump;"

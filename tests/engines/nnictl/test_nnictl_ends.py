@@ -115,6 +115,7 @@ def test_a_launch_that_is_terminated_leaves_no_server_and_says_how_to_go_on(tmp_
             assert log.count("Shutdown complete") == session, "the server came down in the middle of something"
 
 
+@pytest.mark.slow
 def test_a_launch_that_is_terminated_while_its_server_starts_leaves_nothing(tmp_path: Path) -> None:
     """NNI does not know the server's number yet."""
     experiment = Experiment(tmp_path, write_experiment(tmp_path))

@@ -93,10 +93,10 @@ def check_agreement(scorer: Scorer | Ensemble, path: Path) -> None:
     ("hypothesis", "distance", "scoring"),
     [
         ("density", "l1", {}),
-        ("cluster", "l21", {"patch": 8}),
+        pytest.param("cluster", "l21", {"patch": 8}, marks=pytest.mark.slow),
         ("centroid", "ssim", {"patch": 8, "two_sided": True}),
-        ("memory", "l21_ssim", {}),
-        ("reconstruction", "l2", {}),
+        pytest.param("memory", "l21_ssim", {}, marks=pytest.mark.slow),
+        pytest.param("reconstruction", "l2", {}, marks=pytest.mark.slow),
     ],
 )
 def test_an_autoencoder_scores_alike(hypothesis: str, distance: str, scoring: dict[str, Any], tmp_path: Path) -> None:
