@@ -45,6 +45,12 @@ def search(
         float | None,
         typer.Option(help="Refuse models that take more milliseconds for one image; default: the file's, or no limit."),
     ] = None,
+    competitors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...", help="Methods to train and test beside the winner; default: the file's, or none."
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="How many trials run at a time, each in its own process; default: one, in this."),
@@ -83,6 +89,7 @@ def search(
             resume=resume,
             false_alarm_rate=false_alarm_rate,
             max_ms=max_ms,
+            competitors=None if competitors is None else competitors.split(","),
             workers=workers,
             cluster=cluster,
             cluster_options=_cluster_options(cluster_option or []),
@@ -161,6 +168,7 @@ def _print_result(best: BestRecord | None, run: InProcessSearch, output: Path) -
 def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for this model") -> None:
     """Print the winner: reward, test metrics and when they were read, thresholds, members, sample, and its files."""
     from autoad_nni.runs.caveats import caveats
+    from autoad_nni.runs.competing import competitor_lines
     from autoad_nni.runs.front import front_lines
     from autoad_nni.runs.records import read_history
     from autoad_nni.runs.summary import threshold_lines
@@ -179,6 +187,8 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
         test = "" if best.known.test is None else f", {best.known.test[reward]:.4f} on test"
         known = best.known.trial
         say(f"best known method: {known.known}, {name} {known.reward:.4f} on validation{test}")
+    for line in competitor_lines(folder, reward):
+        say(line)
     if planted:
         say("these figures are of planted defects: they compare models, and real defects may score otherwise")
     if best.calibration is not None:

@@ -23,10 +23,13 @@ class Competitor(ABC):
     Attributes:
         needs_classes: Whether it learns to tell the classes of the normal images apart.
         has_map: Whether it says where in an image its score comes from.
+        shared_seconds: Processor seconds that an earlier `fit` in this process spent on what this one uses, too, such
+            as the classifier of ODIN after MSP; 0 if it did everything itself.
     """
 
     needs_classes: ClassVar[bool] = False
     has_map: ClassVar[bool] = True
+    shared_seconds: float = 0.0
 
     @abstractmethod
     def fit(self, task: Task) -> Self:

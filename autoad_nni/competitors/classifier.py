@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
+from typing import Final, NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +14,7 @@ from autoad_nni.competitors.base import shuffled
 from autoad_nni.data import Task
 from autoad_nni.errors import AutoADError
 
-__all__ = ["accuracy", "check_classes", "train_classifier"]
+__all__ = ["TrainedClassifier", "accuracy", "check_classes", "share_classifier", "train_classifier"]
 
 _BATCH, _LEARNING_RATE, _WEIGHT_DECAY = 128, 0.05, 5e-4
 
@@ -62,6 +66,42 @@ def check_classes(task: Task) -> tuple[Tensor, Tensor]:
             "methods out."
         )
     return known, classes
+
+
+class TrainedClassifier(NamedTuple):
+    """A classifier that several methods read.
+
+    Attributes:
+        network: Images to logits; frozen.
+        seconds: Processor seconds of its training.
+        shared: Whether an earlier call trained it.
+    """
+
+    network: nn.Sequential
+    seconds: float
+    shared: bool
+
+
+_LAST: Final[dict[str, TrainedClassifier]] = {}
+
+
+def share_classifier(images: Tensor, classes: Tensor, *, epochs: int, seed: int) -> TrainedClassifier:
+    """Train a classifier, or return the last one that was trained in this process if it would be the same.
+
+    Arguments are those of `train_classifier`. What would change the weights is compared: the content of images and
+    classes, epochs, seed, and torch's number of threads, which changes the order of sums.
+    """
+    digest = hashlib.sha256(repr((images.shape, epochs, seed, torch.get_num_threads())).encode())
+    for part in (images, classes):
+        digest.update(part.contiguous().numpy().data)
+    key = digest.hexdigest()
+    if key in _LAST:
+        return _LAST[key]._replace(shared=True)
+    began = time.process_time()
+    network = train_classifier(images, classes, epochs=epochs, seed=seed)
+    _LAST.clear()
+    _LAST[key] = TrainedClassifier(network, time.process_time() - began, shared=False)
+    return _LAST[key]
 
 
 def train_classifier(images: Tensor, classes: Tensor, *, epochs: int, seed: int) -> nn.Sequential:

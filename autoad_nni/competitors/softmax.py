@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final, Self
 
 import torch
@@ -9,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoad_nni.competitors.base import Competitor
-from autoad_nni.competitors.classifier import accuracy, check_classes, train_classifier
+from autoad_nni.competitors.classifier import accuracy, check_classes, share_classifier
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.metrics.image import auroc
 from autoad_nni.models.scoring import Prediction
 
-__all__ = ["Msp", "Odin", "odin_score"]
+__all__ = ["Msp", "Odin", "odin_score", "odin_scores"]
 
 # The ranges of Liang et al. (Section 4.3 and Appendix), thinned out.
 TEMPERATURES: Final = (1.0, 10.0, 100.0, 1000.0)
@@ -31,6 +32,8 @@ class Msp(Competitor):
 
     Attributes:
         accuracy: Of the classifier on validation's normal images, in [0, 1]; set by `fit`.
+
+    The score is that of pytorch-ood 0.4's ``MaxSoftmax`` plus 1.
 
     Reference: Hendrycks and Gimpel, A baseline for detecting misclassified and out-of-distribution examples in neural
     networks, ICLR 2017.
@@ -54,7 +57,8 @@ class Msp(Competitor):
     def fit(self, task: Task) -> Self:
         """Train the classifier."""
         known, classes = check_classes(task)
-        self.network = train_classifier(task.train, classes, epochs=self.epochs, seed=self.seed)
+        classifier = share_classifier(task.train, classes, epochs=self.epochs, seed=self.seed)
+        self.network, self.shared_seconds = classifier.network, classifier.seconds if classifier.shared else 0.0
         held = task.validation
         if held.classes is not None:
             normal = (held.labels == 0) & torch.isin(held.classes, known)
@@ -83,6 +87,10 @@ class Odin(Msp):
     set; here by AUROC on at most 1,000 images of validation. Pixels are moved in [0, 1] before standardization, and are
     not clipped, as there.
 
+    Differs from pytorch-ood 0.4's ``ODIN``: its score is the negated share, not one minus it, and is computed in the
+    precision of the logits, not in double. With the same T and epsilon both give the same score up to this;
+    ``norm_std`` is not needed, as the classifier standardizes images itself. It chooses neither T nor epsilon.
+
     Reference: Liang, Li and Srikant, Enhancing the reliability of out-of-distribution image detection in neural
     networks, ICLR 2018, Eq. 1 to 3.
     """
@@ -98,17 +106,14 @@ class Odin(Msp):
         super().fit(task)
         if self.temperature is None or self.epsilon is None:
             held = _some_of(task.validation)
-            settings = [
-                (temperature, epsilon)
-                for temperature in (TEMPERATURES if self.temperature is None else (self.temperature,))
-                for epsilon in (EPSILONS if self.epsilon is None else (self.epsilon,))
-            ]
-            self.temperature, self.epsilon = max(settings, key=lambda each: self._auroc(held, *each))
+            epsilons = EPSILONS if self.epsilon is None else (self.epsilon,)
+            figures: dict[tuple[float, float], float] = {}
+            for temperature in TEMPERATURES if self.temperature is None else (self.temperature,):
+                scores = odin_scores(self.network, held.images, temperature=temperature, epsilons=epsilons)
+                for epsilon, each in zip(epsilons, scores, strict=True):
+                    figures[temperature, epsilon] = auroc(held.labels.numpy(), each.numpy())
+            self.temperature, self.epsilon = max(figures, key=lambda setting: figures[setting])
         return self
-
-    def _auroc(self, held: LabelledImages, temperature: float, epsilon: float) -> float:
-        scores = odin_score(self.network, held.images, temperature=temperature, epsilon=epsilon)
-        return auroc(held.labels.numpy(), scores.numpy())
 
     def _scores(self, images: Tensor) -> Tensor:
         assert self.temperature is not None and self.epsilon is not None  # fit has chosen them
@@ -133,18 +138,33 @@ def odin_score(network: nn.Module, images: Tensor, *, temperature: float, epsilo
     Shape:
         images ``(n, channels, height, width)``; the result ``(n,)`` float64, in [0, 1).
     """
-    return torch.cat([_odin_score(network, part, temperature, epsilon) for part in torch.split(images, 256)])
+    return odin_scores(network, images, temperature=temperature, epsilons=(epsilon,))[0]
 
 
-def _odin_score(network: nn.Module, images: Tensor, temperature: float, epsilon: float) -> Tensor:
-    if epsilon:
-        moved = images.detach().requires_grad_()
-        with torch.enable_grad():
-            likeliest = F.log_softmax(network(moved) / temperature, 1).amax(1)
-            (gradient,) = torch.autograd.grad(likeliest.sum(), moved)
-        images = images + epsilon * gradient.sign()
+def odin_scores(network: nn.Module, images: Tensor, *, temperature: float, epsilons: Sequence[float]) -> Tensor:
+    """Return `odin_score` for several epsilons: where images are moved to depends on the temperature alone.
+
+    Shape:
+        images ``(n, channels, height, width)``; the result ``(len(epsilons), n)`` float64.
+    """
+    parts = [_odin_scores(network, part, temperature, epsilons) for part in torch.split(images, 256)]
+    return torch.cat(parts, 1)
+
+
+def _odin_scores(network: nn.Module, images: Tensor, temperature: float, epsilons: Sequence[float]) -> Tensor:
+    sign = _sign(network, images, temperature) if any(epsilons) else torch.zeros_like(images)
     with torch.no_grad():
-        return 1 - F.softmax(network(images).double() / temperature, 1).amax(1)
+        logits = [network(images + epsilon * sign).double() for epsilon in epsilons]
+    return torch.stack([1 - F.softmax(each / temperature, 1).amax(1) for each in logits])
+
+
+def _sign(network: nn.Module, images: Tensor, temperature: float) -> Tensor:
+    """The direction in which the share of the likeliest class grows."""
+    moved = images.detach().requires_grad_()
+    with torch.enable_grad():
+        likeliest = F.log_softmax(network(moved) / temperature, 1).amax(1)
+        (gradient,) = torch.autograd.grad(likeliest.sum(), moved)
+    return gradient.sign()
 
 
 def _some_of(held: LabelledImages) -> LabelledImages:

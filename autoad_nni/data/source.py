@@ -138,6 +138,10 @@ class ImageSource(ABC):
         """
         return None
 
+    def origins(self, indices: IntArray) -> IntArray:
+        """Return what each image was made of, as a number that images made of the same one share; here, itself."""
+        return indices
+
     def classes(self, indices: IntArray) -> IntArray | None:
         """Return the class of each image, 0 or more; None, as here, for a set whose images are not told apart."""
         return None

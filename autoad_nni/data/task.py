@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,10 +28,12 @@ class LabelledImages:
         classes: The class of each normal image, such as the kind of clothes; -1 for the others. None where the set of
             normal images has none.
         names: A name for each image; empty when they are not needed.
+        origins: A number that images made of the same one share, such as copies with different planted defects. None
+            where each is an image of its own.
 
     Shape:
         ``images`` ``(n, channels, height, width)`` float32 in [0, 1]; ``labels`` ``(n,)`` uint8, 1 = anomalous;
-        ``masks`` ``(n, height, width)`` bool; ``classes`` ``(n,)`` int64.
+        ``masks`` ``(n, height, width)`` bool; ``classes`` and ``origins`` ``(n,)`` int64.
     """
 
     images: Tensor
@@ -37,6 +41,7 @@ class LabelledImages:
     masks: Tensor | None = None
     names: tuple[str, ...] = ()
     classes: Tensor | None = None
+    origins: Tensor | None = None
 
     @property
     def normal(self) -> Tensor:
@@ -130,6 +135,7 @@ def _labelled(plan: Plan, held: HeldOut) -> LabelledImages:
         _masks(plan, held),
         tuple(name for source, indices in parts for name in source.names(indices)),
         _classes(plan, held.normal, len(labels)),
+        _origins(parts),
     )
 
 
@@ -142,6 +148,17 @@ def _masks(plan: Plan, held: HeldOut) -> Tensor | None:
         return None
     of_normal = torch.zeros(len(held.normal), *plan.image_shape[1:], dtype=torch.bool)
     return torch.cat([of_normal, *(mask for mask in masks if mask is not None)])
+
+
+def _origins(parts: Sequence[tuple[ImageSource, IntArray]]) -> Tensor | None:
+    """A number for each image; no two sets share one."""
+    numbers, n = [], 0
+    for source, indices in parts:
+        found, number = np.unique(source.origins(indices), return_inverse=True)
+        numbers.append(number + n)
+        n += len(found)
+    together = np.concatenate(numbers)
+    return None if n == len(together) else torch.from_numpy(together.astype("int64"))
 
 
 def _classes(plan: Plan, normal: IntArray, n_images: int | None = None) -> Tensor | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from autoad_nni.data import Task
 from autoad_nni.registry import DEFECTS
+from autoad_nni.runs.competing import check_competitors
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.winner import check_false_alarm_rate
 from autoad_nni.searches.experiment_file import Experiment
@@ -35,6 +36,7 @@ def check_and_load(
     Raises:
         AutoADError: For the first fault that is found.
     """
+    check_competitors(request)
     task = preflight(experiment, request, arguments)
     check_false_alarm_rate(request.false_alarm_rate, task)
     strategy, seed = (None, None) if arguments is None else (arguments["strategy"], arguments["seed"])

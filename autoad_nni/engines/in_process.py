@@ -19,6 +19,7 @@ from autoad_nni.engines.beginning import check_and_load
 from autoad_nni.engines.hanging import HangWatch
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
+from autoad_nni.runs.competing import compete
 from autoad_nni.runs.folder import RunFolder
 from autoad_nni.runs.front import write_front
 from autoad_nni.runs.one_trial import crashed_by, run_in_folder, train_again
@@ -155,6 +156,8 @@ class InProcessSearch:
                 self._search.run(self._middleware, self._evaluate)
                 self._middleware.wait_models()
             best = self._finish()
+            if best is not None:
+                compete(self.folder.path, self._task, self.request, self.say)
             write_front(self.folder.path)
             write_report(self.folder.path)
             return best

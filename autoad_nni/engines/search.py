@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def search(
     resume: bool = False,
     false_alarm_rate: float | None = None,
     max_ms: float | None = None,
+    competitors: Sequence[str] | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     cluster_options: Mapping[str, Any] | None = None,
@@ -54,6 +55,8 @@ def search(
             images allow (docs/thresholds.md).
         max_ms: Refuse models that take more milliseconds of processor time for one image, and keep the winner to it;
             default: the experiment's, else no limit (docs/limits.md).
+        competitors: Names of methods that are trained and tested beside the winner, for instance
+            ``["feature_dictionary"]``; default: the experiment's, else none (docs/results.md).
         workers: How many trials run at a time, each in a process of its own; default: one, in this process.
         cluster: ``slurm``: workers are jobs of a cluster (docs/workers.md); ``local``: the same on this machine.
         cluster_options: Parameters of submitit for a job, for instance ``timeout_min`` or ``slurm_partition``.
@@ -98,6 +101,7 @@ def search(
                 resume=resume,
                 false_alarm_rate=false_alarm_rate,
                 max_ms=max_ms,
+                competitors=competitors,
                 workers=workers,
                 cluster=cluster,
                 cluster_options=cluster_options,
@@ -158,13 +162,14 @@ def open_search(
     resume: bool = False,
     false_alarm_rate: float | None = None,
     max_ms: float | None = None,
+    competitors: Sequence[str] | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     cluster_options: Mapping[str, Any] | None = None,
 ) -> InProcessSearch:
     """Prepare a search, ready to run; arguments and errors as of `search`."""
     request = parse_request(experiment.trial_arguments, experiment.trial_folder)
-    asked = {"false_alarm_rate": false_alarm_rate, "max_ms": max_ms}
+    asked = {"false_alarm_rate": false_alarm_rate, "max_ms": max_ms, "competitors": competitors}
     given = {name: value for name, value in asked.items() if value is not None}
     request = TrialRequest.from_options(**{**request.options(), **given})
     if not isinstance(output, str | Path):

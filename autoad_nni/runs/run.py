@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoad_nni.errors import AutoADError
+from autoad_nni.runs.competing import read_competitors
 from autoad_nni.runs.front import front_of
 from autoad_nni.runs.model import Model, load
 from autoad_nni.runs.records import BEST, HISTORY, BestRecord, read_history
@@ -60,6 +61,11 @@ class Run:
     def records(self) -> list[TrialRecord]:
         """The record of every trial, in the order in which they ended."""
         return read_history(self.folder)
+
+    @cached_property
+    def competitors(self) -> list[dict[str, Any]]:
+        """What was trained and tested beside the search: `autoad_nni.runs.competing.read_competitors`."""
+        return read_competitors(self.folder)
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from autoad_nni.data.decode import full_image_shape
 from autoad_nni.data.layout import Layout
 from autoad_nni.data.plan import Plan
@@ -104,7 +106,7 @@ def _anomalous(plan: Plan) -> tuple[tuple[int, int], str]:
     """How many there are in validation and test, each counted once, and what they are called."""
     source, parts = plan.abnormal[0], (plan.validation.abnormal, plan.test.abnormal)
     if isinstance(source, PlantedDefects):
-        validation, test = (source.n_originals(part[0]) for part in parts)
+        validation, test = (len(np.unique(source.origins(part[0]))) for part in parts)
         return (validation, test), "good images to plant defects into"
     validation, test = (sum(map(len, part)) for part in parts)
     return (validation, test), "images with a defect" if source is plan.normal else "anomalous images"

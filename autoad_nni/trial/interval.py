@@ -24,12 +24,13 @@ def interval_of(name: str, prediction: Prediction, images: LabelledImages) -> tu
     Args:
         name: One of `autoad_nni.trial.evaluate.REWARDS`.
         prediction: Of the images.
-        images: Their labels and masks; for RPRO, the normal ones set the threshold.
+        images: Their labels and masks; for RPRO, the normal ones set the threshold. Copies of one are drawn together.
 
     Raises:
         AutoADError: The images are all normal or all anomalous.
     """
-    low, high = bootstrap_interval(_metric(name, prediction, images), images.labels.numpy())
+    origins = None if images.origins is None else images.origins.numpy()
+    low, high = bootstrap_interval(_metric(name, prediction, images), images.labels.numpy(), origins)
     return None if math.isclose(low, high) else (low, high)  # equal but for rounding
 
 

@@ -30,6 +30,7 @@ class TrialRequest:
         settings: How to train and evaluate.
         preset: Training settings: ``default`` or ``paper``.
         members: How many of its best models make the winner of a search together; 1 for one.
+        competitors: Names of methods that a search trains and tests beside its winner.
         weight_sharing: Whether the trials of a search start from one another's weights (Eq. 3).
         false_alarm_rate: Of the winner's threshold; None for 1 %, or the least that the good images allow.
 
@@ -47,6 +48,7 @@ class TrialRequest:
     settings: TrialSettings = field(default_factory=TrialSettings)
     preset: str = option("default", help="Training settings: default, or paper (the article's).")
     members: int = option(5, help="In a search: the winner is the mean of so many best models; 1 for one.")
+    competitors: tuple[str, ...] = option((), help="In a search: methods to test beside the winner, NAME[,NAME...].")
     weight_sharing: bool = option(False, help="In a search: start from the weights of earlier trials.")
     false_alarm_rate: float | None = option(None, help="In a search: of the winner's threshold; default: 0.01.")
 
@@ -134,12 +136,18 @@ def _check_names(options: Mapping[str, Any]) -> None:
         )
 
 
+_LISTS: Final = {
+    "abnormal": "names of data sets",
+    "roots": "NAME=DIR for each set",
+    "competitors": "names of competitors",
+}
+
+
 def _converted(option: Option, value: Any) -> Any:
     """The value as its dataclass wants it: names as a tuple, a path as a Path; AutoADError for another type."""
-    if option.name in ("abnormal", "roots"):
+    if option.name in _LISTS:
         if not isinstance(value, str | list | tuple):
-            expected = "names of data sets" if option.name == "abnormal" else "NAME=DIR for each set"
-            raise AutoADError(f"[[{option.name}]] is {value!r}. Expected {expected}. Correct it.")
+            raise AutoADError(f"[[{option.name}]] is {value!r}. Expected {_LISTS[option.name]}. Correct it.")
         names = value.split(",") if isinstance(value, str) else [str(name) for name in value]
         return tuple(name.strip() for name in names if name.strip())
     if Path in option.kinds and isinstance(value, str | Path):

@@ -3,8 +3,10 @@
     python -m benchmarks.paper table2 --output runs/paper      # Table II: out-of-distribution images
     python -m benchmarks.paper table3 --output runs/paper      # Table III: where defects are
     python -m benchmarks.paper table4 --output runs/paper      # Table IV: the models that the searches of both found
+    python -m benchmarks.paper table5 --output runs/paper      # Table V: ablations, on recorded searches
+    python -m benchmarks.paper figure3 --output runs/paper     # Figure 3: beside random search, on recorded searches
 
-Each cell is a line of OUTPUT/cells.jsonl; the same command goes on where the last one was cut. A cell that fails is a
-line with its reason, and the others go on; remove the line to try it again. Table V and Figure 3 are about strategies
-on recorded results: ``python -m benchmarks.strategies``.
+Each cell of Tables II and III is a line of OUTPUT/cells.jsonl; the same command goes on where the last one was cut. A
+cell that fails is a line with its reason, and the others go on; remove the line to try it again. Table V and
+Figure 3 read what ``python -m benchmarks.strategies`` recorded.
 """

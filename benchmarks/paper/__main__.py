@@ -22,7 +22,7 @@ Minutes = Annotated[float | None, typer.Option(help="Of each search; whichever l
 Epochs = Annotated[int, typer.Option(min=1, help="Of each trial of a search.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the data sets.")]
 Roots = Annotated[str | None, typer.Option(help="Folders of single sets, NAME=DIR[,NAME=DIR...].")]
-Limit = Annotated[int | None, typer.Option(help="Normal images of a set at most.")]
+Limit = Annotated[int | None, typer.Option(help="Normal images of a set at most; default of table3: all.")]
 Methods = Annotated[str | None, typer.Option(help="NAME[,NAME...]; default: all of the table.")]
 
 
@@ -65,6 +65,7 @@ def table3(
     trials: Trials = 40,
     minutes: Minutes = None,
     epochs: Epochs = 10,
+    limit: Limit = None,
     root: Root = None,
     output: Output = Path("runs/paper"),
 ) -> None:
@@ -72,7 +73,7 @@ def table3(
     rows = {name: _category(name, root) for name in categories.split(",")}
     chosen = methods.split(",") if methods else ["autoad", "autoad_features", "ssim_autoencoder", "anogan"]
     chosen += [] if methods else ["feature_dictionary"]
-    budget = {"trials": trials, "minutes": minutes, "epochs": epochs, "limit": None, "max_seconds": 120.0}
+    budget = {"trials": trials, "minutes": minutes, "epochs": epochs, "limit": limit, "max_seconds": 120.0}
     _compute("table3", rows, chosen, seeds, budget, output)
 
 
@@ -83,6 +84,57 @@ def table4(output: Output = Path("runs/paper")) -> None:
     from benchmarks.paper.report import architectures
 
     typer.echo(architectures(Cells(output)))
+
+
+_Seeds50 = Annotated[int, typer.Option(min=1, help="Searches of each strategy, with seeds from 0.")]
+_Trials200 = Annotated[int, typer.Option(min=1, help="Of each search.")]
+_Tables = Annotated[str, typer.Option(help="NAME[,NAME...]: recorded tables on which strategies searched.")]
+_Recorded = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE[,FILE...]",
+        help="Searches of python -m benchmarks.strategies; default: those of the clone, experiments/strategies.",
+    ),
+]
+
+
+@app.command()
+def table5(
+    tables: _Tables = "small,random",
+    seeds: _Seeds50 = 50,
+    trials: _Trials200 = 200,
+    searches: _Recorded = None,
+    output: Output = Path("runs/paper"),
+) -> None:
+    """Table V: what the parts of the strategy are worth, by searches on recorded tables."""
+    from benchmarks.paper.ablations import write_table
+    from benchmarks.paper.recorded import read_searches
+
+    typer.echo(write_table(read_searches(_files(searches), tables.split(",")), seeds, trials, output))
+
+
+@app.command()
+def figure3(
+    tables: _Tables = "small,random",
+    seeds: _Seeds50 = 50,
+    trials: _Trials200 = 200,
+    searches: _Recorded = None,
+    output: Output = Path("runs/paper"),
+) -> None:
+    """Figure 3: how searches on recorded tables go on, beside random search."""
+    from benchmarks.paper.progress import write_figure
+    from benchmarks.paper.recorded import read_searches
+    from benchmarks.strategies.figures import require_matplotlib
+
+    require_matplotlib()
+    typer.echo(write_figure(read_searches(_files(searches), tables.split(",")), seeds, trials, output))
+
+
+def _files(searches: str | None) -> list[Path]:
+    """The files of recorded searches."""
+    if searches is not None:
+        return [Path(each) for each in searches.split(",")]
+    return sorted((Path(__file__).parents[2] / "experiments" / "strategies").glob("*.jsonl.gz"))
 
 
 def _compute(

@@ -15,7 +15,7 @@ import autoad_nni as ad
 from autoad_nni.competitors import load_competitor
 from autoad_nni.data import load_task
 from autoad_nni.errors import AutoADError
-from autoad_nni.storing import append_line, read_lines
+from autoad_nni.storing import append_line, read_lines, replace_file
 from autoad_nni.trial.evaluate import figures_of
 from autoad_nni.trial.request import TrialRequest
 
@@ -87,22 +87,29 @@ class Cells:
 
     def compute(self, cell: Cell, budget: Budget) -> dict[str, Any]:
         """Train, test, and append the line; a failure is a line with its reason."""
-        began = time.process_time()
+        meter = _Meter(self._run_of(cell) if cell.method in SPACES else None)
         try:
-            found = self._search(cell, budget) if cell.method in SPACES else _competitor(cell, budget)
+            found = self._search(cell, budget, meter) if cell.method in SPACES else _competitor(cell, budget)
         except AutoADError as error:
             found = {"failed": str(error)}
-        line = {**asdict(cell), "processor_seconds": round(time.process_time() - began, 1), **found}
+        finally:
+            meter.save()
+        seconds = meter.seconds + found.get("shared_seconds", 0.0)
+        line = {**asdict(cell), "processor_seconds": round(seconds, 1), **found}
         self.folder.mkdir(parents=True, exist_ok=True)
         append_line(self._path, line)
         self.lines.append(line)
         return line
 
-    def _search(self, cell: Cell, budget: Budget) -> dict[str, Any]:
+    def _run_of(self, cell: Cell) -> Path:
+        """The run folder of a search."""
+        return self.folder / "runs" / "-".join([cell.table, cell.row.replace("/", "-"), cell.method, str(cell.seed)])
+
+    def _search(self, cell: Cell, budget: Budget, meter: _Meter) -> dict[str, Any]:
         options = {**cell.options, "seed": cell.seed, "limit": budget.limit, "max_seconds": budget.max_seconds}
         options |= {"threads": 1, "space": SPACES[cell.method]["space"], "epochs": budget.epochs}
         request = TrialRequest.from_options(**{name: value for name, value in options.items() if value is not None})
-        run = self.folder / "runs" / "-".join([cell.table, cell.row.replace("/", "-"), cell.method, str(cell.seed)])
+        run = self._run_of(cell)
         experiment = {
             "trialCommand": shlex.join(["autoad-nni", "trial", *request.to_words()]),
             "maxTrialNumber": budget.trials,
@@ -115,7 +122,8 @@ class Cells:
             },
             "searchSpace": SPACES[cell.method],
         }
-        ended = ad.search(experiment, output=run, minutes=budget.minutes, resume=run.exists())
+        resume = run.exists()
+        ended = ad.search(experiment, output=run, minutes=budget.minutes, resume=resume, on_trial=meter.save)
         if ended.best is None or ended.best.test is None:
             raise AutoADError(f"no trial of {cell.row} ended well. Expected one. See {run}.")
         best = ended.best
@@ -128,6 +136,31 @@ class Cells:
         }
 
 
+class _Meter:
+    """Processor seconds of a search in all of its sessions, kept in ``RUN.seconds``.
+
+    After a kill, what its last trial had used is missing; a search does that trial again.
+
+    Args:
+        run: The run folder; None for a method that begins anew in each session, and whose last one counts alone.
+    """
+
+    def __init__(self, run: Path | None) -> None:
+        self._path = None if run is None else run.with_name(f"{run.name}.seconds")
+        is_resumed = self._path is not None and self._path.exists()
+        self._before = float(self._path.read_text()) if self._path is not None and is_resumed else 0.0
+        self._began = time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.process_time() - self._began
+
+    def save(self, *_: object) -> None:
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self._path, f"{self.seconds:.2f}\n".encode())
+
+
 def _competitor(cell: Cell, budget: Budget) -> dict[str, Any]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -138,9 +171,10 @@ def _competitor(cell: Cell, budget: Budget) -> dict[str, Any]:
         began = time.process_time()
         method = load_competitor(cell.method, seed=cell.seed, **budget.competitors.get(cell.method, {}))
         method.fit(task)
-        fitted = time.process_time() - began
+        fitted = time.process_time() - began + method.shared_seconds
         figures = figures_of(method.predict(task.test.images), task.test)
     finally:
         torch.set_num_threads(threads)
+    seconds = {"fit_seconds": round(fitted, 1), "shared_seconds": round(method.shared_seconds, 1)}
     facts = {name: getattr(method, name) for name in ("accuracy", "temperature", "epsilon") if hasattr(method, name)}
-    return {"test": figures, "fit_seconds": round(fitted, 1), **facts}
+    return {"test": figures, **seconds, **facts}

@@ -6,6 +6,7 @@ import csv
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from autoad_nni.errors import AutoADError
@@ -13,7 +14,7 @@ from autoad_nni.storing import replace_file
 from benchmarks.paper.cells import SPACES, Cells
 from benchmarks.paper.published import TABLE_2, TABLE_3
 
-__all__ = ["architectures", "write"]
+__all__ = ["architectures", "table_line", "write", "write_rows", "write_text"]
 
 FIGURES = {
     "table2": ("auroc", "aupr_in", "aupr_out"),
@@ -33,14 +34,42 @@ def write(cells: Cells, table: str, missing: Mapping[str, str]) -> str:
     text = (
         "\n".join([*_markdown(rows, FIGURES[table]), "", *(f"- {row}: {why}" for row, why in missing.items())]) + "\n"
     )
-    replace_file(cells.folder / f"{table}.md", text.encode())
-    replace_file(cells.folder / f"{table}.json", (json.dumps(rows, indent=1) + "\n").encode())
-    with (cells.folder / f"{table}.csv").open("w", newline="") as file:
+    columns = ["row", "method", "seed", *FIGURES[table], "processor_seconds", "paper", "failed"]
+    return write_rows(cells.folder, table, rows, text, columns)
+
+
+def write_rows(
+    folder: Path, name: str, rows: Sequence[Mapping[str, Any]], text: str, columns: Sequence[str] | None = None
+) -> str:
+    """Write ``NAME.md``, ``NAME.csv`` and ``NAME.json``.
+
+    Args:
+        folder: Where to; made if it is missing.
+        name: Of the table.
+        rows: For JSON, and for CSV.
+        text: The Markdown.
+        columns: Of the CSV; None: all that any row has.
+
+    Returns:
+        The Markdown.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / f"{name}.json", (json.dumps(rows, indent=1) + "\n").encode())
+    return write_text(folder, name, rows, text, columns)
+
+
+def write_text(
+    folder: Path, name: str, rows: Sequence[Mapping[str, Any]], text: str, columns: Sequence[str] | None = None
+) -> str:
+    """Write ``NAME.md`` and ``NAME.csv`` alone, as `write_rows`; for rows by the thousand."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / f"{name}.md", text.encode())
+    with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(
-            file, ["row", "method", "seed", *FIGURES[table], "processor_seconds", "paper", "failed"]
+            file, columns or list(dict.fromkeys(each for row in rows for each in row)), extrasaction="ignore"
         )
         writer.writeheader()
-        writer.writerows({name: row.get(name, "") for name in writer.fieldnames} for row in rows)
+        writer.writerows(rows)
     return text
 
 
@@ -51,8 +80,10 @@ def architectures(cells: Cells) -> str:
         raise AutoADError("no search has ended. Expected cells of table2 or table3. Compute one of these first.")
     heads = [f"{line['row']}, {line['method']}, seed {line['seed']}" for line in found]
     labels = list(dict.fromkeys(label for line in found for label in line["model"]))
-    lines = [_line(["label", *heads]), _line(["---"] * (len(heads) + 1))]
-    return "\n".join([*lines, *(_line([label, *(line["model"].get(label, "") for line in found)]) for label in labels)])
+    lines = [table_line(["label", *heads]), table_line(["---"] * (len(heads) + 1))]
+    return "\n".join(
+        [*lines, *(table_line([label, *(line["model"].get(label, "") for line in found)]) for label in labels)]
+    )
 
 
 def _rows(cells: Cells, table: str) -> list[dict[str, Any]]:
@@ -80,14 +111,16 @@ def _markdown(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> list
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["row"], row["method"]].append(row)
-    lines = [_line(["row", "method", "seeds", *figures, "processor s", "the article"])]
-    lines.append(_line(["---"] * (len(figures) + 5)))
+    lines = [table_line(["row", "method", "seeds", *figures, "processor s", "the article"])]
+    lines.append(table_line(["---"] * (len(figures) + 5)))
     for (name, method), group in groups.items():
         good = [row for row in group if "failed" not in row]
         cells = [_spread([row[figure] for row in good if figure in row]) for figure in figures]
         seconds = _spread([row["processor_seconds"] for row in good], "{:.0f}")
-        lines.append(_line([name, method, len(good), *cells, seconds, group[0].get("paper", "")]))
-        lines += [_line([name, method, f"seed {row['seed']}: {row['failed']}"]) for row in group if "failed" in row]
+        lines.append(table_line([name, method, len(good), *cells, seconds, group[0].get("paper", "")]))
+        lines += [
+            table_line([name, method, f"seed {row['seed']}: {row['failed']}"]) for row in group if "failed" in row
+        ]
     return lines
 
 
@@ -100,5 +133,6 @@ def _spread(values: Sequence[float], form: str = "{:.4f}") -> str:
     return f"{mean} ({form.format(min(values))} to {form.format(max(values))})"
 
 
-def _line(cells: Sequence[Any]) -> str:
+def table_line(cells: Sequence[Any]) -> str:
+    """Return a row of a table in Markdown."""
     return "| " + " | ".join(map(str, cells)) + " |"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "require_matplotlib"]
+__all__ = ["band", "draw", "draw_lines", "require_matplotlib"]
 
 _WINDOW = 20
 _STYLES = ("-", "--", "-.", ":")  # beyond ten strategies the colours repeat
@@ -51,33 +51,51 @@ def draw(curves: Mapping[str, Curves], table: str, folder: Path) -> list[Path]:
 
     best = Figure(figsize=(10, 5), layout="constrained")
     axes = best.subplots()
-    _lines(axes, curves, best_so_far, 1)
+    draw_lines(axes, curves, best_so_far, 1)
     axes.set(title=f"{table}: mean of the best reward so far, 95 % interval", xlabel="trial", ylabel="reward")
     best.legend(loc="outside right upper")  # beside the curves: a dozen names would cover their ends
     # As Fig. 3 of the paper.
     progress = Figure(figsize=(10, 10), layout="constrained")
     top, mean, deviation = progress.subplots(3, 1, sharex=True)
-    _lines(top, curves, top_so_far, 1)
+    draw_lines(top, curves, top_so_far, 1)
     top.set(title=f"{table}: mean of the five best so far")
-    _lines(mean, curves, lambda each: per_window(each, _WINDOW)[0], _WINDOW)
+    draw_lines(mean, curves, lambda each: per_window(each, _WINDOW)[0], _WINDOW)
     mean.set(title=f"mean reward per {_WINDOW} trials")
-    _lines(deviation, curves, lambda each: per_window(each, _WINDOW)[1], _WINDOW)
+    draw_lines(deviation, curves, lambda each: per_window(each, _WINDOW)[1], _WINDOW)
     deviation.set(title=f"standard deviation of the reward per {_WINDOW} trials", xlabel="trial")
     progress.legend(*top.get_legend_handles_labels(), loc="outside right upper")
     return [*_save(best, folder / f"best-{table}"), *_save(progress, folder / f"progress-{table}")]
 
 
-def _lines(axes: Axes, curves: Mapping[str, Curves], values_of: Callable[[Curves], Curves], step: int) -> None:
+def draw_lines(
+    axes: Axes,
+    curves: Mapping[str, Curves],
+    values_of: Callable[[Curves], Curves],
+    step: int,
+    colours: Mapping[str, str] | None = None,
+) -> None:
+    """Draw a line with its interval for each strategy.
+
+    Args:
+        axes: Where to.
+        curves: Rewards by name of the strategy.
+        values_of: What of them is drawn.
+        step: Trials from one value to the next.
+        colours: By name; None: one after the other.
+    """
     for number, (name, each) in enumerate(curves.items()):
-        means, margins = _band(values_of(each))
+        means, margins = band(values_of(each))
         trials = step * np.arange(1, len(means) + 1)
-        style: dict[str, Any] = {"color": f"C{number % 10}", "linestyle": _STYLES[number // 10 % 4]}
+        style: dict[str, Any] = {
+            "color": f"C{number % 10}" if colours is None else colours[name],
+            "linestyle": _STYLES[number // 10 % 4],
+        }
         axes.plot(trials, means, label=name, marker="o" if step > 1 else None, markersize=3, **style)
         axes.fill_between(trials, means - margins, means + margins, alpha=0.15, linewidth=0, color=style["color"])
     axes.grid(alpha=0.3)
 
 
-def _band(values: Curves) -> tuple[Curves, Curves]:
+def band(values: Curves) -> tuple[Curves, Curves]:
     """Return mean and half the 95 % interval per column, over the seeds that have not ended there."""
     columns = [column[~np.isnan(column)].tolist() for column in values.T]
     pairs = [estimate(column) if column else (np.nan, np.nan) for column in columns]

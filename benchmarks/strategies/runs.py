@@ -26,7 +26,7 @@ from benchmarks.strategies.answers import Answers
 from benchmarks.strategies.engine import SimulatedEngine
 from benchmarks.strategies.specs import Spec
 
-__all__ = ["ResultsFile", "Run", "play"]
+__all__ = ["ResultsFile", "Run", "parse_run", "play"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,23 @@ class Run:
     def question(self) -> str:
         """All that determines the rewards, the number of trials aside."""
         return json.dumps([self.strategy, self.arguments, self.table, self.digest, self.seed], sort_keys=True)
+
+
+def parse_run(row: str | bytes, where: str) -> Run:
+    """Read a line of results.
+
+    Args:
+        row: JSON.
+        where: For the message.
+
+    Raises:
+        AutoADError: If it is not a search.
+    """
+    try:
+        fields = json.loads(row)
+        return Run(**{**fields, "rewards": tuple(fields["rewards"])})
+    except (ValueError, TypeError, KeyError):
+        raise AutoADError(f"{where} is not a search. Expected one per line. Remove the line.") from None
 
 
 def play(name: str, spec: Spec, seed: int, answers: Answers, trials: int) -> Run:
@@ -138,13 +155,7 @@ class ResultsFile:
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         for number, row in enumerate(whole.splitlines(), start=1):
-            try:
-                fields = json.loads(row)
-                self._remember(Run(**{**fields, "rewards": tuple(fields["rewards"])}))
-            except (ValueError, TypeError, KeyError):
-                raise AutoADError(
-                    f"{path}, line {number} is not a search. Expected one per line. Remove the line."
-                ) from None
+            self._remember(parse_run(row, f"{path}, line {number}"))
         if whole != content:
             path.write_bytes(whole)
 

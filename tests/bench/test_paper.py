@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,42 @@ def test_table_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = json.loads((tmp_path / "table3.json").read_text())
     assert (row["row"], row["method"]) == ("brick", "feature_dictionary")
     assert 0.4 < row["pixel_auroc"] <= 1
+
+
+@pytest.mark.skipif(importlib.util.find_spec("elpv_dataset") is None, reason="elpv-dataset is not installed")
+def test_solar_cells_in_table_3(tmp_path: Path) -> None:
+    words = ["--categories", "solar_cells", "--methods", "feature_dictionary", "--seeds", "1", "--limit", "40"]
+    run("table3", *words, "--output", tmp_path)
+    (row,) = json.loads((tmp_path / "table3.json").read_text())
+    assert (row["row"], row["method"]) == ("solar_cells", "feature_dictionary")
+    assert 0.4 < row["auroc"] <= 1
+    assert not row.keys() & {"rpro", "pixel_auroc", "aupro"}  # there are no masks
+    (line,) = map(json.loads, (tmp_path / "cells.jsonl").read_text().splitlines())
+    assert line["options"] == {"data": "solar_cells", "image_size": 128, "reward": "auroc"}
+
+
+def test_solar_cells_that_are_not_there_are_a_missing_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "elpv_dataset", None)  # as if it were not there
+    run("table3", "--categories", "solar_cells", "--seeds", "1", "--output", tmp_path)
+    assert "- solar_cells: " in (tmp_path / "table3.md").read_text()
+    assert "pip install 'autoad-nni[solar]'" in capsys.readouterr().out
+
+
+def test_the_seconds_of_a_search_are_those_of_all_its_sessions(tmp_path: Path) -> None:
+    words = [*TABLE_2, "--pairs", "digits/photos", "--methods", "autoad", "--output", tmp_path]
+    run(*words)
+    (first,) = map(json.loads, (tmp_path / "cells.jsonl").read_text().splitlines())
+    (kept,) = (tmp_path / "runs").glob("*.seconds")
+    assert float(kept.read_text()) == pytest.approx(first["processor_seconds"], abs=0.2)
+    (tmp_path / "cells.jsonl").unlink()
+    kept.write_text("5000.00\n")  # as if that had been the session before
+    run(*words)
+    (again,) = map(json.loads, (tmp_path / "cells.jsonl").read_text().splitlines())
+    assert 5000 < again["processor_seconds"] < 5000 + 10 * max(first["processor_seconds"], 30)
+    assert again["test"] == first["test"]
+    assert float(kept.read_text()) == pytest.approx(again["processor_seconds"], abs=0.2)
 
 
 def test_table_4_without_a_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

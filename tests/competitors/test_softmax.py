@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from autoad_nni.competitors import load_competitor
-from autoad_nni.competitors.classifier import accuracy, train_classifier
-from autoad_nni.competitors.softmax import Msp, Odin, odin_score
+from autoad_nni.competitors.classifier import accuracy, share_classifier, train_classifier
+from autoad_nni.competitors.softmax import Msp, Odin, odin_score, odin_scores
 from autoad_nni.data import Task, TaskOptions, load_task
 from autoad_nni.errors import AutoADError
 from autoad_nni.metrics.image import auroc
@@ -46,6 +46,80 @@ def test_odin_is_its_formula_written_out(temperature: float) -> None:
         expected.append(1 - float(F.softmax((weights @ moved + bias) / temperature, 0).max()))
     found = odin_score(network, images, temperature=temperature, epsilon=0.01)
     assert found.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def one_at_a_time(network: nn.Module, images: torch.Tensor, temperature: float, epsilon: float) -> torch.Tensor:
+    """ODIN with the gradient computed anew for each epsilon, in the same parts."""
+    parts = []
+    for part in torch.split(images, 256):
+        moved = part.clone().requires_grad_()
+        F.log_softmax(network(moved) / temperature, 1).amax(1).sum().backward()  # type: ignore[no-untyped-call]
+        assert moved.grad is not None
+        with torch.no_grad():
+            logits = network(part + epsilon * moved.grad.sign() if epsilon else part).double()
+        parts.append(1 - F.softmax(logits / temperature, 1).amax(1))
+    return torch.cat(parts)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1000.0])
+def test_all_epsilons_of_a_temperature_score_as_one_at_a_time(digits: Task, temperature: float) -> None:
+    network = Msp(epochs=1).fit(digits).network
+    images = torch.cat([digits.test.images, digits.validation.images])[:300]
+    epsilons = (0.0, 0.001, 0.02)
+    together = odin_scores(network, images, temperature=temperature, epsilons=epsilons)
+    for found, epsilon in zip(together, epsilons, strict=True):
+        assert torch.equal(found, one_at_a_time(network, images, temperature, epsilon))
+    assert not torch.equal(together[0], together[2])
+
+
+def test_methods_share_a_classifier_and_score_as_without(digits: Task) -> None:
+    first = Msp(epochs=1, seed=5).fit(digits)
+    second = Odin(epochs=1, seed=5).fit(digits)
+    assert second.network is first.network
+    assert (first.shared_seconds, second.shared_seconds > 0) == (0.0, True)
+    images = digits.test.images
+    other = Msp(epochs=1, seed=6).fit(digits)
+    assert other.shared_seconds == 0 and other.network is not first.network
+    alone = Odin(epochs=1, seed=5).fit(digits)  # trained anew: the last classifier was another
+    assert alone.shared_seconds == 0 and alone.network is not first.network
+    assert (alone.temperature, alone.epsilon, alone.accuracy) == (second.temperature, second.epsilon, second.accuracy)
+    assert torch.equal(alone.predict(images).score, second.predict(images).score)
+
+
+@pytest.mark.parametrize("change", ["image", "class", "epochs", "threads"])
+def test_what_would_train_another_classifier_is_not_shared(digits: Task, change: str) -> None:
+    images, classes = digits.train[:64].clone(), torch.arange(64) % 2
+    before = share_classifier(images, classes, epochs=1, seed=0)
+    assert share_classifier(images.clone(), classes.clone(), epochs=1, seed=0).network is before.network
+    threads, epochs = torch.get_num_threads(), 1
+    if change == "image":
+        images[0, 0, 0, 0] += 0.5
+    elif change == "class":
+        classes[0] = 1
+    elif change == "epochs":
+        epochs = 2
+    else:
+        torch.set_num_threads(threads + 1)
+    try:
+        assert share_classifier(images, classes, epochs=epochs, seed=0).network is not before.network
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("temperature", "epsilon"), [(1.0, 0.0), (1.0, 0.0014), (1000.0, 0.0014), (10.0, 0.02)])
+def test_scores_are_those_of_pytorch_ood(digits: Task, temperature: float, epsilon: float) -> None:
+    detectors = pytest.importorskip("pytorch_ood.detector")
+    network = Msp(epochs=2).fit(digits).network.double()
+    try:
+        images = digits.test.images[:100].double()
+        theirs = detectors.ODIN(network, eps=epsilon, temperature=temperature).predict(images)
+        ours = odin_score(network, images, temperature=temperature, epsilon=epsilon)
+        assert (ours - 1).tolist() == pytest.approx(theirs.tolist(), abs=1e-12)
+        if temperature == 1.0 and epsilon == 0.0:
+            theirs = detectors.MaxSoftmax(network).predict(images)
+            assert (ours - 1).tolist() == pytest.approx(theirs.tolist(), abs=1e-12)
+    finally:
+        network.float()  # it may be shared
 
 
 def test_moving_towards_the_likeliest_class_makes_the_network_surer(digits: Task) -> None:

@@ -47,6 +47,10 @@ def test_good_images_are_split_as_ever_and_a_third_of_those_held_out_have_defect
         good, planted = part.names[:8], part.names[8:]
         carriers = {name.split("/", 2)[2] for name in planted}
         assert len(carriers) == 4 and carriers.isdisjoint(good), "an image is good or has a defect, never both"
+        assert part.origins is not None
+        named = {name.split("/", 2)[2] if name.startswith("planted") else name for name in part.names}
+        made_of = {(name.split("/", 2)[-1], int(i)) for name, i in zip(part.names, part.origins, strict=True)}
+        assert len(made_of) == len(named) == len(set(part.origins.tolist())) == 12, "copies share a number, others none"
         assert len(set(planted)) == 32 and all(name.startswith("planted/") for name in planted)
     seen = [*task.validation.names, *task.test.names]
     originals = {name.split("/", 2)[2] if name.startswith("planted") else name for name in seen}

@@ -76,6 +76,44 @@ def test_as_many_of_each_kind_are_drawn_as_there_are() -> None:
     assert seen == set(range(7)) and 2 <= low < high <= 7, "with replacement"
 
 
+def test_images_of_a_group_are_drawn_together() -> None:
+    labels, groups = np.array([1, 0, 1, 0, 0, 1, 1]), np.array([7, 1, 4, 2, 2, 7, 4])
+    seen: set[tuple[int, ...]] = set()
+
+    def noted(drawn: Indices) -> float:
+        seen.add(tuple(sorted(drawn)))
+        return float(len(set(drawn)))
+
+    bootstrap_interval(noted, labels, groups, n_draws=400)
+    normal = ((1, 1), (1, 3, 4), (3, 3, 4, 4))
+    anomalous = ((0, 0, 5, 5), (0, 2, 5, 6), (2, 2, 6, 6))
+    assert seen == {tuple(sorted(a + b)) for a in normal for b in anomalous}
+
+
+def test_groups_of_one_are_images() -> None:
+    random = np.random.default_rng(0)
+    labels = np.array([0] * 20 + [1] * 20)
+    scores = random.normal(size=40) + labels
+    alone = bootstrap_interval(lambda drawn: auroc(labels[drawn], scores[drawn]), labels, random.permutation(40) * 3)
+    assert np.allclose(alone, interval(auroc, labels, scores), atol=0.03)
+
+
+def test_copies_count_as_one_image() -> None:
+    """Eight copies of each of five anomalous images, with scores of which 80 % of the variance is the image's own."""
+    labels, groups = np.repeat([0, 1], [50, 40]), np.concatenate([np.arange(50), 50 + np.arange(40) // 8])
+    held = {"images": 0, "groups": 0}
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        scores = random.normal(size=90) + labels
+        scores[50:] = 1 + np.repeat(random.normal(size=5), 8) * 0.8**0.5 + random.normal(size=40) * 0.2**0.5
+        for name, of in (("images", None), ("groups", groups)):
+            low, high = bootstrap_interval(
+                lambda drawn, of=scores: auroc(labels[drawn], of[drawn]), labels, of, n_draws=150
+            )
+            held[name] += low <= 0.5 * (1 + erf(0.5)) <= high
+    assert held["groups"] >= 50 > 45 > held["images"], held
+
+
 def test_the_seed_decides() -> None:
     random = np.random.default_rng(0)
     labels = np.array([0] * 20 + [1] * 20)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from autoad_nni.data import LabelledImages
+from autoad_nni.metrics.image import auroc
 from autoad_nni.metrics.interval import Indices, bootstrap_interval
 from autoad_nni.models.scoring import Prediction
 from autoad_nni.trial.evaluate import IMAGE_METRICS, REWARDS, metric_of
@@ -65,3 +68,14 @@ def test_equal_but_for_rounding_is_no_interval(monkeypatch: pytest.MonkeyPatch) 
     prediction, images = predicted(20, 5)
     monkeypatch.setattr("autoad_nni.trial.interval.bootstrap_interval", lambda *_: (0.9999999999999999, 1.0))
     assert interval_of("auroc", prediction, images) is None
+
+
+def test_images_made_of_the_same_one_are_drawn_together() -> None:
+    prediction, images = predicted(9, 8)
+    copies = replace(images, origins=torch.tensor([*range(9), *[9] * 4, *[10] * 4]))
+    narrow, wide = interval_of("auroc", prediction, images), interval_of("auroc", prediction, copies)
+    assert narrow is not None and wide is not None and wide != narrow
+    expected = bootstrap_interval(
+        lambda drawn: auroc(images.labels[drawn], prediction.score[drawn]), images.labels, copies.origins
+    )
+    assert wide == pytest.approx(expected)

@@ -42,9 +42,9 @@ class PlantedDefects(ImageSource):
         """Return the numbers of so many copies of each of the images, which the other set has under ``indices``."""
         return np.concatenate([indices + copy * self._n_images for copy in range(number)])
 
-    def n_originals(self, indices: IntArray) -> int:
-        """Return how many images of the other set these are copies of."""
-        return len(np.unique(indices % self._n_images))
+    def origins(self, indices: IntArray) -> IntArray:
+        """Return the numbers that the images have in the other set."""
+        return indices % self._n_images
 
     def catalogue(self, shape: ImageShape) -> Catalogue:
         """List the first copies."""
@@ -60,14 +60,14 @@ class PlantedDefects(ImageSource):
 
     def names(self, indices: IntArray) -> list[str]:
         """Return the names of the images, below ``planted`` and the number of the copy."""
-        names = self._normal.names(indices % self._n_images)
+        names = self._normal.names(self.origins(indices))
         return [f"planted/{i // self._n_images + 1}/{name}" for i, name in zip(indices, names, strict=True)]
 
     def _plant(self, indices: IntArray, shape: ImageShape) -> list[PlantedImage]:
         key = repr(shape).encode() + indices.tobytes()
         if self._last[0] != key:  # images and masks are asked for one after the other
             planter = self._planter_for(shape)
-            images = zip(indices, self._normal.read(indices % self._n_images, shape), strict=True)
+            images = zip(indices, self._normal.read(self.origins(indices), shape), strict=True)
             planted = [planter.plant(image, generator(self._seed, "planted", int(i))) for i, image in images]
             self._last = key, planted
         return self._last[1]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autoad_nni.data import load_task
 from autoad_nni.engines.nnictl.database import finished_trials, stored_trial_command
+from autoad_nni.runs.competing import compete
 from autoad_nni.runs.front import write_front
 from autoad_nni.runs.one_trial import train_again
 from autoad_nni.runs.records import HISTORY, WEIGHTS, BestRecord, Result, remove_best
@@ -38,7 +39,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
 
     Args:
         folder: Of the experiment; gets ``history.jsonl``, ``best.json``, ``best.safetensors``, ``scores.json``, the
-            pictures and the report.
+            pictures, ``competitors.jsonl`` if there are some, and the report.
 
     Returns:
         A summary of the trials; the winner, None if no trial ended well; and the records of the second trainings.
@@ -80,6 +81,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
         search={**({} if start is None else start.metadata), "summary": summary.to_json()},
     )
     best.write(folder)
+    compete(folder, task, request)
     write_front(folder)
     write_report(folder)
     return summary, best, [again[record.number].record for record in members]

@@ -42,6 +42,8 @@ def results(data: ReportData) -> Markup:
         parts.append(paragraph(text, kind="warning"))
     parts.append(_members(best))
     parts += [element("h3", "Known methods beside it"), _models(data, best)]
+    if data.competitors:
+        parts += [element("h3", "Competitors beside it"), _competitors(data, best)]
     if best.validation is not None:
         parts += [element("h3", "All figures"), _all_figures(best)]
     return element("section", *parts)
@@ -190,6 +192,21 @@ def _models(data: ReportData, best: BestRecord) -> Markup:
                                        kind="note"))  # fmt: skip
     return joined(shown, paragraph("No known method was tried; with known: true a search begins with them.",
                                    kind="note"))  # fmt: skip
+
+
+def _competitors(data: ReportData, best: BestRecord) -> Markup:
+    """The winner and the methods that were trained and tested beside it."""
+    reward = best.request.settings.reward
+    rows: list[list[str]] = [
+        [element("b", "Winner"), _figure(best.validation, reward), _figure(best.test, reward), "", ""]
+    ]
+    for line in data.competitors:
+        figures = [_figure(line.get(part), reward) for part in ("validation", "test")]
+        rows.append([line["name"], *figures, f"{line['processor_seconds']:.0f}", line.get("failed", "")])
+    name = _reward_name(best)
+    heads = ["Method", f"{name}, validation", f"{name}, test", "processor seconds", "failed, as"]
+    note = "Each was trained on the same images, chose its settings on validation, and was tested once."
+    return joined(table(heads, rows, caption="Competitors"), paragraph(note, kind="note"))
 
 
 def _figure(figures: Mapping[str, float] | None, name: str) -> str:

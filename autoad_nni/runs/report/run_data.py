@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoad_nni.metrics.threshold import Calibration
+from autoad_nni.runs.competing import read_competitors
 from autoad_nni.runs.records import BEST, BestRecord
 from autoad_nni.runs.run import Run
 from autoad_nni.runs.scores import WinnerScores
@@ -53,6 +54,7 @@ class ReportData:
         scores: What the winner scored; None before the end of the search.
         start: What it began with; None for an experiment of plain nnictl.
         iterations: Figures of the strategy, by name, for each of its iterations.
+        competitors: What was trained and tested beside it (`autoad_nni.runs.competing.read_competitors`).
     """
 
     folder: Path
@@ -61,6 +63,7 @@ class ReportData:
     scores: WinnerScores | None
     start: RunStart | None
     iterations: Sequence[Mapping[str, Any]]
+    competitors: Sequence[Mapping[str, Any]]
 
     @classmethod
     def read(cls, folder: Path, records: Sequence[TrialRecord] | None = None) -> ReportData:
@@ -90,6 +93,7 @@ class ReportData:
             scores=scores if is_of_winner else None,
             start=RunStart.read(folder),
             iterations=[line for path in _ITERATIONS for line in read_lines(folder / path, mend=False)],
+            competitors=read_competitors(folder),
         )
 
     @property

@@ -28,7 +28,7 @@ from mini_mvtec import write_mini_mvtec
 from named_space import install_named_space
 from safetensors.torch import load_file
 
-from autoad_nni import __version__, load
+from autoad_nni import Run, __version__, load
 from autoad_nni.data import load_task
 from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.trial.record import TrialRecord
@@ -117,7 +117,7 @@ def test_the_web_ui_shows_it(done: Experiment, tmp_path: Path) -> None:
 def test_launch_prints_the_winner_and_draws_it(tmp_path: Path) -> None:
     write_mini_mvtec(tmp_path / "mvtec", side=32)
     options = f"--data mvtec --root {tmp_path / 'mvtec'} --category bottle --image-size 32 --reward aupro --members 2"
-    command = f"autoad-nni trial {options} --epochs 1 --threads 1"
+    command = f"autoad-nni trial {options} --epochs 1 --threads 1 --competitors feature_dictionary"
     tuner = {"className": ADVISOR, "codeDirectory": ".", "classArgs": {"strategy": "random", "seed": 0}}
     file = write_experiment(tmp_path, trialCommand=command, maxTrialNumber=4, trialConcurrency=1, tuner=tuner)
     rewards = [reward for _, reward in search_in_process(file, tmp_path / "run")]
@@ -138,6 +138,9 @@ def test_launch_prints_the_winner_and_draws_it(tmp_path: Path) -> None:
         assert content[name] == expected[name], name
     for name in ("best.safetensors", "scores.json"):
         assert (folder / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+    (beside,), (in_process,) = Run(folder).competitors, Run(tmp_path / "run").competitors
+    assert (beside["validation"], beside["test"]) == (in_process["validation"], in_process["test"])
+    assert f"competitor feature_dictionary: aupro {beside['validation']['aupro']:.4f} on validation, " in ended.out
     task = load_task(TrialRequest.from_options(**content["request"]).task)
     assert evaluate(load(folder).scorer, task.validation) == content["validation"]
     history = (folder / "history.jsonl").read_text().splitlines()

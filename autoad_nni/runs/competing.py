@@ -1,0 +1,113 @@
+"""Competitors beside a search: trained on its images, tested once, a line each in its folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from autoad_nni.competitors import Competitor, load_competitor
+from autoad_nni.data import LabelledImages, Task
+from autoad_nni.errors import AutoADError
+from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
+from autoad_nni.registry import COMPETITORS
+from autoad_nni.storing import append_line, read_lines
+from autoad_nni.trial.evaluate import figures_of
+from autoad_nni.trial.request import TrialRequest
+
+__all__ = ["COMPETED", "check_competitors", "compete", "competitor_lines", "read_competitors"]
+
+COMPETED: Final = "competitors.jsonl"
+
+
+def check_competitors(request: TrialRequest) -> None:
+    """Raise AutoADError, before anything is trained, if there is no competitor of a name."""
+    for name in request.competitors:
+        if name not in COMPETITORS.names():
+            raise AutoADError(
+                f"[[competitors]] names {name!r}. Expected some of {', '.join(COMPETITORS.names())}. Correct it."
+            )
+
+
+def compete(folder: Path, task: Task, request: TrialRequest, say: Callable[[str], None] = lambda line: None) -> None:
+    """Train and test the competitors of a search that the folder has no line of; what fails is a line with its reason.
+
+    Args:
+        folder: Of the search.
+        task: Its images.
+        request: The options of its trials.
+        say: Called with a line for the user before each, as one may take long.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    there = {line["name"] for line in read_lines(folder / COMPETED)}
+    for name in dict.fromkeys(request.competitors):
+        if name not in there:
+            say(f"training the competitor {name}, and testing it")
+            append_line(folder / COMPETED, _line(name, task, request))
+
+
+def _line(name: str, task: Task, request: TrialRequest) -> dict[str, Any]:
+    began, shared = time.process_time(), 0.0
+    try:
+        with keeping_surroundings(), torch_threads(request.settings.threads):
+            method = load_competitor(name, seed=request.task.seed).fit(task)
+            found, shared = _figures(method, task), method.shared_seconds
+    except (Exception, SystemExit) as error:  # of a plugin, too: the search has its winner
+        reason = str(error) if isinstance(error, AutoADError) else f"{type(error).__name__}: {error}"
+        found = {"failed": " ".join(reason.split())}
+    return {"name": name, "processor_seconds": round(time.process_time() - began + shared, 1), **found}
+
+
+def _figures(method: Competitor, task: Task) -> dict[str, Any]:
+    """Every metric on validation and test; maps of validation set the threshold of RPRO, as for the winner."""
+    validation, test = method.predict(task.validation.images), method.predict(task.test.images)
+    normal = validation.anomaly_map[task.validation.labels == 0]
+    return {
+        "validation": figures_of(validation, _scored(method, task.validation)),
+        "test": figures_of(test, _scored(method, task.test), normal),
+    }
+
+
+def _scored(method: Competitor, held: LabelledImages) -> LabelledImages:
+    """The images, without masks for a method that has no map."""
+    return held if method.has_map else LabelledImages(held.images, held.labels)
+
+
+def read_competitors(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of a folder's competitors, in the order in which they were trained; none if it has none.
+
+    Each has ``name``, ``processor_seconds``, and either ``validation`` and ``test``, the metrics by name, or
+    ``failed``, a reason.
+    """
+    return read_lines(folder / COMPETED, mend=False)
+
+
+def competitor_lines(folder: Path, reward: str) -> list[str]:
+    """Return a line for each competitor to print.
+
+    Args:
+        folder: Of the search.
+        reward: The metric to show.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     figures = {"validation": {"auroc": 0.75}, "test": {"auroc": 0.5}}
+        ...     append_line(Path(folder) / COMPETED, {"name": "anogan", "processor_seconds": 12.3, **figures})
+        ...     competitor_lines(Path(folder), "auroc")
+        ['competitor anogan: auroc 0.7500 on validation, 0.5000 on test (12 s of processor time)']
+    """
+    lines = []
+    for line in read_competitors(folder):
+        if "failed" in line:
+            shown = f"failed: {line['failed']}"
+        elif reward not in line["test"]:
+            shown = f"no {reward}, as it has no map"
+        else:
+            shown = f"{reward} {line['validation'][reward]:.4f} on validation, {line['test'][reward]:.4f} on test"
+            shown += f" ({line['processor_seconds']:.0f} s of processor time)"
+        lines.append(f"competitor {line['name']}: {shown}")
+    return lines

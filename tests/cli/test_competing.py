@@ -1,0 +1,127 @@
+"""Competitors beside a search: trained on its images, a line each, none of them able to end it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from cli.run_command import command
+from cli.small_experiment import TRIAL, write
+from torch import Tensor
+
+import autoad_nni as ad
+from autoad_nni.competitors import Competitor, load_competitor
+from autoad_nni.data import Task, load_task
+from autoad_nni.models.scoring import Prediction
+from autoad_nni.models.surroundings import torch_threads
+from autoad_nni.registry import COMPETITORS, Registry
+from autoad_nni.trial.evaluate import figures_of
+from autoad_nni.trial.request import TrialRequest
+
+OPTIONS: dict[str, Any] = {"data": "digits", "abnormal": "photos", "limit": 200, "epochs": 1, "threads": 1}
+
+
+class Broken(Competitor):
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
+
+    def fit(self, task: Task) -> Self:
+        raise RuntimeError("no\nluck")
+
+    def predict(self, images: Tensor) -> Prediction:
+        raise AssertionError
+
+
+class Leaving(Broken):
+    def fit(self, task: Task) -> Self:
+        sys.exit(3)
+
+
+class Constant(Broken):
+    def fit(self, task: Task) -> Self:
+        return self
+
+    def predict(self, images: Tensor) -> Prediction:
+        return Prediction(images.new_ones(len(images)), images.new_zeros(len(images), 1, *images.shape[2:]))
+
+
+def lines_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "competitors.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("competing")
+    return write(folder / "x.yml", maxTrialNumber=2, trialCommand=f"{TRIAL} --members 1 --competitors msp,odin")
+
+
+@pytest.fixture(scope="module")
+def printed(file: Path) -> str:
+    ended = command("search", file, "--output", file.parent / "run")
+    assert ended.code == 0
+    return ended.out
+
+
+def test_a_competitor_has_the_figures_that_it_has_alone(file: Path, printed: str) -> None:
+    run = file.parent / "run"
+    task = load_task(TrialRequest.from_options(**OPTIONS).task)
+    with torch_threads(1):
+        alone = load_competitor("msp", seed=0).fit(task)
+        validation, test = (figures_of(alone.predict(held.images), held) for held in (task.validation, task.test))
+    lines = lines_of(run)
+    assert [line["name"] for line in lines] == ["msp", "odin"]
+    assert (lines[0]["validation"], lines[0]["test"]) == (validation, test)
+    assert lines[0]["processor_seconds"] > 0
+    assert ad.Run(run).competitors == lines
+    shown = f"competitor msp: auroc {validation['auroc']:.4f} on validation, {test['auroc']:.4f} on test ("
+    assert shown in printed and "training the competitor odin" in printed
+    page = (run / "report.html").read_text()
+    assert "Competitors beside it" in page and ">odin<" in page and f"{test['auroc']:.3f}" in page
+
+
+def test_those_that_are_there_are_not_trained_again(file: Path, printed: str) -> None:
+    run = file.parent / "run"
+    path, before = run / "competitors.jsonl", lines_of(run)
+    content, best = path.read_text(), (run / "best.json").read_text()
+    ended = command("search", file, "--output", run, "--resume")
+    assert ended.code == 0 and "training the competitor" not in ended.out and "competitor odin: auroc" in ended.out
+    assert path.read_text() == content
+    path.write_text(content.splitlines()[1] + "\n" + content.splitlines()[0][:20])  # a kill left half a line
+    ended = command("search", file, "--output", run, "--resume")
+    assert "training the competitor msp" in ended.out and "training the competitor odin" not in ended.out
+    again = {line["name"]: line["test"] for line in lines_of(run)}
+    assert again == {line["name"]: line["test"] for line in before}
+    assert (run / "best.json").read_text() == best
+
+
+def test_one_that_fails_is_a_line_and_the_search_ends_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {"broken": "Broken", "leaving": "Leaving", "constant": "Constant"}
+    entries = [EntryPoint(name, f"{__name__}:{kind}", COMPETITORS.group) for name, kind in kinds.items()]
+    registry = Registry(COMPETITORS.group, entry_points=lambda: entries)
+    for module in ("autoad_nni.runs.competing", "autoad_nni.competitors.base"):
+        monkeypatch.setattr(f"{module}.COMPETITORS", registry)
+    file = write(tmp_path / "x.yml", maxTrialNumber=1)
+    ended = command("search", file, "--output", tmp_path / "run", "--competitors", "broken,leaving,constant")
+    assert ended.code == 0 and "competitor broken: failed: RuntimeError: no luck\n" in ended.out
+    failed = {line["name"]: line["failed"] for line in lines_of(tmp_path / "run")}
+    assert failed["broken"] == "RuntimeError: no luck" and failed["leaving"] == "SystemExit: 3"
+    assert failed["constant"].startswith("RejectedTrial: ") and "score 1" in failed["constant"]
+    assert "RuntimeError: no luck" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_name_that_there_is_not(tmp_path: Path, file: Path) -> None:
+    ended = command("search", file, "--output", tmp_path / "run", "--competitors", "mps")
+    assert ended.code == 2 and "--competitors names 'mps'. Expected some of anogan, feature_dictionary," in ended.err
+    assert ended.err.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_search_without_has_no_file(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.yml", maxTrialNumber=1)
+    ended = command("search", file, "--output", tmp_path / "run")
+    assert ended.code == 0 and "competitor" not in ended.out
+    assert not (tmp_path / "run" / "competitors.jsonl").exists() and ad.Run(tmp_path / "run").competitors == []
+    assert "Competitors" not in (tmp_path / "run" / "report.html").read_text()
