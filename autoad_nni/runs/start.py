@@ -86,6 +86,8 @@ class RunStart:
     def check_same(self, now: RunStart, folder: Path) -> None:
         """Raise unless a search goes on as it began: same plugins, options and images.
 
+        Competitors may be others: no reward depends on them.
+
         Args:
             now: What the search is to go on with.
             folder: Of the search; for the message.
@@ -96,7 +98,7 @@ class RunStart:
         check_plugins(self.plugins)
         old, new = self.request.options(), now.request.options()
         for name in dict.fromkeys([*new, *old]):
-            if old.get(name) != new.get(name):
+            if name != "competitors" and old.get(name) != new.get(name):
                 raise _differs(folder, f"[[{name}={_shown(old, name)}]]", f"[[{name}={_shown(new, name)}]]")
         if self.images != now.images:
             raise _differs(folder, f"images with the digest {self.images}", f"{now.images}: the images have changed")

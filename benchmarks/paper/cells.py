@@ -172,7 +172,9 @@ def _competitor(cell: Cell, budget: Budget) -> dict[str, Any]:
         method = load_competitor(cell.method, seed=cell.seed, **budget.competitors.get(cell.method, {}))
         method.fit(task)
         fitted = time.process_time() - began + method.shared_seconds
-        figures = figures_of(method.predict(task.test.images), task.test)
+        # As of a search: validation, not test, sets the threshold of RPRO.
+        normal = None if task.test.masks is None else method.predict(task.validation.normal).anomaly_map
+        figures = figures_of(method.predict(task.test.images), task.test, normal)
     finally:
         torch.set_num_threads(threads)
     seconds = {"fit_seconds": round(fitted, 1), "shared_seconds": round(method.shared_seconds, 1)}

@@ -98,6 +98,17 @@ def test_those_that_are_there_are_not_trained_again(file: Path, printed: str) ->
     assert (run / "best.json").read_text() == best
 
 
+def test_a_search_that_has_ended_gets_further_ones(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.yml", maxTrialNumber=1)
+    assert command("search", file, "--output", tmp_path / "run").code == 0
+    best = json.loads((tmp_path / "run" / "best.json").read_text())
+    ended = command("search", file, "--output", tmp_path / "run", "--resume", "--competitors", "msp")
+    assert ended.code == 0 and "competitor msp: auroc" in ended.out
+    assert [line["name"] for line in lines_of(tmp_path / "run")] == ["msp"]
+    again = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert again["request"].pop("competitors") == ["msp"] and again == best
+
+
 def test_one_that_fails_is_a_line_and_the_search_ends_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {"broken": "Broken", "leaving": "Leaving", "constant": "Constant"}
     entries = [EntryPoint(name, f"{__name__}:{kind}", COMPETITORS.group) for name, kind in kinds.items()]

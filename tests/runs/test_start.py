@@ -42,6 +42,12 @@ def test_other_options_are_refused_and_the_first_is_named(
     assert f"began with {message}, now it is" in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_competitors_may_be_others(tmp_path: Path) -> None:
+    request = TrialRequest.from_options(**{**START.request.options(), "competitors": "msp"})
+    START.check_same(replace(START, request=request), tmp_path)
+    replace(START, request=request).check_same(START, tmp_path)
+
+
 def test_another_version_of_a_data_set_is_refused(tmp_path: Path) -> None:
     other = replace(START, plugins={"data set digits": "third-party 0.9"})
     with pytest.raises(AutoADError, match=r"The data set 'digits' is of autoad-nni .* Expected third-party 0.9"):
