@@ -22,6 +22,7 @@ def run(*arguments: object) -> None:
     assert ended.value.code == 0
 
 
+@pytest.mark.slow
 def test_table_2_and_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*TABLE_2, "--pairs", "digits/photos,digits/lsun,photos/uniform", "--methods", "autoad,msp"]
     run(*words, "--output", tmp_path)
@@ -47,6 +48,7 @@ def test_table_2_and_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert f"| hypothesis | {model['hypothesis']} |" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_table_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["table3", "--seeds", "1", "--categories", "brick,bottle", "--methods", "feature_dictionary"]
     run(*words, "--output", tmp_path)
