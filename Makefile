@@ -21,9 +21,9 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# What takes too long for every change; the same tests otherwise.
+# What takes too long for every change; CI runs it too.
 slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow tests
 
 # Kills, full disks, damaged files, fuzzing; other machines, which are an SSH server on 127.0.0.1.
 faults: $(VENV)/.installed

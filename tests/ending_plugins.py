@@ -1,4 +1,4 @@
-"""Distances that end the process which evaluates them, hang in it, or only last.
+"""Distances that end the process which evaluates them, hang in it, pause or only last.
 
 A file that ``$MARKER`` names is made when they begin to; ``killed`` and ``exits`` need none.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from installed import install
 
 MODULE = '''
+import faulthandler
 import os
 import re
 import signal
@@ -17,6 +18,12 @@ import time
 from pathlib import Path
 
 from autoad_nni.models.distances.l2 import L2Distance
+
+
+def hang():
+    """Say so, and have the watch of hanging trials go off now, where a test has put a clock for it."""
+    Path(os.environ["MARKER"]).touch()
+    getattr(faulthandler, "time_is_up", lambda: None)()
 
 
 class Exits(L2Distance):
@@ -48,7 +55,7 @@ class Sleeps(L2Distance):
     """Lets go of the interpreter's lock, and never returns."""
 
     def map(self, reconstruction, images):
-        Path(os.environ["MARKER"]).touch()
+        hang()
         time.sleep(1e6)
 
 
@@ -56,8 +63,19 @@ class Loops(L2Distance):
     """Holds the lock for longer than the universe exists."""
 
     def map(self, reconstruction, images):
-        Path(os.environ["MARKER"]).touch()
+        hang()
         re.match(r"(a+)+$", "a" * 80 + "b")
+
+
+class Pauses(L2Distance):
+    """Waits for a signal in the middle of a trial, when ``$PAUSE_AFTER`` trials are in the file ``$HISTORY``."""
+
+    def map(self, reconstruction, images):
+        after, history = os.environ.get("PAUSE_AFTER"), Path(os.environ.get("HISTORY", ""))
+        if after is not None and (history.read_bytes().count(b"\\n") if history.is_file() else 0) >= int(after):
+            Path(os.environ["MARKER"]).touch()
+            time.sleep(1e6)
+        return super().map(reconstruction, images)
 
 
 class Lasts(L2Distance):
@@ -67,7 +85,7 @@ class Lasts(L2Distance):
         time.sleep(0.2)
         return super().map(reconstruction, images)
 '''
-NAMES = ("exits", "killed", "once", "sleeps", "loops", "lasts")
+NAMES = ("exits", "killed", "once", "sleeps", "loops", "pauses", "lasts")
 
 
 def install_endings(site: Path) -> Path:

@@ -166,6 +166,7 @@ def test_a_search_leaves_its_process_as_it_was(tmp_path: Path) -> None:
     assert warnings.filters == filters and "COLOUR" not in os.environ
 
 
+@pytest.mark.slow
 def test_the_first_calls_of_a_process_leave_it_as_it_was_too(run: ad.Run) -> None:
     """What they import sets filters of warnings, log levels and random states of its own."""
     code = f"""
@@ -251,6 +252,7 @@ def test_options_beside_an_experiment_are_refused(tmp_path: Path) -> None:
         ad.search(content(), output=tmp_path / "run", epochs=3)
 
 
+@pytest.mark.slow
 def test_every_name_of_the_face_is_there_and_comes_when_it_is_used() -> None:
     code = "import sys, autoad_nni as ad; assert not {'torch', 'nni', 'numpy'} & set(sys.modules); "
     code += "print(sorted(name for name in ad.__all__ if getattr(ad, name, None) is None))"

@@ -40,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_every_example_gives_what_is_printed(folder: None, capsys: pytest.CaptureFixture[str]) -> None:
     examples = doctest.DocTestParser().get_doctest(_code(PAGE.read_text(encoding="utf-8")), {}, PAGE.name, str(PAGE), 0)
     assert len(examples.examples) > 20

@@ -22,6 +22,7 @@ Minutes = Annotated[float | None, typer.Option(help="Of each search; whichever l
 Epochs = Annotated[int, typer.Option(min=1, help="Of each trial of a search.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the data sets.")]
 Roots = Annotated[str | None, typer.Option(help="Folders of single sets, NAME=DIR[,NAME=DIR...].")]
+ClassifierEpochs = Annotated[int, typer.Option(min=1, help="Of the classifier of MSP and ODIN.")]
 Limit = Annotated[int | None, typer.Option(help="Normal images of a set at most; default of table3: all.")]
 Methods = Annotated[str | None, typer.Option(help="NAME[,NAME...]; default: all of the table.")]
 
@@ -37,6 +38,7 @@ def table2(
     minutes: Minutes = None,
     epochs: Epochs = 3,
     limit: Limit = 20_000,
+    classifier_epochs: ClassifierEpochs = 30,
     root: Root = None,
     roots: Roots = None,
     output: Output = Path("runs/paper"),
@@ -51,7 +53,8 @@ def table2(
     }
     chosen = methods.split(",") if methods else ["autoad", "autoad_features", "msp", "odin"]
     budget = {"trials": trials, "minutes": minutes, "epochs": epochs, "limit": limit, "max_seconds": 120.0}
-    _compute("table2", rows, chosen, seeds, budget, output)
+    classifiers = {name: {"epochs": classifier_epochs} for name in ("msp", "odin")}
+    _compute("table2", rows, chosen, seeds, {**budget, "competitors": classifiers}, output)
 
 
 @app.command()
@@ -148,7 +151,7 @@ def _compute(
     from benchmarks.paper.cells import Budget, Cell, Cells
     from benchmarks.paper.report import write
 
-    cells, given = Cells(output), Budget(**budget, competitors={})
+    cells, given = Cells(output), Budget(**budget)
     missing = {row: why for row, options in rows.items() if (why := _obstacle(options)) is not None}
     wanted = [
         Cell(table, row, method, seed, _options(table, method, options))

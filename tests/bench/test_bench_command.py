@@ -24,6 +24,7 @@ def tables(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_comparison_from_tables_to_figures(tables: Path) -> None:
     write(tables / "random.jsonl", uniform(30))
     output = tables / "runs" / "first"
@@ -65,6 +66,7 @@ def test_bad_input_is_one_line(
     assert [path.name for path in tables.iterdir()] == ["small.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_third_party_strategy_is_compared_by_its_registered_name(
     tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +88,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_strategy_that_is_not_installed_is_reported(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tianshou", None)
     words = ("--tables", tables, "--seeds", 1, "--trials", 5, "--output", tables / "out")
@@ -96,6 +99,7 @@ def test_a_strategy_that_is_not_installed_is_reported(tables: Path, monkeypatch:
     assert alone.code == 2 and "Expected a strategy that can be run" in alone.err
 
 
+@pytest.mark.slow
 def test_what_was_played_elsewhere_is_reported_without_its_packages(
     tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.paper import published
 from benchmarks.paper.__main__ import main
 
-TABLE_2 = ["table2", "--seeds", "1", "--trials", "1", "--epochs", "1", "--limit", "200"]
+TABLE_2 = ["table2", "--seeds", "1", "--trials", "1", "--epochs", "1", "--limit", "200", "--classifier-epochs", "10"]
 
 
 def run(*arguments: object) -> None:
@@ -22,6 +22,7 @@ def run(*arguments: object) -> None:
     assert ended.value.code == 0
 
 
+@pytest.mark.slow
 def test_table_2_and_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*TABLE_2, "--pairs", "digits/photos,digits/lsun,photos/uniform", "--methods", "autoad,msp"]
     run(*words, "--output", tmp_path)
@@ -47,6 +48,7 @@ def test_table_2_and_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert f"| hypothesis | {model['hypothesis']} |" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_table_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["table3", "--seeds", "1", "--categories", "brick,bottle", "--methods", "feature_dictionary"]
     run(*words, "--output", tmp_path)

@@ -92,6 +92,7 @@ def test_the_noise_is_that_of_hand_made_trainings(tmp_path: Path) -> None:
     assert exact(table).digest == table.digest
 
 
+@pytest.mark.slow
 def test_proposals_are_the_best_of_each_strategy_and_new(tmp_path: Path) -> None:
     path = tmp_path / "small.jsonl"
     path.write_text("".join(line(sample) + "\n" for sample in exhaustive()))

@@ -100,6 +100,7 @@ def test_without_random_or_peers_there_is_nothing_to_compare_with() -> None:
     assert cells["paired difference", "mine"] == ["-", "-"]
 
 
+@pytest.mark.slow
 def test_figures_are_files_and_repeat_themselves(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     curves = {"random": generator.random((3, 45)), "mine": generator.random((3, 45))}

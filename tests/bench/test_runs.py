@@ -25,9 +25,10 @@ from benchmarks.strategies.runs import ResultsFile, play
 from benchmarks.strategies.specs import PEERS, RANDOM, SPECS, Spec, missing, select
 from benchmarks.strategies.tables import read_table
 
-SLOW = {"optuna gp"}
+HOURS = {"optuna gp"}
+SLOW = {name for name in SPECS if name == "smac" or (name.startswith("autoad") and name != "autoad paper")}
 PLAYABLE = [
-    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+    pytest.param(name, marks=pytest.mark.hours if name in HOURS else pytest.mark.slow if name in SLOW else ())
     for name, spec in SPECS.items()
     if missing(spec) is None
 ]
@@ -49,6 +50,7 @@ def test_every_strategy_spends_its_budget_and_repeats_itself(answers: Answers, n
 
 
 @pytest.mark.parametrize("name", ["regularized evolution", "tpe", "autoad"])
+@pytest.mark.slow
 def test_what_learns_proposes_better_models_than_chance(answers: Answers, name: str) -> None:
     def mean(of: str) -> float:
         # Few trials: what learns well has soon tried all the good models, and none twice.

@@ -63,6 +63,7 @@ def test_multiply_adds_of_features_are_those_of_a_trial() -> None:
     assert limit_of(sample) == MAX_FEATURE_MACS and limit_of(LARGE) == MAX_MACS
 
 
+@pytest.mark.slow
 def test_what_is_over_the_limit_has_no_reward(surrogate: Surrogate) -> None:
     assert measure(LARGE).macs > MAX_MACS
     assert surrogate(LARGE) == 0.0
@@ -95,6 +96,7 @@ def by_layers(sample: Mapping[str, Any]) -> float:
     return {"n": 0.2, "1": 0.6, "2": 0.9}[sample["layers"][0]]
 
 
+@pytest.mark.slow
 def test_a_table_of_features_is_a_table_of_their_space(tmp_path: Path) -> None:
     rows = (line(sample, default=by_layers(sample), verdict="ok") + "\n" for sample in features(150))
     (tmp_path / "cells.jsonl").write_text("".join(rows))
@@ -107,6 +109,7 @@ def test_a_table_of_features_is_a_table_of_their_space(tmp_path: Path) -> None:
     assert fitted({**heavy, "vectors": "location"}) == 0.0 < fitted({**heavy, "vectors": "image"})
 
 
+@pytest.mark.slow
 def test_proposals_are_trained_on_and_left_out_in_turn(tmp_path: Path) -> None:
     """All that one strategy proposes is better than its choices say; the other's is as they say."""
     samples = uniform(160)
@@ -135,6 +138,7 @@ def test_it_covers_the_whole_space(surrogate: Surrogate) -> None:
     assert surrogate.search_space["layer1_channels"] == (3, 8, 16, 32, 64, 128, 256)
 
 
+@pytest.mark.slow
 def test_the_same_table_gives_the_same_answers(path: Path, surrogate: Surrogate) -> None:
     again = Surrogate(read_table(path))
     assert (again.digest, again.method, again.rank_correlation) == (

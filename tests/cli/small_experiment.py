@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 TRIAL = "autoad-nni trial --data digits --abnormal photos --limit 200 --epochs 1 --threads 1"
+# Eight trials of it: the winner is the mean of a few, none of which is perfect.
+HARDER = TRIAL.replace("--limit 200", "--limit 400") + " --seed 1"
 SPACE: dict[str, list[Any]] = {
     "hypothesis": ["reconstruction"],
     "distance": ["l1", "l2"],
@@ -61,3 +63,13 @@ def history(run: Path) -> list[dict[str, Any]]:
     for line in lines:
         del line["seconds"], line["ms"]
     return lines
+
+
+def best_of(run: Path) -> dict[str, Any]:
+    best: dict[str, Any] = json.loads((run / "best.json").read_text())
+    return best
+
+
+def members(run: Path) -> list[int]:
+    """The numbers of the trials whose models make the winner, the best first."""
+    return [member["number"] for member in best_of(run)["members"]]

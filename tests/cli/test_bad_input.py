@@ -286,6 +286,7 @@ def test_an_output_with_other_files(tmp_path: Path, resume: list[str]) -> None:
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.slow
 def test_the_real_command_says_the_same(tmp_path: Path) -> None:
     changed = content(searchSpace=space(layer1_kernel=[2]))
     (tmp_path / "x.yml").write_text(yaml.safe_dump(changed))

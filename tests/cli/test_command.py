@@ -48,6 +48,7 @@ def test_help_and_lists_come_without_torch() -> None:
     assert imported_by(code) & {"torch", "nni", "sklearn", "skimage", "torchvision"} == set()
 
 
+@pytest.mark.slow
 def test_a_trial_imports_no_lightning() -> None:
     """Seconds in every trial; nor does what loads a model, without the environment variable."""
     code = "from autoad_nni import load\n" + leaving("space") + "import autoad_nni.engines.in_process"

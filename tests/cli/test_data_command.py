@@ -9,6 +9,7 @@ from run_command import command, run
 from autoad_nni.data.textures import KINDS
 
 
+@pytest.mark.slow
 def test_a_set_is_written_and_has_nothing_wrong(tmp_path: Path) -> None:
     out = tmp_path / "textures"
     written = run("data", "textures", out, "--seed", 5)

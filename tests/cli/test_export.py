@@ -105,6 +105,7 @@ def assert_refused(ended: Ended, *parts: str) -> None:
     assert all(part in ended.err for part in parts), ended.err
 
 
+@pytest.mark.slow
 def test_a_bundle_scores_as_the_run_does_to_the_last_bit(run: Path, tmp_path: Path) -> None:
     ended = command("export", run, "--output", tmp_path / "bundle")
     assert (ended.code, ended.err) == (0, "")
@@ -123,6 +124,7 @@ def test_a_bundle_scores_as_the_run_does_to_the_last_bit(run: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["several", "features"])
+@pytest.mark.slow
 def test_a_bundle_needs_neither_nni_nor_what_a_search_needs(searched: Searched, tmp_path: Path, name: str) -> None:
     run = searched(name)
     export(run, tmp_path / "bundle")
@@ -237,6 +239,7 @@ def test_a_bundle_of_another_version_is_refused(one: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("at", range(1, 7))
+@pytest.mark.slow
 def test_a_bundle_appears_as_a_whole(one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """What is there whenever something has reached the disk is what a kill would leave; Ctrl-C leaves nothing."""
     output, seen, fsync = tmp_path / "bundle", [], os.fsync
@@ -301,6 +304,7 @@ def test_an_experiment_of_nni_by_its_id(one: Path, tmp_path: Path, monkeypatch: 
     assert torch.equal(ad.load(tmp_path / "bundle").predict(images).score, ad.load(one).predict(images).score)
 
 
+@pytest.mark.slow
 def test_weights_of_an_extractor_stay_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network of random numbers from a file, which then is elsewhere."""
     from torchvision.models import resnet18
@@ -374,6 +378,7 @@ def test_trained_again_on_all_good_images_that_the_threshold_does_not_need(
     assert "not of those in this bundle" in card
 
 
+@pytest.mark.slow
 def test_images_that_have_changed_are_not_trained_on_again(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for kind, count in (("good", 20), ("bad", 4)):
@@ -395,6 +400,7 @@ def test_images_that_have_changed_are_not_trained_on_again(tmp_path: Path) -> No
     assert not (tmp_path / "changed").exists() and not (tmp_path / "gone").exists()
 
 
+@pytest.mark.slow
 def test_the_same_decisions_in_onnx(several: Path, tmp_path: Path) -> None:
     import onnxruntime
 

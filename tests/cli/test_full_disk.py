@@ -28,6 +28,7 @@ BIG = space(layer1_channels=[32], layer1_kernel=[7])
         (3000, "tensorboard/trial-0000", {"trialCommand": TRIAL.replace("--epochs 1", "--epochs 40")}),
     ],
 )
+@pytest.mark.slow
 def test_a_full_disk_is_no_crashed_trial(tmp_path: Path, n_bytes: int, named: str, changes: dict[str, Any]) -> None:
     file, run = write(tmp_path / "x.yml", maxTrialNumber=3, **changes), tmp_path / "run"
     with largest_file(n_bytes):

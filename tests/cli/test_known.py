@@ -52,6 +52,7 @@ def record_of(ended: Ended) -> dict[str, Any]:
     return record
 
 
+@pytest.mark.slow
 def test_a_search_begins_with_them_and_shows_each_as_a_row(finished: tuple[Ended, Path]) -> None:
     ended, run = finished
     assert (ended.code, ended.err) == (0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def searched(file: Path, limit: float, tmp_path_factory: pytest.TempPathFactory)
     return command("search", file, "--output", run, "--max-ms", limit), run
 
 
+@pytest.mark.slow
 def test_slow_models_are_refused_and_the_winner_keeps_to_it(searched: tuple[Ended, Path], limit: float) -> None:
     ended, run = searched
     assert (ended.code, ended.err) == (0, "")
@@ -75,10 +77,11 @@ def test_slow_models_are_refused_and_the_winner_keeps_to_it(searched: tuple[Ende
     assert list(table["number"][table["front"].astype(bool)]) == sorted(record["number"] for record in front)
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_kept_when_a_search_goes_on(
-    searched: tuple[Ended, Path], file: Path, limit: float
+    searched: tuple[Ended, Path], file: Path, limit: float, tmp_path: Path
 ) -> None:
-    run = searched[1]
+    run = shutil.copytree(searched[1], tmp_path / "run")
     before = (run / "history.jsonl").read_bytes()
     ended = command("search", file, "--output", run, "--max-ms", 2 * limit, "--resume")
     assert ended.code == 2 and "max_ms" in ended.err.replace("max-ms", "max_ms")
@@ -87,7 +90,7 @@ def test_what_was_measured_is_kept_when_a_search_goes_on(
     assert (run / "history.jsonl").read_bytes().startswith(before) and len(read_history(run)) == 5
 
 
-@pytest.mark.parametrize("words", [(), ("--workers", "1")])
+@pytest.mark.parametrize("words", [(), pytest.param(("--workers", "1"), marks=pytest.mark.slow)])
 def test_where_no_model_is_quick_enough_the_option_to_raise_is_named(
     file: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:

@@ -48,6 +48,7 @@ def test_names_steer_no_terminal(images: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", [{}, {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0"}], ids=["output", "all"])
+@pytest.mark.slow
 def test_a_terminal_of_ascii_shows_all(images: Path, tmp_path: Path, setting: dict[str, str]) -> None:
     words = ["search", str(images), "--output", str(tmp_path / "ä"), "--trials", "1"] if setting else ["data", "check"]
     done = subprocess.run(
@@ -60,6 +61,7 @@ def test_a_terminal_of_ascii_shows_all(images: Path, tmp_path: Path, setting: di
     assert (done.stdout + done.stderr).isascii() and b"\\x1b[2J" in done.stdout
 
 
+@pytest.mark.slow
 def test_names_of_files_that_are_no_text_are_read_and_written(tmp_path: Path) -> None:
     """As from an old camera: the report, the last thing that a search writes, ended in a traceback."""
     root = tmp_path / "set"

@@ -92,6 +92,7 @@ def test_an_unknown_name_gets_the_nearest_of_all_kinds(verb: str) -> None:
     assert len(ended.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_check_prints_a_line_per_check_and_ends_with_0(installed: None) -> None:
     ended = command("plugins", "check", "good")
     assert (ended.code, ended.err) == (0, "")

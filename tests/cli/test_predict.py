@@ -296,6 +296,7 @@ def test_every_map_is_a_picture_that_the_table_names(run: Path, images: Path, tm
         assert picture.width > 3 * 128, "three tiles beside one another"
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_nothing_that_reads_as_whole(run: Path, images: Path, tmp_path: Path) -> None:
     many, output = tmp_path / "many", tmp_path / "out"
     many.mkdir()

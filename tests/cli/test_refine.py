@@ -142,6 +142,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_the_best_model_of_a_search_with_networks_from_files(run: Path, tmp_path: Path) -> None:
     """VGG-16 and DeepLabV3 in their sizes, from files in torchvision's format; their numbers are random."""
     weights = []

@@ -36,6 +36,7 @@ def test_of_a_set_among_others_nothing_is_drawn(finished: Path) -> None:
     assert "Pictures are drawn for sets with defects of their own only" in page
 
 
+@pytest.mark.slow
 def test_a_search_that_runs_can_be_looked_at(tmp_path: Path) -> None:
     file = write(tmp_path / "x.yml", maxTrialNumber=500, trialCommand=TRIAL)
     process = start("search", file, "--output", tmp_path / "run")

@@ -4,20 +4,21 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
+from ending_plugins import install_endings
 from faults.ended_search import left_by
 from installed import seen
 from named_space import install_named_space
 from run_command import command, start
 from safetensors.torch import load_file
-from small_experiment import history, tuner, write
+from small_experiment import history, space, tuner, write
 
 import autoad_nni as ad
 from autoad_nni.data import load_task
@@ -26,9 +27,7 @@ from autoad_nni.runs.winner import load_members
 from autoad_nni.trial.evaluate import evaluate
 from autoad_nni.trial.run import make_scorer
 
-TRIALS = 9
-# Trials of about half a second: long enough to be hit in the middle.
-LONGER = "autoad-nni trial --data digits --abnormal photos --epochs 6 --threads 1"
+TRIALS = 5
 
 
 class Chain(NamedTuple):
@@ -41,46 +40,51 @@ class Chain(NamedTuple):
     after_stop: list[dict[str, object]]
 
 
-def n_lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install_endings(tmp_path_factory.mktemp("site"))
 
 
-def interrupt(process: subprocess.Popen[str], when: Callable[[], bool], signal_number: int) -> tuple[int, str]:
-    """Sends the signal as soon as ``when()``; returns exit code and stderr."""
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("experiment")
+    return write(folder / "pauses.yml", searchSpace=space(distance=["pauses"]), maxTrialNumber=TRIALS)
+
+
+def interrupt(site: Path, signal_number: int, after: int, *words: object) -> tuple[int, str]:
+    """Search, and send the signal in the middle of the trial after so many; return exit code and stderr."""
+    run = Path(str(words[words.index("--output") + 1]))
+    marker = run.with_name(f"{after} trials have ended")
+    paused = {"PAUSE_AFTER": str(after), "HISTORY": str(run / "history.jsonl"), "MARKER": str(marker)}
+    with mock.patch.dict(os.environ, paused):
+        process = start("search", *words, python_path=site)
     deadline = time.monotonic() + 200
-    while not when():
+    while not marker.exists():
         assert process.poll() is None, f"ended by itself: {process.communicate()}"
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(0.15)  # into the next trial
     process.send_signal(signal_number)
     _, err = process.communicate(timeout=200)
     return process.returncode, err
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("experiment")
-    return write(folder / "longer.yml", trialCommand=LONGER, maxTrialNumber=TRIALS)
-
-
-@pytest.fixture(scope="module")
-def chain(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+def chain(site: Path, file: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     run = tmp_path_factory.mktemp("runs") / "chain"
-    words = ["search", str(file), "--output", str(run)]
-    lines = run / "history.jsonl"
-    killed, _ = interrupt(start(*words), lambda: n_lines(lines) >= 2, signal.SIGKILL)
+    words = [file, "--output", run]
+    killed, _ = interrupt(site, signal.SIGKILL, 1, *words)
     after_kill = history(run)
-    stopped = interrupt(start(*words, "--resume"), lambda: n_lines(lines) >= len(after_kill) + 2, signal.SIGINT)
+    stopped = interrupt(site, signal.SIGINT, 3, *words, "--resume")
     after_stop = history(run)
-    ended = command(*words, "--resume")
+    with seen(site):
+        ended = command("search", *words, "--resume")
     assert (ended.code, ended.err) == (0, "")
     return Chain(run, killed, after_kill, stopped, after_stop)
 
 
 def test_both_interruptions_came_in_the_middle(chain: Chain) -> None:
     assert chain.killed == -signal.SIGKILL
-    assert 2 <= len(chain.after_kill) < len(chain.after_stop) < TRIALS
+    assert (len(chain.after_kill), len(chain.after_stop)) == (1, 3)
 
 
 def test_ctrl_c_exits_with_130_and_says_how_to_go_on(chain: Chain) -> None:
@@ -93,9 +97,12 @@ def test_what_was_done_before_an_interruption_stays(chain: Chain) -> None:
     assert chain.after_stop[: len(chain.after_kill)] == chain.after_kill
 
 
-def test_the_end_is_that_of_a_search_without_interruptions(chain: Chain, file: Path, tmp_path: Path) -> None:
+def test_the_end_is_that_of_a_search_without_interruptions(
+    chain: Chain, site: Path, file: Path, tmp_path: Path
+) -> None:
     """Same samples, same rewards, same weights: three processes against one."""
-    assert command("search", file, "--output", tmp_path / "straight").code == 0
+    with seen(site):
+        assert command("search", file, "--output", tmp_path / "straight").code == 0
     assert history(chain.run) == history(tmp_path / "straight")
     weights = [(run / "best.safetensors").read_bytes() for run in (chain.run, tmp_path / "straight")]
     assert weights[0] == weights[1]
@@ -108,14 +115,17 @@ def test_the_end_is_that_of_a_search_without_interruptions(chain: Chain, file: P
     assert not list(chain.run.glob(".*")), "no temporary file is left"
 
 
-def test_sigterm_in_the_middle_stops_as_ctrl_c_does(file: Path, tmp_path: Path) -> None:
-    words = ["search", str(file), "--output", str(tmp_path / "run")]
-    stopped = interrupt(start(*words), lambda: n_lines(tmp_path / "run" / "history.jsonl") >= 1, signal.SIGTERM)
+@pytest.mark.slow
+def test_sigterm_in_the_middle_stops_as_ctrl_c_does(site: Path, file: Path, tmp_path: Path) -> None:
+    words = [file, "--output", tmp_path / "run"]
+    stopped = interrupt(site, signal.SIGTERM, 1, *words)
     assert stopped == (130, "stopped. The same command with --resume goes on.\n")
     assert not list((tmp_path / "run").rglob(".*"))
-    assert command(*words, "--resume", "--trials", "3").code == 0
+    with seen(site):
+        assert command("search", *words, "--resume", "--trials", "3").code == 0
 
 
+@pytest.mark.slow
 def test_sigterm_while_images_are_made_leaves_no_half_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The textures are planted at the first use, in a hidden folder beside their place."""
     monkeypatch.setenv("AUTOAD_NNI_CACHE", str(tmp_path / "cache"))
@@ -147,6 +157,7 @@ def check_that_it_loads(run: Path) -> None:
         assert evaluate(model.scorer, task.validation) == record.validation
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_write_leaves_a_winner_that_loads_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

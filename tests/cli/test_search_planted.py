@@ -35,6 +35,7 @@ def searched(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[En
     return command("search", folder, "--output", run, "--trials", TRIALS), run
 
 
+@pytest.mark.slow
 def test_every_figure_of_a_search_is_said_to_be_of_planted_defects(searched: tuple[Ended, Path]) -> None:
     ended, _ = searched
     assert (ended.code, ended.err) == (0, "")
@@ -73,6 +74,7 @@ def test_what_is_written_says_it_too(searched: tuple[Ended, Path]) -> None:
     assert command("trials", run).out.endswith("Rewards and metrics are of planted defects.\n")
 
 
+@pytest.mark.slow
 def test_it_goes_on_and_refuses_other_images(searched: tuple[Ended, Path], folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(searched[1], run)

@@ -72,6 +72,7 @@ def test_a_missing_set_is_named_with_where_to_get_it(tmp_path: Path, name: str) 
     assert ended.code == 2 and str(tmp_path / "data/mvtec/bottle/train/good") in ended.err and "mvtec.com" in ended.err
 
 
+@pytest.mark.slow
 def test_textures_leave_a_model_and_pictures(tmp_path: Path) -> None:
     """Under nnictl too: engines/nnictl, on a miniature set."""
     file, run = shortened("textures.yml", tmp_path, trials=2), tmp_path / "run"

@@ -112,6 +112,7 @@ class Meddling(L2Distance):
 """
 
 
+@pytest.mark.slow
 def test_what_a_plugin_changes_for_the_process_spoils_no_other_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

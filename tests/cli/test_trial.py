@@ -55,6 +55,7 @@ def test_the_figures_of_each_epoch_come_on_stderr(sample: Path) -> None:
     assert epochs[-1]["loss"] < epochs[0]["loss"]
 
 
+@pytest.mark.slow
 def test_a_new_process_gives_the_same_metrics(sample: Path, plain: dict[str, Any]) -> None:
     assert metrics_of(run("trial", *WORDS, "--sample", sample)) == plain
 

@@ -62,6 +62,7 @@ def test_every_competitor_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", FAST)
+@pytest.mark.slow
 def test_scores_and_maps_have_their_shapes_and_the_same_seed_gives_the_same(name: str) -> None:
     task = load_task(TaskOptions(data="digits", abnormal=("uniform",), limit=200))
     one, same = (load_competitor(name, seed=3, **FAST[name]).fit(task).predict(task.test.images[:7]) for _ in range(2))
@@ -76,9 +77,9 @@ def test_scores_and_maps_have_their_shapes_and_the_same_seed_gives_the_same(name
     ("method", "least"),
     [
         pytest.param(FeatureDictionary(extractor="patches", stride=4), 0.95, id="feature_dictionary"),
-        pytest.param(SsimAutoencoder(epochs=100, latent=20), 0.8, id="ssim_autoencoder", marks=pytest.mark.slow),
-        pytest.param(AnoGan(epochs=25, search_steps=60), 0.8, id="anogan", marks=pytest.mark.slow),
-        pytest.param(AnoGan(epochs=25, encoder=True), 0.8, id="anogan with encoder", marks=pytest.mark.slow),
+        pytest.param(SsimAutoencoder(epochs=100, latent=20), 0.8, id="ssim_autoencoder", marks=pytest.mark.hours),
+        pytest.param(AnoGan(epochs=25, search_steps=60), 0.8, id="anogan", marks=pytest.mark.hours),
+        pytest.param(AnoGan(epochs=25, encoder=True), 0.8, id="anogan with encoder", marks=pytest.mark.hours),
     ],
 )
 def test_squares_are_found_and_shown_where_they_are(stripes: Task, method: Competitor, least: float) -> None:
@@ -121,11 +122,13 @@ def test_the_autoencoder_s_map_is_the_dissimilarity_of_what_it_reconstructs(stri
     assert float(prediction.score) == float(expected.max())
 
 
+@pytest.mark.slow
 def test_the_autoencoder_trains_for_epochs_or_for_processor_time(stripes: Task) -> None:
     assert SsimAutoencoder(epochs=2).fit(stripes).trained_epochs == 2
     assert 1 <= SsimAutoencoder(seconds=1e-3).fit(stripes).trained_epochs < 3
 
 
+@pytest.mark.slow
 def test_the_search_finds_an_image_that_the_generator_can_make(stripes: Task) -> None:
     method = AnoGan(epochs=1, search_steps=150).fit(stripes)
     with torch.no_grad():

@@ -129,6 +129,7 @@ def test_moving_towards_the_likeliest_class_makes_the_network_surer(digits: Task
     assert (odin_score(network, images, temperature=10.0, epsilon=0.001) < plain).float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_a_well_trained_classifier_finds_photographs_among_digits(digits: Task) -> None:
     method = Msp(epochs=15, seed=1).fit(digits)
     assert method.accuracy > 0.95
@@ -136,6 +137,7 @@ def test_a_well_trained_classifier_finds_photographs_among_digits(digits: Task) 
     assert auroc(digits.test.labels.numpy(), scores.numpy()) > 0.7
 
 
+@pytest.mark.slow
 def test_what_odin_chooses_is_the_best_on_validation(digits: Task) -> None:
     method = Odin(epochs=3).fit(digits)
     held = digits.validation

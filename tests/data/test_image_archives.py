@@ -155,6 +155,7 @@ def test_an_image_of_the_database_that_is_none(lsun: Path, fails: Fails) -> None
         source.read(np.array([source.catalogue(source.image_shape).n_images - 1]), source.image_shape)
 
 
+@pytest.mark.slow
 def test_lsun_without_its_reader(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['lmdb'] = None\n"

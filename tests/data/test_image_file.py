@@ -151,6 +151,7 @@ def test_pixels_are_free_again_after_an_image_that_cannot_be_decoded(tmp_path: P
     assert image_file._pixels._free == image_file._PIXELS_AT_ONCE
 
 
+@pytest.mark.slow
 def test_files_of_few_kb_take_no_gigabytes(tmp_path: Path) -> None:
     """One of 13,300 x 13,300 took 2.2 GB, and eight were decoded at a time."""
     Image.new("P", (8_190, 8_190)).save(tmp_path / "a.png", optimize=False)

@@ -154,6 +154,7 @@ def test_the_object_of_real_clothes_and_of_a_disc() -> None:
     assert find_object(rng.uniform(0, 255, (60, 80, 1))) is None
 
 
+@pytest.mark.slow
 def test_textures_are_as_they_were_before_there_were_other_sets(tmp_path: Path) -> None:
     """Pixels of all images and masks of two seeds, as the first release wrote them."""
     for seed, expected in ((0, "033f01ca7ab9ad56"), (1, "79551ed10ec4de7e")):

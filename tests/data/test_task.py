@@ -227,6 +227,7 @@ print(sorted({"sklearn", "skimage", "torchvision", "nni"} & set(sys.modules)))
 """
 
 
+@pytest.mark.slow
 def test_a_new_process_loads_identical_tensors_without_heavy_imports() -> None:
     printed = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=200)
     options = TaskOptions(data="photos", abnormal=("digits", "gaussian", "uniform"), limit=400, seed=3)

@@ -230,6 +230,7 @@ def test_ensure_writes_once(tmp_path: Path, fails: Any) -> None:
         ensure_textures(out, **SMALL)
 
 
+@pytest.mark.slow
 def test_ensure_by_two_processes_at_once_gives_the_bytes_of_this_one(tmp_path: Path) -> None:
     code = "import sys, pathlib, autoad_nni.data.textures as t; "
     code += f"t.ensure_textures(pathlib.Path(sys.argv[1]), **{SMALL})"
@@ -261,6 +262,7 @@ def test_the_slower_of_two_writers_ends_with_the_error(
     ensure_textures(out, **{**SMALL, "seed": 9})
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_nothing_in_the_place(tmp_path: Path) -> None:
     code = "import sys, autoad_nni.data.textures as t, pathlib; t.write_textures(pathlib.Path(sys.argv[1]))"
     process = run_python(code, tmp_path / "set")

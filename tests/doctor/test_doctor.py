@@ -32,6 +32,7 @@ def test_a_sound_installation_has_no_failure() -> None:
     assert "contrast, efficientnet_lite0" in result.out
 
 
+@pytest.mark.slow
 def test_a_failure_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOAD_NNI_CACHE_MB", "much")
     result = command("doctor")
@@ -57,6 +58,7 @@ def test_a_package_of_a_wrong_version(monkeypatch: pytest.MonkeyPatch, version: 
     assert level is Level.FAILURE and what in text and "pip install 'setuptools<81,>=65'" in text
 
 
+@pytest.mark.slow
 def test_packages_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     (tmp_path / "pkg_resources.py").write_text("raise ModuleNotFoundError('No module named pkg_resources')")

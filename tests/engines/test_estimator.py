@@ -54,6 +54,7 @@ def test_keeps_scikit_learns_conventions(check: Any) -> None:
     check("AnomalyDetector", AnomalyDetector())
 
 
+@pytest.mark.slow
 def test_signs_and_translation_agree(fitted: AnomalyDetector, images: Any) -> None:
     X, _ = images
     decision, scores, predicted = fitted.decision_function(X), fitted.score_samples(X), fitted.predict(X)

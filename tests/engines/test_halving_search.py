@@ -90,6 +90,7 @@ def test_a_trial_that_went_on_is_the_trial_of_a_search_without_halving(run: Path
     assert json.loads(ended.out)["fingerprint"] == record["fingerprint"]
 
 
+@pytest.mark.slow
 def test_one_worker_gives_what_this_process_gives(run: Path, tmp_path: Path) -> None:
     ended = command("search", experiment(tmp_path), "--output", tmp_path / "run", "--workers", 1)
     assert ended.code == 0, ended.err
@@ -119,6 +120,7 @@ def written(run: Path) -> list[dict[str, Any]]:
     return [event for event in journal(run) if event["event"] != "again"] if run.exists() else []
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_and_resumed_equals_one_that_was_not(run: Path, tmp_path: Path) -> None:
     """Killed in three trials: behind the submission, behind a rung that is passed, and one that is not."""
     events = journal(run)

@@ -123,6 +123,7 @@ def test_the_seed_decides() -> None:
 
 
 @pytest.mark.parametrize(("metric", "truth"), [(auroc, 0.5 * (1 + erf(0.5))), (aupr_out, None), (aupr_in, None)])
+@pytest.mark.slow
 def test_it_holds_the_true_figure_about_as_often_as_it_says(metric: Metric, truth: float | None) -> None:
     """Scores of normal distributions one deviation apart, 50 images of each kind, 200 times."""
     if truth is None:
@@ -138,6 +139,7 @@ def test_it_holds_the_true_figure_about_as_often_as_it_says(metric: Metric, trut
     assert 0.1 < np.mean(widths) < 0.3, "of all figures it would hold the true one, too"
 
 
+@pytest.mark.slow
 def test_with_five_anomalies_it_still_holds_it_most_of_the_time() -> None:
     labels, held = np.repeat([0, 1], [84, 5]), 0
     for seed in range(200):

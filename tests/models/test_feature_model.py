@@ -86,6 +86,7 @@ def short(sample: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("sample", [*each_choice(), *random_choices(40)], ids=short)
+@pytest.mark.slow
 def test_every_choice_trains_and_scores(sample: dict[str, Any]) -> None:
     images, new = photographs(14), photographs(5, seed=1)
     detector = trained(sample, images)

@@ -239,6 +239,7 @@ WRITERS = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 def test_readers_see_whole_files_while_others_write_and_are_killed(tmp_path: Path) -> None:
     """The writers are forked from one process, which spares the seconds of importing torch."""
     module = nn.Conv2d(64, 256, 3)

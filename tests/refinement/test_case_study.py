@@ -35,6 +35,7 @@ def test_activations_are_a_map_of_the_image() -> None:
     assert mask.min() == 0 and mask.max() == 1
 
 
+@pytest.mark.slow
 def test_the_whole_study_in_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study.main(["--scenes", "2", "--epochs", "1", "--output", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()

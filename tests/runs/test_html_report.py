@@ -82,6 +82,7 @@ def page_of(folder: Path) -> str:
     return report_page(ReportData.read(folder))
 
 
+@pytest.mark.slow
 def test_the_end_of_a_search_leaves_its_scores(run: Path) -> None:
     best, scores = BestRecord.read(run), WinnerScores.read(run)
     assert scores is not None and scores.test is not None and best.test is not None and best.validation is not None

@@ -108,6 +108,7 @@ def test_every_sample_builds_trains_and_scores_at_any_size(n_layers: int, data: 
 @pytest.mark.parametrize("n_layers", [1, 3, 6])
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(data=st.data())
+@pytest.mark.slow
 def test_every_sample_trains_at_small_sizes(n_layers: int, data: st.DataObject) -> None:
     sample = data.draw(samples(n_layers))
     height, width = data.draw(st.tuples(st.integers(8, 12), st.integers(8, 28)))

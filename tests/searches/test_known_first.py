@@ -192,6 +192,7 @@ def test_a_budget_below_their_number_ends_the_search_within_them(tmp_path: Path,
 # --- the strategy learns from them ---
 
 
+@pytest.mark.slow
 def test_autoad_imitates_them_and_proposes_them_no_more(tmp_path: Path) -> None:
     session = Session(tmp_path / "j.jsonl", trials=60)
     samples = [json.dumps(sample, sort_keys=True) for _, sample, _ in session.outcomes]

@@ -99,6 +99,7 @@ def test_a_search_killed_in_mid_trial_goes_on_as_if_nothing_had_happened(
 @pytest.mark.parametrize("strategy", RUNNABLE)
 @settings(deadline=None, derandomize=True, max_examples=8)
 @given(data=st.data())
+@pytest.mark.slow
 def test_a_journal_cut_at_any_byte_is_enough_to_go_on(
     straight: dict[tuple[str, str], tuple[Session, bytes]],
     tmp_path_factory: pytest.TempPathFactory,

@@ -129,6 +129,7 @@ def proposals() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize(("stop", "threads"), list(zip(STOPS, (8, 2, 1), strict=True)))
+@pytest.mark.slow
 def test_a_search_resumed_from_a_snapshot_equals_an_uninterrupted_one(
     long_search: Path, tmp_path: Path, proposals: list[int], stop: int, threads: int
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_search_resumed_from_a_snapshot_equals_an_uninterrupted_one(
     assert len(proposals) <= (LONG - stop + 20) / 5 + 1, "what lies before the snapshot is not worked out again"
 
 
+@pytest.mark.slow
 def test_with_other_threads_a_search_resumed_from_its_journal_equals_an_uninterrupted_one(
     long_search: Path, tmp_path: Path, proposals: list[int]
 ) -> None:
@@ -174,6 +176,7 @@ def flip_a_bit(path: Path) -> None:
     ],
     ids=["a flipped bit", "cut", "empty", "rubbish", "another journal"],
 )
+@pytest.mark.slow
 def test_a_snapshot_that_does_not_fit_is_as_good_as_none(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     path = tmp_path / "journal.jsonl"
     assert Session(path, trials=24).executed == list(range(24))
@@ -192,6 +195,7 @@ def test_a_state_that_the_strategy_refuses_is_as_good_as_none(tmp_path: Path) ->
     assert session.executed == list(range(24, 30)) and session.said == []
 
 
+@pytest.mark.slow
 def test_a_budget_that_ends_in_a_batch_leaves_no_snapshot_of_it(tmp_path: Path) -> None:
     """With a larger budget that batch is another one."""
     path = tmp_path / "journal.jsonl"
@@ -231,6 +235,7 @@ def n_open(lines: list[dict[str, Any]]) -> int:
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
+@pytest.mark.slow
 def test_with_trials_open_the_snapshot_and_the_journal_lead_to_the_same(tmp_path: Path, at_once: int) -> None:
     """Killed twice; what follows is the same whether the snapshot was kept or not."""
     kept, lost = tmp_path / "kept", tmp_path / "lost"
@@ -273,6 +278,7 @@ def contradict(path: Path, number: int) -> None:
 
 @pytest.mark.parametrize("n_open", [0, 1])
 @pytest.mark.parametrize("strategy", sorted(STRATEGY_ARGS))
+@pytest.mark.slow
 def test_a_replay_that_differs_keeps_what_is_recorded_and_goes_on(tmp_path: Path, strategy: str, n_open: int) -> None:
     path = tmp_path / "journal.jsonl"
     Session(path, strategy, trials=24)
@@ -296,6 +302,7 @@ def test_a_replay_that_differs_keeps_what_is_recorded_and_goes_on(tmp_path: Path
     assert again.said == ([] if strategy == "autoad" else session.said), "autoad goes on from its snapshot"
 
 
+@pytest.mark.slow
 def test_autoad_learns_from_what_is_recorded_and_then_is_resumed_as_ever(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     first = Session(path, trials=24)

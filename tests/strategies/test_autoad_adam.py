@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from autoad_nni_strategies.adam import Adam
@@ -24,6 +25,7 @@ def test_it_is_torch_s_to_the_last_bit_also_from_a_state() -> None:
         assert all(torch.equal(one, other) for one, other in zip(mine, theirs, strict=True))
 
 
+@pytest.mark.slow
 def test_a_learner_imports_no_compiler() -> None:
     """It would take longer than all else that the strategy does in a short search."""
     code = (

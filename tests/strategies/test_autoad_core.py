@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 import torch
 
 from autoad_nni_strategies import AutoAD, Settings
@@ -33,6 +34,7 @@ def course(search: AutoAD, steps: int, seed: int) -> list[Sample]:
     return asked
 
 
+@pytest.mark.slow
 def test_a_state_holds_what_is_pending_and_what_is_told_of_an_iteration() -> None:
     for steps in (1, 9, 26, 41):
         search, other = AutoAD(Settings(seed=1), DECISIONS), AutoAD(Settings(seed=2), DECISIONS)

@@ -217,6 +217,7 @@ SWITCHES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("switches", SWITCHES)
+@pytest.mark.slow
 def test_every_switch_gives_a_search_of_its_own(switches: dict[str, Any]) -> None:
     _, samples = play(best_at_the_ends, 30, grid_space(4, 4, 4, 4), seed=1, **switches)
     assert len({tuple(sample.values()) for sample in samples}) == 30

@@ -66,6 +66,7 @@ def test_failed_trials_count_as_the_lowest_reward(peer: str) -> None:
     assert sum(sample["c0"] >= 2 for sample in samples[10:]) >= 5
 
 
+@pytest.mark.slow
 def test_known_results_are_not_tried_again_and_learned_from(peer: str) -> None:
     known = [({"c0": i, "c1": 1, "c2": 1, "c3": 1}, 1.0 - 0.1 * abs(i - 1)) for i in range(5)]
     samples = play(peer, trials=12, learn=known)
@@ -79,6 +80,7 @@ def test_more_samples_are_asked_for_before_there_are_rewards(peer: str) -> None:
     assert len(set(keys(engine.samples))) == 9
 
 
+@pytest.mark.slow
 def test_it_finds_what_is_good(peer: str) -> None:
     """Three choices of ten, and one of two words: 2,000 samples, of which random sampling sees 30."""
     samples = play(peer, trials=30, space=grid_space(10, 10, 10, 2))
@@ -125,6 +127,7 @@ def test_local_search_moves_to_a_better_one() -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
+@pytest.mark.slow
 def test_smac_itself_proposes_every_sample(known: bool) -> None:
     """It would end without a word at results of evaluations with another seed than its own."""
     pytest.importorskip("smac")

@@ -169,6 +169,7 @@ def no_fork(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     new_process._server.end()
 
 
+@pytest.mark.slow
 def test_where_no_process_can_be_forked_each_is_started(no_fork: None) -> None:
     assert value(number_of_calls).item() >= 1 and in_new_process(value, number_of_calls).item() == 1
     first = the_server().pid

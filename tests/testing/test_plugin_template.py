@@ -39,6 +39,7 @@ def test_show_finds_it(installed: None) -> None:
     assert "  distribution: autoad-nni-knn 0.1.0\n  target:       autoad_nni_knn:KnnHypothesis\n" in ended.out
 
 
+@pytest.mark.slow
 def test_it_keeps_the_contract_and_the_command_needs_no_pytest(site: Path, tmp_path: Path) -> None:
     (tmp_path / "pytest.py").write_text("raise ImportError('there is no pytest')")
     ended = run("plugins", "check", "knn", python_path=f"{tmp_path}{os.pathsep}{site}")
@@ -46,6 +47,7 @@ def test_it_keeps_the_contract_and_the_command_needs_no_pytest(site: Path, tmp_p
     assert ended.out.splitlines()[-1] == "  12 checks, all passed."
 
 
+@pytest.mark.slow
 def test_a_search_tries_it_beside_the_built_in_ones(installed: None, tmp_path: Path) -> None:
     experiment = yaml.safe_load((ROOT / "experiments/quickstart.yml").read_text())
     experiment["trialCommand"] = experiment["trialCommand"].replace("--epochs 5", "--epochs 1 --limit 300")

@@ -66,6 +66,7 @@ def test_the_defect_generator_keeps_the_contract(tmp_path: Path, monkeypatch: py
         check(burn)
 
 
+@pytest.mark.slow
 def test_the_renamed_template_passes_its_tests_and_the_one_on_the_page(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "repository/examples", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["bash", "-ec", blocks("")[0]], check=True, cwd=tmp_path / "repository")

@@ -10,11 +10,13 @@ from quick_tpe import quick_tpe
 
 from autoad_nni.registry import STRATEGIES
 from autoad_nni.testing import StrategyContract
-from autoad_nni.testing.checking import Factory
+from autoad_nni.testing.checking import Check, Factory
 from autoad_nni.testing.strategy_checks import STRATEGY_CHECKS
 
 # policy_based_rl needs packages that are not among the tests'.
-TESTED_ELSEWHERE = {"tpe", "smac", "policy_based_rl"}
+TESTED_ELSEWHERE = {"autoad", "tpe", "smac", "policy_based_rl"}
+# For which a strategy that learns in every iteration needs hundreds of trials.
+MANY_TRIALS = {"higher_rewards_are_better", "nothing_is_proposed_twice"}
 
 
 class TestStrategies(StrategyContract):
@@ -26,6 +28,24 @@ class TestStrategies(StrategyContract):
         return factory
 
 
+class TestAutoAD(StrategyContract):
+    @pytest.fixture
+    def plugin(self) -> Factory[Any]:
+        factory: Factory[Any] = STRATEGIES.load("autoad")
+        return factory
+
+    @pytest.mark.parametrize(
+        "check",
+        [
+            pytest.param(check, marks=pytest.mark.slow if check.__name__ in MANY_TRIALS else (), id=check.__name__)
+            for check in STRATEGY_CHECKS
+        ],
+    )
+    def test_contract(self, plugin: Factory[Any], check: Check[Any]) -> None:
+        super().test_contract(plugin, check)
+
+
+@pytest.mark.slow
 class TestSmac(StrategyContract):
     @pytest.fixture
     def plugin(self) -> Factory[Any]:
@@ -33,8 +53,8 @@ class TestSmac(StrategyContract):
         return quick_smac
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)  # its time grows with the cube of the results: minutes for the checks that try the most
+@pytest.mark.hours
+@pytest.mark.timeout(0)  # its time grows with the cube of the results: half an hour for 80 trials
 class TestOptunaGp(StrategyContract):
     @pytest.fixture
     def plugin(self) -> Factory[Any]:
@@ -59,6 +79,7 @@ class TestSound(StrategyContract):
 
 
 @pytest.mark.parametrize(("toy", "meant"), broken_strategies.BROKEN.items(), ids=lambda value: str(value))
+@pytest.mark.slow
 def test_a_broken_strategy_fails_the_check_that_is_meant_for_it_and_no_other(toy: str, meant: str) -> None:
     found = {}
     for check in STRATEGY_CHECKS:

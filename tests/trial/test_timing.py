@@ -166,6 +166,7 @@ def test_what_was_quick_enough_once_is_trained_again_whatever_the_clock_says_now
     assert train_again(record, digits, request).detector is not None
 
 
+@pytest.mark.slow
 def test_members_are_dropped_until_the_winner_keeps_to_the_limit(digits: Task) -> None:
     def member(number: int) -> Any:
         record = TrialRecord(number=number, sample={}, verdict=Verdict.OK, reward=0.9, ms=21.0)

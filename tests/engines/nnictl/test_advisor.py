@@ -28,6 +28,7 @@ def rewards(checkpoint: Path) -> dict[int, float]:
     return {event["id"]: event["record"]["reward"] for event in events if event["event"] == "end"}
 
 
+@pytest.mark.slow
 def test_trials_that_end_while_the_record_is_replayed_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NNI runs the open trials again at once, while the advisor still imports torch and replays its journal."""
     with advised(tmp_path / "checkpoint", monkeypatch, **ARGUMENTS) as manager:
@@ -52,6 +53,7 @@ def test_trials_that_end_while_the_record_is_replayed_count(tmp_path: Path, monk
     assert rewards(tmp_path / "checkpoint") == {i: i / 100 for i in range(16)}
 
 
+@pytest.mark.slow
 def test_trials_that_nni_runs_again_take_the_places_of_new_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

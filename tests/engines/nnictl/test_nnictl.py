@@ -22,6 +22,7 @@ from engines.nnictl.experiment import (
     search_in_process,
     write_experiment,
 )
+from engines.nnictl.test_web_ui import CHROMIUM, browse, errors_in
 from installed import seen
 from mini_mvtec import write_mini_mvtec
 from named_space import install_named_space
@@ -55,7 +56,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
 def test_gives_what_the_search_in_this_process_gives_until_the_strategy_has_learned(
     done: Experiment, expected: list[tuple[str, float]]
 ) -> None:
-    """Two at a time: of the first batch. One at a time, all: `test_stop_resume_kill_launch_...`."""
+    """Two at a time: of the first batch. One at a time, all: test_nnictl_resume."""
     assert rewards_by_sample(done.journal())[:5] == expected[:5]
 
 
@@ -106,33 +107,13 @@ def test_listens_on_this_machine_only(done: Experiment) -> None:
     assert done.port in {connection.laddr.port for connection in listening}
 
 
-def test_stop_resume_kill_launch_goes_on_as_if_nothing_had_happened(
-    tmp_path: Path, expected: list[tuple[str, float]]
-) -> None:
-    """One at a time, or the order in which trials end decides what is proposed next."""
-    with Experiment(tmp_path, write_experiment(tmp_path, trialConcurrency=1)) as experiment:
-        experiment.wait_for_trials(1)
-        experiment.nnictl("stop", experiment.id)
-        before = experiment.journal()
-        experiment.resume()
-        experiment.wait_for_trials(4)
-        manager = experiment.manager()
-        assert manager is not None
-        manager.kill()
-        manager.wait(100)
-        n_before = experiment.n_ended()
-        ended = launch(tmp_path, "--resume", experiment.id)  # while its tuner and trials are still there
-        assert ended.code == 0, ended
-        journal = experiment.journal()
-        assert journal[: len(before)] == before
-        assert rewards_by_sample(journal) == expected
-        shown = re.findall(r"^trial (\d)/6  best auroc (\S+)  ", ended.out, re.MULTILINE)
-        assert [int(number) for number, _ in shown] == list(range(n_before + 1, 7)), "those of this session"
-        assert shown[-1][1] == f"{max(reward for _, reward in expected):.4f}"
-        assert "on test (read once, for this model): auroc" in ended.out
-        assert experiment.manager() is None
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_the_web_ui_shows_it(done: Experiment, tmp_path: Path) -> None:
+    page, log = browse(f"http://localhost:{done.port}/oview", tmp_path / "profile", "--dump-dom")
+    assert done.id in page and "DONE" in page and errors_in(log) == []
 
 
+@pytest.mark.slow
 def test_launch_prints_the_winner_and_draws_it(tmp_path: Path) -> None:
     write_mini_mvtec(tmp_path / "mvtec", side=32)
     options = f"--data mvtec --root {tmp_path / 'mvtec'} --category bottle --image-size 32 --reward aupro --members 2"
@@ -209,6 +190,7 @@ def test_a_port_in_use_is_one_line_that_names_the_experiment(done: Experiment) -
     assert set((done.home / "nni-experiments").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
     """One at a time, or the order in which they end decides."""
     command = f"{TRIAL} --epochs 6 --weight-sharing"
@@ -231,6 +213,7 @@ def test_trials_share_weights_as_they_do_in_one_process(tmp_path: Path) -> None:
         }
 
 
+@pytest.mark.slow
 def test_known_methods_come_first_and_are_rows_of_the_summary(tmp_path: Path) -> None:
     site = install_named_space(tmp_path / "site")
     classes = {"strategy": "autoad", "seed": 1, "space": "named", "known": True}
@@ -262,6 +245,7 @@ def test_known_methods_come_first_and_are_rows_of_the_summary(tmp_path: Path) ->
     assert shown in ended.out and best["test"] == in_process["test"]
 
 
+@pytest.mark.slow
 def test_a_tuner_of_nni_runs_on_the_same_file(tmp_path: Path) -> None:
     tuner = {"name": "TPE", "classArgs": {"optimize_mode": "maximize"}}
     with Experiment(tmp_path, write_experiment(tmp_path, tuner=tuner, maxTrialNumber=2)) as experiment:

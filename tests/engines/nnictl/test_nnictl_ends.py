@@ -30,6 +30,7 @@ from autoad_nni.engines.nnictl.ports import reserved_port
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.mark.slow
 def test_launch_whose_server_is_stopped_from_outside_says_how_to_go_on(tmp_path: Path) -> None:
     """Once by nnictl in a new experiment, once by a kill in the same one resumed."""
     experiment = Experiment(tmp_path, write_experiment(tmp_path, maxTrialNumber=50))
@@ -58,6 +59,7 @@ def test_launch_whose_server_is_stopped_from_outside_says_how_to_go_on(tmp_path:
 
 
 @pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.slow
 def test_a_port_that_is_taken_while_nnictl_starts_is_one_line_and_leaves_nothing(tmp_path: Path, quick: bool) -> None:
     """Before nnictl looks whether something listens there, and after."""
     with reserved_port(range(21500, 22000)) as port:
@@ -90,6 +92,7 @@ def wait_until_reserved(port: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_launch_that_is_terminated_leaves_no_server_and_says_how_to_go_on(tmp_path: Path) -> None:
     """Of a new experiment, and of the same one resumed."""
     experiment = Experiment(tmp_path, write_experiment(tmp_path, maxTrialNumber=50))
@@ -112,6 +115,7 @@ def test_a_launch_that_is_terminated_leaves_no_server_and_says_how_to_go_on(tmp_
             assert log.count("Shutdown complete") == session, "the server came down in the middle of something"
 
 
+@pytest.mark.slow
 def test_a_launch_that_is_terminated_while_its_server_starts_leaves_nothing(tmp_path: Path) -> None:
     """NNI does not know the server's number yet."""
     experiment = Experiment(tmp_path, write_experiment(tmp_path))
@@ -125,6 +129,7 @@ def test_a_launch_that_is_terminated_while_its_server_starts_leaves_nothing(tmp_
     assert experiment.id not in left and "_latest" not in left
 
 
+@pytest.mark.slow
 def test_a_strategy_that_finishes_ends_the_experiment(tmp_path: Path) -> None:
     space = {"hypothesis": ["reconstruction"], "distance": ["l1", "l2"], "layer1_channels": [3]}
     space |= {"layer1_kernel": [1], "layer1_pooling": ["max"], "layer1_pooling_kernel": [1, 3]}
@@ -148,6 +153,7 @@ class Broken(Strategy):
 """
 
 
+@pytest.mark.slow
 def test_a_strategy_that_fails_ends_the_experiment_and_launch_says_why_in_one_line(tmp_path: Path) -> None:
     entry_points = "[autoad_nni.strategies]\nbroken = broken_strategy:Broken\n"
     site = install(tmp_path / "site", "broken-strategy", "1.0", entry_points, broken_strategy=BROKEN)
@@ -163,6 +169,7 @@ def test_a_strategy_that_fails_ends_the_experiment_and_launch_says_why_in_one_li
         assert "RuntimeError: the strategy broke on purpose" in log and "Traceback" in log
 
 
+@pytest.mark.slow
 def test_an_unknown_strategy_turns_the_experiment_to_error(tmp_path: Path) -> None:
     with Experiment(tmp_path, tiny(tmp_path, strategy="autod")) as experiment:
         assert experiment.wait_for_end()["status"] == "ERROR"
@@ -171,6 +178,7 @@ def test_an_unknown_strategy_turns_the_experiment_to_error(tmp_path: Path) -> No
             assert "Traceback" not in log
 
 
+@pytest.mark.slow
 def test_trials_that_all_fail_end_the_experiment_with_their_reason(tmp_path: Path) -> None:
     """Here they find another version of a plugin than the strategy."""
     entry_points = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,16 @@ from autoad_nni.searches.halving import is_among_best
 
 pytestmark = pytest.mark.timeout(600)
 
-N_TRIALS = 5
+N_TRIALS = 3
+OPTIONS = "trial --data digits --abnormal photos --limit 200 --epochs 1 --steps 40 --threads 1"
+WAITING = f"{sys.executable} {Path(__file__).with_name('waiting_trial.py')}"
 
 
-def file(folder: Path) -> Path:
+def file(folder: Path, program: str) -> Path:
     tuner = {"strategy": "random", "seed": 3, "halving": {"reduction": 2, "rungs": 1}}
     return write_experiment(
         folder,
-        # Long enough for the manager to end a trial that would go on; the last half of its steps takes seconds.
-        trialCommand="autoad-nni trial --data digits --abnormal photos --limit 200 --epochs 1 --steps 1600 --threads 1",
+        trialCommand=f"{program} {OPTIONS}",
         maxTrialNumber=N_TRIALS,
         trialConcurrency=1,
         tuner={"className": ADVISOR, "codeDirectory": ".", "classArgs": tuner},
@@ -29,11 +31,11 @@ def file(folder: Path) -> Path:
 
 
 def test_gives_what_the_search_in_this_process_gives_and_ends_trials_in_the_middle(tmp_path: Path) -> None:
-    with Experiment(tmp_path, file(tmp_path)) as experiment:
+    with Experiment(tmp_path, file(tmp_path, WAITING)) as experiment:
         assert experiment.wait_for_end(timeout_s=500) == {"status": "DONE", "errors": []}
         events = experiment.journal()
         jobs = {json.loads(job["hyperParameters"][0])["parameter_id"]: job for job in experiment.jobs()}
-    assert rewards_by_sample(events) == search_in_process(file(tmp_path), tmp_path / "run")
+    assert rewards_by_sample(events) == search_in_process(file(tmp_path, "autoad-nni"), tmp_path / "run")
     seen: list[float] = []
     for event in (event for event in events if event["event"] == "rung"):
         assert event["goes_on"] == is_among_best(event["reward"], seen, 2)

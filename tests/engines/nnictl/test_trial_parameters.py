@@ -69,7 +69,7 @@ def manager(record: str) -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("channel", ["http", "files"])
+@pytest.mark.parametrize("channel", ["http", pytest.param("files", marks=pytest.mark.slow)])
 def test_parameters_are_not_unpickled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: str, manager: str, made: Path, channel: str
 ) -> None:

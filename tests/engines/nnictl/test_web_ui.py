@@ -70,6 +70,10 @@ def browse(url: str, profile: Path, *options: str) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+def errors_in(log: str) -> list[str]:
+    return [line for line in log.splitlines() if "CONSOLE" in line and re.search("error|fail|refuse", line, re.I)]
+
+
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
     """It runs until the tests are over."""
@@ -89,6 +93,7 @@ def unharmed(experiment: Experiment) -> None:
     assert "reconnecting" not in (experiment.folder / "log" / "nnimanager.log").read_text()
 
 
+@pytest.mark.slow
 def test_strangers_get_nothing_from_the_real_server(experiment: Experiment) -> None:
     port, api = experiment.port, "/api/v1/nni"
     foreign = [{"Host": f"evil.example:{port}"}, own(port) | {"Origin": "http://evil.example"}]
@@ -102,16 +107,18 @@ def test_strangers_get_nothing_from_the_real_server(experiment: Experiment) -> N
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.slow
 def test_the_web_ui_loads_without_errors_and_shows_the_experiment(experiment: Experiment, tmp_path: Path) -> None:
     shot = tmp_path / "web_ui.png"
     page, log = browse(f"http://localhost:{experiment.port}/oview", tmp_path / "profile", "--dump-dom")
     assert experiment.id in page and "RUNNING" in page
     browse(f"http://127.0.0.1:{experiment.port}/oview", tmp_path / "profile", f"--screenshot={shot}")
     assert shot.exists()
-    assert [line for line in log.splitlines() if "CONSOLE" in line and re.search("error|fail|refuse", line, re.I)] == []
+    assert errors_in(log) == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.slow
 def test_a_page_of_another_site_changes_nothing(experiment: Experiment, tmp_path: Path) -> None:
     with served(ECHO, options="") as (open_port, process):
         page = HOSTILE.replace("PORTS", f"{{guarded: {experiment.port}, open: {open_port}}}")

@@ -58,6 +58,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_search_whose_workers_are_jobs(jobs: Path, tmp_path: Path) -> None:
     options = ["--cluster", "slurm", "--cluster-option", "slurm_partition=short", "--cluster-option", "timeout_min=30"]
     file = write(tmp_path / "x.yml", maxTrialNumber=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,24 +116,35 @@ def events(run: Path) -> list[tuple[str, int]]:
     return [(line["event"], line["id"]) for line in lines[1:]]
 
 
-def test_one_worker_finds_what_a_search_in_one_process_finds(tmp_path: Path) -> None:
-    file = write(tmp_path / "x.yml", maxTrialNumber=5, trialCommand=f"{TRIAL} --weight-sharing")
-    ended = command("search", file, "--output", tmp_path / "workers", "--workers", "1")
+@pytest.fixture(scope="module")
+def with_one_worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an experiment file and the run of a search with one worker."""
+    folder = tmp_path_factory.mktemp("one worker")
+    file = write(folder / "x.yml", maxTrialNumber=5, trialCommand=f"{TRIAL} --weight-sharing")
+    ended = command("search", file, "--output", folder / "run", "--workers", "1")
     assert (ended.code, ended.err) == (0, "")
-    assert command("search", file, "--output", tmp_path / "alone").code == 0
-    assert history(tmp_path / "workers") == history(tmp_path / "alone")
-    runs = (tmp_path / "workers", tmp_path / "alone")
+    return folder
+
+
+def test_one_worker_finds_what_a_search_in_one_process_finds(with_one_worker: Path, tmp_path: Path) -> None:
+    assert command("search", with_one_worker / "x.yml", "--output", tmp_path / "alone").code == 0
+    runs = (with_one_worker / "run", tmp_path / "alone")
+    assert history(runs[0]) == history(runs[1])
     weights = [{path.name: load_file(path) for path in run.rglob("*.safetensors")} for run in runs]
     assert weights[0].keys() == weights[1].keys() >= {"best.safetensors"} and len(weights[0]) > 6
     assert all(
         torch.equal(each, weights[1][file][key]) for file in weights[0] for key, each in weights[0][file].items()
     )
-    assert not (tmp_path / "workers" / "state" / "workers").exists()
-    assert len(list((tmp_path / "workers" / "tensorboard").iterdir())) == 6
-    # Any number of workers, and none, go on with it.
-    more = ad.search(file, output=tmp_path / "workers", trials=7, resume=True, workers=2)
+    assert not (runs[0] / "state" / "workers").exists()
+    assert len(list((runs[0] / "tensorboard").iterdir())) == 6
+
+
+@pytest.mark.slow
+def test_any_number_of_workers_goes_on_with_a_search(with_one_worker: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(with_one_worker / "run", tmp_path / "run")
+    more = ad.search(with_one_worker / "x.yml", output=run, trials=7, resume=True, workers=2)
     assert sorted(record.number for record in more.records) == list(range(7))
-    assert history(tmp_path / "workers")[:5] == history(tmp_path / "alone")
+    assert history(run)[:5] == history(with_one_worker / "run")
 
 
 @pytest.mark.faults
@@ -190,6 +202,7 @@ def test_ctrl_c_ends_the_workers_and_is_no_attempt(site: Path, tmp_path: Path) -
     assert [event for event, _ in events(tmp_path / "run")].count("stop") == 3
 
 
+@pytest.mark.slow
 def test_two_searches_do_not_share_a_folder(site: Path, tmp_path: Path) -> None:
     file = experiment(tmp_path, ["sleeps"])
     with started(file, site, "--workers", "1"):
@@ -231,6 +244,7 @@ def test_a_killed_search_goes_on_with_any_number_of_workers(site: Path, tmp_path
     assert {line["verdict"] for line in ended} == {"ok"}
 
 
+@pytest.mark.slow
 def test_a_trial_that_the_end_stops_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another worker runs meanwhile is, if it ends well."""
     file, run = write(tmp_path / "x.yml", maxTrialNumber=4, maxExperimentDuration="1000s"), tmp_path / "run"

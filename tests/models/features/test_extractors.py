@@ -177,6 +177,7 @@ def test_other_weights_of_the_same_network_are_other_weights(tmp_path: Path) -> 
     ("name", "make", "channels"),
     [("resnet18", resnet18, (64, 128, 256, 512)), ("wide_resnet50_2", wide_resnet50_2, (256, 512, 1024, 2048))],
 )
+@pytest.mark.slow
 def test_a_resnet_is_torchvisions_with_the_weights_of_the_file(
     tmp_path: Path, name: str, make: Callable[..., FeatureExtractor], channels: tuple[int, ...]
 ) -> None:
@@ -332,6 +333,7 @@ def test_loading_draws_from_no_random_state() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_listing_and_importing_the_toolkit_imports_no_network() -> None:
     code = (
         "import sys, autoad_nni, autoad_nni.trial.features, autoad_nni.models.features.resnet;"

@@ -95,6 +95,7 @@ def test_the_covariances_of_the_regularizer_are_a_tenth_wider() -> None:
     np.testing.assert_allclose(covariances(hypothesis.training_factors), wider, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_training_pulls_codes_together_but_not_to_a_point() -> None:
     spread = {}
     for covariance_weight in (0.0, 0.005):

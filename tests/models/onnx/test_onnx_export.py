@@ -93,10 +93,10 @@ def check_agreement(scorer: Scorer | Ensemble, path: Path) -> None:
     ("hypothesis", "distance", "scoring"),
     [
         ("density", "l1", {}),
-        ("cluster", "l21", {"patch": 8}),
+        pytest.param("cluster", "l21", {"patch": 8}, marks=pytest.mark.slow),
         ("centroid", "ssim", {"patch": 8, "two_sided": True}),
-        ("memory", "l21_ssim", {}),
-        ("reconstruction", "l2", {}),
+        pytest.param("memory", "l21_ssim", {}, marks=pytest.mark.slow),
+        pytest.param("reconstruction", "l2", {}, marks=pytest.mark.slow),
     ],
 )
 def test_an_autoencoder_scores_alike(hypothesis: str, distance: str, scoring: dict[str, Any], tmp_path: Path) -> None:
@@ -114,6 +114,7 @@ def test_an_autoencoder_scores_alike(hypothesis: str, distance: str, scoring: di
     ],
     ids=lambda sample: str(sample["extractor"]),
 )
+@pytest.mark.slow
 def test_a_model_of_features_scores_alike(sample: dict[str, Any], tmp_path: Path) -> None:
     weights = None
     if sample["extractor"] == "efficientnet_lite0":
@@ -144,6 +145,7 @@ class EveryReading(nn.Module):
         return torch.stack([each.score for each in read], 1), torch.cat([each.anomaly_map for each in read], 1)
 
 
+@pytest.mark.slow
 def test_every_reading_is_alike(tmp_path: Path) -> None:
     every = EveryReading(trained(layer("centroid", "l2"))).eval()
     assert set(every.readings) == {WHOLE, *READINGS}
@@ -156,6 +158,7 @@ def test_every_reading_is_alike(tmp_path: Path) -> None:
             assert relative(found[name][:, number], wanted[:, number]) <= 1e-5, (name, reading.name)
 
 
+@pytest.mark.slow
 def test_several_models_score_alike_and_are_described(tmp_path: Path) -> None:
     import onnx
 
