@@ -11,7 +11,7 @@ from typing import Any
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.storing import replace_file
-from benchmarks.paper.cells import SPACES, Cells
+from benchmarks.paper.cells import SPACES, Cells, results_folder
 from benchmarks.paper.published import TABLE_2, TABLE_3
 
 __all__ = ["architectures", "table_line", "write", "write_rows", "write_text"]
@@ -53,8 +53,8 @@ def write_rows(
     Returns:
         The Markdown.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / f"{name}.json", (json.dumps(rows, indent=1) + "\n").encode())
+    with results_folder(folder):
+        replace_file(folder / f"{name}.json", (json.dumps(rows, indent=1) + "\n").encode())
     return write_text(folder, name, rows, text, columns)
 
 
@@ -62,14 +62,14 @@ def write_text(
     folder: Path, name: str, rows: Sequence[Mapping[str, Any]], text: str, columns: Sequence[str] | None = None
 ) -> str:
     """Write ``NAME.md`` and ``NAME.csv`` alone, as `write_rows`; for rows by the thousand."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / f"{name}.md", text.encode())
-    with (folder / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(
-            file, columns or list(dict.fromkeys(each for row in rows for each in row)), extrasaction="ignore"
-        )
-        writer.writeheader()
-        writer.writerows(rows)
+    with results_folder(folder):
+        replace_file(folder / f"{name}.md", text.encode())
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(
+                file, columns or list(dict.fromkeys(each for row in rows for each in row)), extrasaction="ignore"
+            )
+            writer.writeheader()
+            writer.writerows(rows)
     return text
 
 
