@@ -185,12 +185,13 @@ def _compute(
 
 def _missing(rows: Mapping[str, Mapping[str, Any]], limit: int | None) -> dict[str, str]:
     """Why rows cannot be computed; AutoADError if none can."""
+    from autoad_nni.cli.usage import say
     from benchmarks.paper.rows import obstacle
 
     missing = {row: why for row, options in rows.items() if (why := obstacle(options, limit)) is not None}
     if len(missing) == len(rows):
         for row, why in missing.items():
-            typer.echo(f"{row}: {why}", err=True)
+            say(f"{row}: {why}", err=True)
         raise AutoADError("no row can be computed. Expected the images of one at least. The lines above say why.")
     return missing
 
