@@ -187,7 +187,7 @@ def print_best(best: BestRecord, folder: Path, *, when: str = "read once, for th
         test = "" if best.known.test is None else f", {best.known.test[reward]:.4f} on test"
         known = best.known.trial
         say(f"best known method: {known.known}, {name} {known.reward:.4f} on validation{test}")
-    for line in competitor_lines(folder, reward):
+    for line in competitor_lines(folder, reward, name):
         say(line)
     if planted:
         say("these figures are of planted defects: they compare models, and real defects may score otherwise")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
 from autoad_nni.registry import COMPETITORS
-from autoad_nni.storing import append_line, read_lines
+from autoad_nni.storing import append_line, file_changed, read_lines, replace_lines
 from autoad_nni.trial.evaluate import figures_of
 from autoad_nni.trial.request import TrialRequest
 
@@ -33,6 +33,8 @@ def check_competitors(request: TrialRequest) -> None:
 def compete(folder: Path, task: Task, request: TrialRequest, say: Callable[[str], None] = lambda line: None) -> None:
     """Train and test the competitors of a search that the folder has no line of; what fails is a line with its reason.
 
+    Those that failed before are tried again.
+
     Args:
         folder: Of the search.
         task: Its images.
@@ -40,11 +42,16 @@ def compete(folder: Path, task: Task, request: TrialRequest, say: Callable[[str]
         say: Called with a line for the user before each, as one may take long.
 
     Raises:
+        AutoADError: A line was changed by hand.
         StorageError: The disk refuses.
     """
-    there = {line["name"] for line in read_lines(folder / COMPETED)}
+    read_lines(folder / COMPETED)  # cuts off what a kill left of a line
+    before = read_competitors(folder)
+    kept = [line for line in before if "failed" not in line or line["name"] not in request.competitors]
+    if len(kept) < len(before):
+        replace_lines(folder / COMPETED, kept)
     for name in dict.fromkeys(request.competitors):
-        if name not in there:
+        if name not in {line["name"] for line in kept}:
             say(f"training the competitor {name}, and testing it")
             append_line(folder / COMPETED, _line(name, task, request))
 
@@ -81,23 +88,40 @@ def read_competitors(folder: Path) -> list[dict[str, Any]]:
 
     Each has ``name``, ``processor_seconds``, and either ``validation`` and ``test``, the metrics by name, or
     ``failed``, a reason.
+
+    Raises:
+        AutoADError: A line was changed by hand.
     """
-    return read_lines(folder / COMPETED, mend=False)
+    lines = read_lines(folder / COMPETED, mend=False)
+    for number, line in enumerate(lines, 1):
+        if not _is_competitor(line):
+            raise file_changed(folder / COMPETED, number, "no competitor with its figures", "what a search wrote")
+    return lines
 
 
-def competitor_lines(folder: Path, reward: str) -> list[str]:
+def _is_competitor(line: Mapping[str, Any]) -> bool:
+    if not (isinstance(line.get("name"), str) and isinstance(line.get("processor_seconds"), int | float)):
+        return False
+    if "failed" in line:
+        return isinstance(line["failed"], str)
+    parts = [line.get("validation"), line.get("test")]
+    return all(isinstance(part, dict) and all(isinstance(x, int | float) for x in part.values()) for part in parts)
+
+
+def competitor_lines(folder: Path, reward: str, shown_as: str) -> list[str]:
     """Return a line for each competitor to print.
 
     Args:
         folder: Of the search.
         reward: The metric to show.
+        shown_as: What it is called.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     figures = {"validation": {"auroc": 0.75}, "test": {"auroc": 0.5}}
         ...     append_line(Path(folder) / COMPETED, {"name": "anogan", "processor_seconds": 12.3, **figures})
-        ...     competitor_lines(Path(folder), "auroc")
+        ...     competitor_lines(Path(folder), "auroc", "auroc")
         ['competitor anogan: auroc 0.7500 on validation, 0.5000 on test (12 s of processor time)']
     """
     lines = []
@@ -105,9 +129,9 @@ def competitor_lines(folder: Path, reward: str) -> list[str]:
         if "failed" in line:
             shown = f"failed: {line['failed']}"
         elif reward not in line["test"]:
-            shown = f"no {reward}, as it has no map"
+            shown = f"no {shown_as}, as it has no map"
         else:
-            shown = f"{reward} {line['validation'][reward]:.4f} on validation, {line['test'][reward]:.4f} on test"
+            shown = f"{shown_as} {line['validation'][reward]:.4f} on validation, {line['test'][reward]:.4f} on test"
             shown += f" ({line['processor_seconds']:.0f} s of processor time)"
         lines.append(f"competitor {line['name']}: {shown}")
     return lines

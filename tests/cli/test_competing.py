@@ -16,9 +16,11 @@ from torch import Tensor
 import autoad_nni as ad
 from autoad_nni.competitors import Competitor, load_competitor
 from autoad_nni.data import Task, load_task
+from autoad_nni.errors import AutoADError
 from autoad_nni.models.scoring import Prediction
 from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.registry import COMPETITORS, Registry
+from autoad_nni.runs.competing import read_competitors
 from autoad_nni.trial.evaluate import figures_of
 from autoad_nni.trial.request import TrialRequest
 
@@ -122,6 +124,38 @@ def test_one_that_fails_is_a_line_and_the_search_ends_well(tmp_path: Path, monke
     assert failed["broken"] == "RuntimeError: no luck" and failed["leaving"] == "SystemExit: 3"
     assert failed["constant"].startswith("RejectedTrial: ") and "score 1" in failed["constant"]
     assert "RuntimeError: no luck" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_one_that_failed_is_tried_again(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.yml", maxTrialNumber=1)
+    run = tmp_path / "run"
+    assert command("search", file, "--output", run, "--competitors", "msp").code == 0
+    before = lines_of(run)
+    (run / "competitors.jsonl").write_text(
+        json.dumps({"name": "msp", "processor_seconds": 0.1, "failed": "no luck"}) + "\n"
+    )
+    ended = command("search", file, "--output", run, "--resume")
+    assert ended.code == 0 and "competitor msp: failed: no luck" in ended.out, "none is asked for"
+    assert command("search", file, "--output", run, "--resume", "--competitors", "msp").code == 0
+    assert [line["test"] for line in lines_of(run)] == [line["test"] for line in before]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {},
+        {"name": "msp"},
+        {"name": ["msp"], "processor_seconds": 1.0, "failed": "no"},
+        {"name": "msp", "processor_seconds": 1.0, "failed": 3},
+        {"name": "msp", "processor_seconds": 1.0, "validation": {"auroc": 0.5}},
+        {"name": "msp", "processor_seconds": 1.0, "validation": {"auroc": 0.5}, "test": {"auroc": "high"}},
+    ],
+)
+def test_a_line_changed_by_hand(tmp_path: Path, line: dict[str, Any]) -> None:
+    (tmp_path / "competitors.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(AutoADError, match=r"competitors\.jsonl.*line 1 .*no competitor with its figures") as caught:
+        read_competitors(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_name_that_there_is_not(tmp_path: Path, file: Path) -> None:

@@ -42,6 +42,7 @@ VALUES: dict[str, Any] = {
     "threads": 2,
     "weight_sharing": True,
     "members": 3,
+    "competitors": ["msp", "odin"],
     "false_alarm_rate": 0.05,
     "seed": 4,
     "space": "other",
@@ -75,6 +76,7 @@ def test_every_option_arrives_where_it_is_used() -> None:
     assert (
         request.weight_sharing
         and request.members == 3
+        and request.competitors == ("msp", "odin")
         and request.space == "other"
         and request.data_sets == ("folder", "photos", "uniform")
     )
