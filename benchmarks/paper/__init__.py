@@ -7,6 +7,7 @@
     python -m benchmarks.paper figure3 --output runs/paper     # Figure 3: beside random search, on recorded searches
 
 Each cell of Tables II and III is a line of OUTPUT/cells.jsonl; the same command goes on where the last one was cut. A
-cell that fails is a line with its reason, and the others go on; remove the line to try it again. Table V and
-Figure 3 read what ``python -m benchmarks.strategies`` recorded.
+cell that fails is a line with its reason, and the others go on; the next run tries it again, and its last line counts.
+A folder takes one run at a time, and refuses other settings for a cell that it has. Table V and Figure 3 read what
+``python -m benchmarks.strategies`` recorded.
 """

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import autoad_nni.cli
+from autoad_nni.errors import AutoADError
 
 __all__ = ["app", "main"]
 
@@ -18,20 +19,21 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Output = Annotated[Path, typer.Option(help="Folder for cells, runs and tables.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Of split, strategy and training, from 0.")]
 Trials = Annotated[int, typer.Option(min=1, help="Of each search.")]
-Minutes = Annotated[float | None, typer.Option(help="Of each search; whichever limit is reached first ends it.")]
+Minutes = Annotated[float | None, typer.Option(min=1, help="Of each search; whichever limit is reached first ends it.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Of each trial of a search.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the data sets.")]
 Roots = Annotated[str | None, typer.Option(help="Folders of single sets, NAME=DIR[,NAME=DIR...].")]
 ClassifierEpochs = Annotated[int, typer.Option(min=1, help="Of the classifier of MSP and ODIN.")]
-Limit = Annotated[int | None, typer.Option(help="Normal images of a set at most; default of table3: all.")]
+Limit = Annotated[int | None, typer.Option(min=10, help="Normal images of a set at most; default of table3: all.")]
 Methods = Annotated[str | None, typer.Option(help="NAME[,NAME...]; default: all of the table.")]
 
 
 @app.command()
 def table2(
     pairs: Annotated[
-        str, typer.Option(help="NORMAL/ABNORMAL[,...]; sets that the article does not have are taken, too.")
-    ] = "",
+        str | None,
+        typer.Option(help="NORMAL/ABNORMAL[,...], any sets; default: the article's pairs."),
+    ] = None,
     methods: Methods = None,
     seeds: Seeds = 2,
     trials: Trials = 30,
@@ -41,17 +43,15 @@ def table2(
     classifier_epochs: ClassifierEpochs = 30,
     root: Root = None,
     roots: Roots = None,
+    download: Annotated[bool, typer.Option("--download", help="Download missing sets into --root.")] = False,
     output: Output = Path("runs/paper"),
 ) -> None:
     """Table II: images of other sets among those of one; AutoAD, MSP, ODIN."""
     from benchmarks.paper.published import TABLE_2
+    from benchmarks.paper.rows import methods_of, pair_rows
 
-    names = [tuple(pair.split("/", 1)) for pair in pairs.split(",") if "/" in pair] or list(TABLE_2)
-    rows = {
-        f"{normal}/{abnormal}": _given(data=normal, abnormal=abnormal, root=root, roots=_of(roots, (normal, abnormal)))
-        for normal, abnormal in names
-    }
-    chosen = methods.split(",") if methods else ["autoad", "autoad_features", "msp", "odin"]
+    rows = pair_rows(pairs, TABLE_2, roots, root=root, download=download or None)
+    chosen = methods_of(methods, ["autoad", "autoad_features", "msp", "odin"])
     budget = {"trials": trials, "minutes": minutes, "epochs": epochs, "limit": limit, "max_seconds": 120.0}
     classifiers = {name: {"epochs": classifier_epochs} for name in ("msp", "odin")}
     _compute("table2", rows, chosen, seeds, {**budget, "competitors": classifiers}, output)
@@ -73,24 +73,30 @@ def table3(
     output: Output = Path("runs/paper"),
 ) -> None:
     """Table III: where defects are; AutoAD, SSIM autoencoder, AnoGAN, feature dictionary."""
-    rows = {name: _category(name, root) for name in categories.split(",")}
-    chosen = methods.split(",") if methods else ["autoad", "autoad_features", "ssim_autoencoder", "anogan"]
-    chosen += [] if methods else ["feature_dictionary"]
+    from benchmarks.paper.rows import category_rows, methods_of
+
+    rows = category_rows(categories, root)
+    chosen = methods_of(methods, ["autoad", "autoad_features", "ssim_autoencoder", "anogan", "feature_dictionary"])
     budget = {"trials": trials, "minutes": minutes, "epochs": epochs, "limit": limit, "max_seconds": 120.0}
     _compute("table3", rows, chosen, seeds, budget, output)
 
 
 @app.command()
 def table4(output: Output = Path("runs/paper")) -> None:
-    """Table IV: the models that the searches of the other tables found."""
+    """Table IV: the models that the searches of the other tables found, drawn, too."""
+    from benchmarks.paper.architectures import write_architectures
     from benchmarks.paper.cells import Cells
-    from benchmarks.paper.report import architectures
+    from benchmarks.strategies.figures import require_matplotlib
 
-    typer.echo(architectures(Cells(output)))
+    require_matplotlib()
+    # Not mended: a search may be writing.
+    typer.echo(write_architectures(Cells(output, mend=False)))
 
 
 _Seeds50 = Annotated[int, typer.Option(min=1, help="Searches of each strategy, with seeds from 0.")]
 _Trials200 = Annotated[int, typer.Option(min=1, help="Of each search.")]
+# A window of the figure has as many.
+_Trials20 = Annotated[int, typer.Option(min=20, help="Of each search.")]
 _Tables = Annotated[str, typer.Option(help="NAME[,NAME...]: recorded tables on which strategies searched.")]
 _Recorded = Annotated[
     str | None,
@@ -112,32 +118,36 @@ def table5(
     """Table V: what the parts of the strategy are worth, by searches on recorded tables."""
     from benchmarks.paper.ablations import write_table
     from benchmarks.paper.recorded import read_searches
+    from benchmarks.paper.rows import names_of
 
-    typer.echo(write_table(read_searches(_files(searches), tables.split(",")), seeds, trials, output))
+    typer.echo(write_table(read_searches(_files(searches), names_of(tables, "tables")), seeds, trials, output))
 
 
 @app.command()
 def figure3(
     tables: _Tables = "small,random",
     seeds: _Seeds50 = 50,
-    trials: _Trials200 = 200,
+    trials: _Trials20 = 200,
     searches: _Recorded = None,
     output: Output = Path("runs/paper"),
 ) -> None:
     """Figure 3: how searches on recorded tables go on, beside random search."""
     from benchmarks.paper.progress import write_figure
     from benchmarks.paper.recorded import read_searches
+    from benchmarks.paper.rows import names_of
     from benchmarks.strategies.figures import require_matplotlib
 
     require_matplotlib()
-    typer.echo(write_figure(read_searches(_files(searches), tables.split(",")), seeds, trials, output))
+    typer.echo(write_figure(read_searches(_files(searches), names_of(tables, "tables")), seeds, trials, output))
 
 
 def _files(searches: str | None) -> list[Path]:
     """The files of recorded searches."""
     if searches is not None:
         return [Path(each) for each in searches.split(",")]
-    return sorted((Path(__file__).parents[2] / "experiments" / "strategies").glob("*.jsonl.gz"))
+    # By name: the folder has recordings of other kinds, too.
+    folder = Path(__file__).parents[2] / "experiments" / "strategies"
+    return [folder / "results.jsonl.gz", folder / "peers.jsonl.gz"]
 
 
 def _compute(
@@ -148,69 +158,42 @@ def _compute(
     budget: Mapping[str, Any],
     output: Path,
 ) -> None:
-    from benchmarks.paper.cells import Budget, Cell, Cells
+    from benchmarks.paper.cells import Budget, Cell, Cells, locked
     from benchmarks.paper.report import write
+    from benchmarks.paper.rows import trial_options
 
-    cells, given = Cells(output), Budget(**budget)
-    missing = {row: why for row, options in rows.items() if (why := _obstacle(options)) is not None}
+    missing = _missing(rows, budget["limit"])
     wanted = [
-        Cell(table, row, method, seed, _options(table, method, options))
+        Cell(table, row, method, seed, trial_options(table, method, options))
         for seed in range(seeds)
         for row, options in rows.items()
         if row not in missing
         for method in methods
     ]
-    open_cells = [cell for cell in wanted if not cells.has(cell)]
-    began = time.monotonic()
-    for done, cell in enumerate(open_cells):
-        line = cells.compute(cell, given)
-        left = (time.monotonic() - began) / (done + 1) * (len(open_cells) - done - 1)
-        figures = line.get("failed") or ", ".join(f"{name} {value:.4f}" for name, value in line["test"].items())
-        typer.echo(f"{'/'.join(map(str, cell.key))}: {figures}; about {left / 60:.0f} min left", err=True)
-    typer.echo(write(cells, table, missing))
+    with locked(output):
+        cells, given = Cells(output), Budget(**budget)
+        cells.check_budgets(wanted, given)
+        open_cells = [cell for cell in wanted if not cells.has(cell)]
+        began = time.monotonic()
+        for done, cell in enumerate(open_cells):
+            line = cells.compute(cell, given)
+            left = (time.monotonic() - began) / (done + 1) * (len(open_cells) - done - 1)
+            figures = line.get("failed") or ", ".join(f"{name} {value:.4f}" for name, value in line["test"].items())
+            typer.echo(f"{'/'.join(map(str, cell.key))}: {figures}; about {left / 60:.0f} min left", err=True)
+        typer.echo(write(cells, table, missing))
 
 
-def _category(name: str, root: Path | None) -> dict[str, Any]:
-    """The images of a row of Table III."""
-    if name == "solar_cells":  # without masks: images are told apart, not pixels
-        return _given(data=name, image_size=128, reward="auroc")
-    if name in ("brick", "grass", "gravel"):
-        return _given(data="textures", category=name, reward="aupro")
-    return _given(data="mvtec", category=name, root=root, image_size=128, reward="aupro")
+def _missing(rows: Mapping[str, Mapping[str, Any]], limit: int | None) -> dict[str, str]:
+    """Why rows cannot be computed; AutoADError if none can."""
+    from autoad_nni.cli.usage import say
+    from benchmarks.paper.rows import obstacle
 
-
-def _options(table: str, method: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Windows for the article's space on defects, as in experiments/textures.yml."""
-    windows = {"patch": 16, "two_sided": True, "max_macs": 2_000_000} if method == "autoad" else {}
-    if table == "table2":
-        windows = {"max_macs": 10_000_000} if method == "autoad" else {}
-        # The extractors see no less than this; a set of 28 x 28 has a single location of most of their stages.
-        windows |= {"image_size": 64} if method == "autoad_features" else {}
-    return {**options, **windows}
-
-
-def _obstacle(options: Mapping[str, Any]) -> str | None:
-    """Why a row cannot be computed; None if it can."""
-    from autoad_nni.data.plan import plan_task
-    from autoad_nni.errors import AutoADError
-    from autoad_nni.trial.request import TrialRequest
-
-    try:
-        plan_task(TrialRequest.from_options(**options).task)
-    except AutoADError as error:
-        return str(error)
-    return None
-
-
-def _of(roots: str | None, names: tuple[str, ...]) -> str | None:
-    """The roots of these sets."""
-    return ",".join(each for each in (roots or "").split(",") if each.partition("=")[0] in names) or None
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {
-        name: str(value) if isinstance(value, Path) else value for name, value in options.items() if value is not None
-    }
+    missing = {row: why for row, options in rows.items() if (why := obstacle(options, limit)) is not None}
+    if len(missing) == len(rows):
+        for row, why in missing.items():
+            say(f"{row}: {why}", err=True)
+        raise AutoADError("no row can be computed. Expected the images of one at least. The lines above say why.")
+    return missing
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.paper.published import TABLE_5
-from benchmarks.paper.recorded import NOT_THE_ARTICLES, Searches
+from benchmarks.paper.recorded import NOT_THE_ARTICLES, Searches, too_few
 from benchmarks.paper.report import table_line, write_rows
 from benchmarks.strategies.report import Curves, best_so_far
 from benchmarks.strategies.specs import RANDOM, Spec
@@ -47,6 +47,9 @@ def write_table(searches: Mapping[str, Searches], seeds: int, trials: int, outpu
         seeds: Searches for each row, with seeds from 0; a row that has fewer is left out, with its reason.
         trials: Of each.
         output: Folder.
+
+    Raises:
+        AutoADError: Not a single row of the article has as many searches; then nothing is written.
     """
     parts, rows = [NOT_THE_ARTICLES, _HEAD.format(seeds=seeds, trials=trials)], []
     for table, group in searches.items():
@@ -62,6 +65,8 @@ def write_table(searches: Mapping[str, Searches], seeds: int, trials: int, outpu
         ]
         parts += [f"## {table}", *_markdown(made, trials), "\n".join(absent)]
         rows += made
+    if not rows:
+        raise too_few(seeds, trials)
     return write_rows(output, "table5", rows, "\n\n".join(part for part in parts if part) + "\n")
 
 

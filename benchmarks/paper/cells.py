@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ import autoad_nni as ad
 from autoad_nni.competitors import load_competitor
 from autoad_nni.data import load_task
 from autoad_nni.errors import AutoADError
-from autoad_nni.storing import append_line, read_lines, replace_file
+from autoad_nni.runs.lock import lock_run
+from autoad_nni.storing import append_line, file_changed, read_lines, replace_file, storing
 from autoad_nni.trial.evaluate import figures_of
 from autoad_nni.trial.request import TrialRequest
 
-__all__ = ["SPACES", "Budget", "Cell", "Cells"]
+__all__ = ["SPACES", "Budget", "Cell", "Cells", "locked", "results_folder"]
 
 SPACES = {
     "autoad": {"space": "autoencoder", "layers": 3},
@@ -48,6 +51,17 @@ class Budget:
     limit: int | None
     competitors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    def of(self, method: str) -> dict[str, Any]:
+        """Return what a method uses of it.
+
+        Example:
+            >>> Budget(15, None, 3, 120.0, 6000, {"msp": {"epochs": 30}}).of("msp")
+            {'limit': 6000, 'epochs': 30}
+        """
+        if method not in SPACES:
+            return {"limit": self.limit, **self.competitors.get(method, {})}
+        return {name: getattr(self, name) for name in ("trials", "minutes", "epochs", "max_seconds", "limit")}
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -74,16 +88,47 @@ class Cell:
 
 
 class Cells:
-    """The computed cells of a folder: ``cells.jsonl``, a line for each."""
+    """The computed cells of a folder: ``cells.jsonl``, a line for each; of several lines of a cell the last counts.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Of the file.
+        mend: Cut off what a kill left half written; not while another process may be writing.
+
+    Raises:
+        AutoADError: A line is no cell.
+    """
+
+    def __init__(self, folder: Path, *, mend: bool = True) -> None:
         self.folder = folder
         self._path = folder / "cells.jsonl"
-        self.lines = read_lines(self._path)
+        lines = read_lines(self._path, mend=mend)
+        for number, line in enumerate(lines, start=1):
+            if not _is_cell(line):
+                raise file_changed(self._path, number, "not a cell", _EXPECTED)
+        self._lines = {_key(line): line for line in lines}
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """A line for each cell."""
+        return list(self._lines.values())
 
     def has(self, cell: Cell) -> bool:
-        """Whether it is there, computed or failed."""
-        return any((line["table"], line["row"], line["method"], line["seed"]) == cell.key for line in self.lines)
+        """Whether it is computed; one that failed is not."""
+        return cell.key in self._lines and "failed" not in self._lines[cell.key]
+
+    def check_budgets(self, wanted: Iterable[Cell], budget: Budget) -> None:
+        """Raise AutoADError if a cell was computed with other settings than are wanted; older lines have none."""
+        for cell in filter(self.has, wanted):
+            asked = budget.of(cell.method)
+            was = self._lines[cell.key].get("budget", asked)
+            for name in {**asked, **was}:
+                if was.get(name) != asked.get(name):
+                    option = "classifier_epochs" if name == "epochs" and cell.method not in SPACES else name
+                    raise AutoADError(
+                        f"{'/'.join(map(str, cell.key))} was computed with [[{option}]] {was.get(name)}, and "
+                        f"{asked.get(name)} is wanted. Expected the settings of the cells that are there. Give "
+                        "another [[output]]."
+                    )
 
     def compute(self, cell: Cell, budget: Budget) -> dict[str, Any]:
         """Train, test, and append the line; a failure is a line with its reason."""
@@ -91,14 +136,13 @@ class Cells:
         try:
             found = self._search(cell, budget, meter) if cell.method in SPACES else _competitor(cell, budget)
         except AutoADError as error:
-            found = {"failed": str(error)}
+            found = {"failed": error.on_command_line()}
         finally:
             meter.save()
         seconds = meter.seconds + found.get("shared_seconds", 0.0)
-        line = {**asdict(cell), "processor_seconds": round(seconds, 1), **found}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        line = {**asdict(cell), "budget": budget.of(cell.method), "processor_seconds": round(seconds, 1), **found}
         append_line(self._path, line)
-        self.lines.append(line)
+        self._lines[cell.key] = line
         return line
 
     def _run_of(self, cell: Cell) -> Path:
@@ -134,6 +178,45 @@ class Cells:
             "model": dict(best.sample),
             "run": run.name,
         }
+
+
+_EXPECTED = "table, row, method, seed, options, processor_seconds, and test or failed"
+
+
+def _is_cell(line: Mapping[str, Any]) -> bool:
+    kinds = {"table": str, "row": str, "method": str, "seed": int, "options": dict, "processor_seconds": int | float}
+    optional = {"test": dict, "failed": str, "budget": dict, "model": dict, "validation": int | float, "run": str}
+    return (
+        all(isinstance(line.get(name), kind) for name, kind in kinds.items())
+        and all(isinstance(line[name], kind) for name, kind in optional.items() if name in line)
+        and ("test" in line or "failed" in line)
+        and all(isinstance(value, int | float) for value in line.get("test", {}).values())
+    )
+
+
+def _key(line: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    return line["table"], line["row"], line["method"], line["seed"]
+
+
+@contextlib.contextmanager
+def results_folder(folder: Path) -> Iterator[None]:
+    """Make the folder; what goes wrong with it or within the block on the disk is an AutoADError."""
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise AutoADError(f"[[output]] {folder} is a file. Expected a folder. Give another [[output]].")
+    with storing(folder, "Give another [[output]]."):
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes from computing cells in it within the block."""
+    with results_folder(folder):
+        lock = lock_run(folder, folder / "lock")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _Meter:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.paper.recorded import NOT_THE_ARTICLES, Searches
+from benchmarks.paper.cells import results_folder
+from benchmarks.paper.recorded import NOT_THE_ARTICLES, Searches, too_few
 from benchmarks.paper.report import table_line, write_text
 from benchmarks.strategies.figures import band, draw_lines
 from benchmarks.strategies.report import Curves, best_so_far, per_window, top_so_far
@@ -34,6 +35,9 @@ def write_figure(searches: Mapping[str, Searches], seeds: int, trials: int, outp
         seeds: Searches for each line, with seeds from 0; a line that has fewer is left out.
         trials: Of each.
         output: Folder.
+
+    Raises:
+        AutoADError: No table is left; then nothing is written.
     """
     columns = {}
     for table, group in searches.items():
@@ -41,10 +45,12 @@ def write_figure(searches: Mapping[str, Searches], seeds: int, trials: int, outp
         curves = {name: each for name, each in found.items() if each is not None}
         if RANDOM in curves and len(curves) > 1:
             columns[table] = curves
+    if not columns:
+        raise too_few(seeds, trials)
     rows = [row for table, curves in columns.items() for row in _points(table, curves)]
     text = "\n\n".join([NOT_THE_ARTICLES, _HEAD.format(seeds=seeds), *_markdown(rows)]) + "\n"
     write_text(output, "figure3", rows, text)
-    if columns:
+    with results_folder(output):
         _draw(columns, output / "figure3.png")
     return text
 

@@ -14,7 +14,7 @@ from benchmarks.strategies.report import Curves, curves_of
 from benchmarks.strategies.runs import Run, parse_run
 from benchmarks.strategies.specs import Spec
 
-__all__ = ["NOT_THE_ARTICLES", "Searches", "read_searches"]
+__all__ = ["NOT_THE_ARTICLES", "Searches", "read_searches", "too_few"]
 
 NOT_THE_ARTICLES: Final = (
     "These are searches on a recorded table: each proposed model was answered with the figure of a model that had been "
@@ -71,6 +71,14 @@ def read_searches(paths: Sequence[Path], tables: Sequence[str]) -> Mapping[str, 
                 "[[tables]], or other [[searches]]."
             )
     return {label: Searches(group) for versions in runs.values() for label, group in versions.items()}
+
+
+def too_few(seeds: int, trials: int) -> AutoADError:
+    """Return the error of a table or figure of which nothing is left."""
+    return AutoADError(
+        f"too few searches are recorded for [[seeds={seeds}]] and [[trials={trials}]]. Expected a search of as many "
+        "trials with each seed from 0. Give lower numbers, or other [[searches]]."
+    )
 
 
 def _text(path: Path) -> str:

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoad_nni.errors import AutoADError
 from autoad_nni.storing import replace_file
-from benchmarks.paper.cells import SPACES, Cells
+from benchmarks.paper.cells import Cells, results_folder
 from benchmarks.paper.published import TABLE_2, TABLE_3
 
-__all__ = ["architectures", "table_line", "write", "write_rows", "write_text"]
+__all__ = ["table_line", "write", "write_rows", "write_text"]
 
 FIGURES = {
     "table2": ("auroc", "aupr_in", "aupr_out"),
@@ -53,8 +52,8 @@ def write_rows(
     Returns:
         The Markdown.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / f"{name}.json", (json.dumps(rows, indent=1) + "\n").encode())
+    with results_folder(folder):
+        replace_file(folder / f"{name}.json", (json.dumps(rows, indent=1) + "\n").encode())
     return write_text(folder, name, rows, text, columns)
 
 
@@ -62,28 +61,15 @@ def write_text(
     folder: Path, name: str, rows: Sequence[Mapping[str, Any]], text: str, columns: Sequence[str] | None = None
 ) -> str:
     """Write ``NAME.md`` and ``NAME.csv`` alone, as `write_rows`; for rows by the thousand."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / f"{name}.md", text.encode())
-    with (folder / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(
-            file, columns or list(dict.fromkeys(each for row in rows for each in row)), extrasaction="ignore"
-        )
-        writer.writeheader()
-        writer.writerows(rows)
+    with results_folder(folder):
+        replace_file(folder / f"{name}.md", text.encode())
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(
+                file, columns or list(dict.fromkeys(each for row in rows for each in row)), extrasaction="ignore"
+            )
+            writer.writeheader()
+            writer.writerows(rows)
     return text
-
-
-def architectures(cells: Cells) -> str:
-    """Return Table IV: what the searches found, a column for each row of the other tables; seed by seed."""
-    found = [line for line in cells.lines if line["method"] in SPACES and "model" in line]
-    if not found:
-        raise AutoADError("no search has ended. Expected cells of table2 or table3. Compute one of these first.")
-    heads = [f"{line['row']}, {line['method']}, seed {line['seed']}" for line in found]
-    labels = list(dict.fromkeys(label for line in found for label in line["model"]))
-    lines = [table_line(["label", *heads]), table_line(["---"] * (len(heads) + 1))]
-    return "\n".join(
-        [*lines, *(table_line([label, *(line["model"].get(label, "") for line in found)]) for label in labels)]
-    )
 
 
 def _rows(cells: Cells, table: str) -> list[dict[str, Any]]:

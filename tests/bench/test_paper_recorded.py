@@ -13,9 +13,10 @@ import pytest
 from cli.run_command import command
 from tiny_table import exhaustive, write
 
-from benchmarks.paper.__main__ import main
+from benchmarks.paper.__main__ import _files, main
 from benchmarks.paper.ablations import ROWS
 from benchmarks.paper.published import TABLE_5
+from benchmarks.paper.recorded import read_searches
 from benchmarks.strategies.answers import load_answers
 from benchmarks.strategies.runs import ResultsFile, Run
 
@@ -102,3 +103,31 @@ def test_the_article_s_table_5() -> None:
     }  # fmt: skip
     assert TABLE_5["buffer 5"] == {"best_20": 0.8805, "best_100": 0.9712, "best_200": 0.9804}
     assert TABLE_5.keys() <= ROWS.keys()
+
+
+def test_the_searches_of_the_clone() -> None:
+    (results, peers) = _files(None)
+    searches = read_searches([results, peers], ["small", "random"])
+    for spec in (ROWS["eta 0.1"], ROWS["random"]):
+        assert any(each.curves(spec, 2, 200) is not None for each in searches.values())
+
+
+@pytest.mark.parametrize("which", ["table5", "figure3"])
+def test_nothing_is_written_where_it_cannot_be(recorded: Path, tmp_path: Path, which: str) -> None:
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+        ended = command(which, *words(recorded, output), main=main)
+        assert ended.code == 2 and str(output) in ended.err and "another --output" in ended.err
+        assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("which", ["table5", "figure3"])
+def test_more_seeds_than_are_recorded(recorded: Path, tmp_path: Path, which: str) -> None:
+    ended = command(which, *words(recorded, tmp_path / "new"), "--seeds", SEEDS + 1, main=main)
+    assert ended.code == 2 and f"too few searches are recorded for --seeds {SEEDS + 1}" in ended.err
+    assert ended.err.count("\n") == 1 and not (tmp_path / "new").exists()
+
+
+def test_figure_3_of_a_single_window(recorded: Path, tmp_path: Path) -> None:
+    assert command("figure3", *words(recorded, tmp_path), "--trials", 20, main=main).code == 0
+    assert "deviation of 20 trials | at 20 |" in (tmp_path / "figure3.md").read_text()
