@@ -73,6 +73,10 @@ def slow(seconds: float) -> str:
     return f"sleep {seconds} && {sys.executable} {TINY_TRIAL}"
 
 
+# Each process that runs tests has its own: a resumed experiment takes the port that it had, which must be free.
+_PORTS = range(18080 + 500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")), 30000)
+
+
 class Experiment:
     """One experiment from its creation to the end of its last process."""
 
@@ -95,7 +99,7 @@ class Experiment:
         return output
 
     def __enter__(self) -> Experiment:
-        with reserved_port(range(18080, 20000)) as self.port:
+        with reserved_port(_PORTS) as self.port:
             output = self.nnictl("create", "--config", str(self.file), "--port", str(self.port))
         found = re.search(r"Experiment ID: (?:\x1b\[\d+m)?(\w+)", output)
         assert found, output
