@@ -45,13 +45,13 @@ def compete(folder: Path, task: Task, request: TrialRequest, say: Callable[[str]
         AutoADError: A line was changed by hand.
         StorageError: The disk refuses.
     """
-    read_lines(folder / COMPETED)  # cuts off what a kill left of a line
-    before = read_competitors(folder)
+    before = read_competitors(folder, mend=True)
     kept = [line for line in before if "failed" not in line or line["name"] not in request.competitors]
     if len(kept) < len(before):
         replace_lines(folder / COMPETED, kept)
+    there = {line["name"] for line in kept}
     for name in dict.fromkeys(request.competitors):
-        if name not in {line["name"] for line in kept}:
+        if name not in there:
             say(f"training the competitor {name}, and testing it")
             append_line(folder / COMPETED, _line(name, task, request))
 
@@ -83,16 +83,20 @@ def _scored(method: Competitor, held: LabelledImages) -> LabelledImages:
     return held if method.has_map else LabelledImages(held.images, held.labels)
 
 
-def read_competitors(folder: Path) -> list[dict[str, Any]]:
+def read_competitors(folder: Path, *, mend: bool = False) -> list[dict[str, Any]]:
     """Return the lines of a folder's competitors, in the order in which they were trained; none if it has none.
 
     Each has ``name``, ``processor_seconds``, and either ``validation`` and ``test``, the metrics by name, or
     ``failed``, a reason.
 
+    Args:
+        folder: Of the search.
+        mend: Also cut off what a kill left of a line; not while another process writes.
+
     Raises:
         AutoADError: A line was changed by hand.
     """
-    lines = read_lines(folder / COMPETED, mend=False)
+    lines = read_lines(folder / COMPETED, mend=mend)
     for number, line in enumerate(lines, 1):
         if not _is_competitor(line):
             raise file_changed(folder / COMPETED, number, "no competitor with its figures", "what a search wrote")

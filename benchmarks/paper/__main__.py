@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import autoad_nni.cli
 from autoad_nni.errors import AutoADError
+
+if TYPE_CHECKING:
+    from benchmarks.paper.recorded import Searches
 
 __all__ = ["app", "main"]
 
@@ -117,10 +120,8 @@ def table5(
 ) -> None:
     """Table V: what the parts of the strategy are worth, by searches on recorded tables."""
     from benchmarks.paper.ablations import write_table
-    from benchmarks.paper.recorded import read_searches
-    from benchmarks.paper.rows import names_of
 
-    typer.echo(write_table(read_searches(_files(searches), names_of(tables, "tables")), seeds, trials, output))
+    typer.echo(write_table(_read(searches, tables), seeds, trials, output))
 
 
 @app.command()
@@ -133,21 +134,23 @@ def figure3(
 ) -> None:
     """Figure 3: how searches on recorded tables go on, beside random search."""
     from benchmarks.paper.progress import write_figure
-    from benchmarks.paper.recorded import read_searches
-    from benchmarks.paper.rows import names_of
     from benchmarks.strategies.figures import require_matplotlib
 
     require_matplotlib()
-    typer.echo(write_figure(read_searches(_files(searches), names_of(tables, "tables")), seeds, trials, output))
+    typer.echo(write_figure(_read(searches, tables), seeds, trials, output))
 
 
-def _files(searches: str | None) -> list[Path]:
-    """The files of recorded searches."""
-    if searches is not None:
-        return [Path(each) for each in searches.split(",")]
+def _read(searches: str | None, tables: str) -> Mapping[str, Searches]:
+    """The recorded searches of `table5` and `figure3`."""
+    from benchmarks.paper.recorded import read_searches
+    from benchmarks.paper.rows import names_of
+
     # By name: the folder has recordings of other kinds, too.
     folder = Path(__file__).parents[2] / "experiments" / "strategies"
-    return [folder / "results.jsonl.gz", folder / "peers.jsonl.gz"]
+    files = [folder / "results.jsonl.gz", folder / "peers.jsonl.gz"]
+    if searches is not None:
+        files = [Path(each) for each in searches.split(",")]
+    return read_searches(files, names_of(tables, "tables"))
 
 
 def _compute(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.paper.published import TABLE_5
 from benchmarks.paper.recorded import NOT_THE_ARTICLES, Searches, too_few
-from benchmarks.paper.report import table_line, write_rows
-from benchmarks.strategies.report import Curves, best_so_far
+from benchmarks.paper.report import write_rows
+from benchmarks.strategies.report import Curves, best_so_far, markdown_table
 from benchmarks.strategies.specs import RANDOM, Spec
 from benchmarks.strategies.stats import estimate
 
@@ -108,17 +108,15 @@ def _shown(trials: int) -> list[int]:
 
 def _markdown(rows: Sequence[Mapping[str, Any]], trials: int) -> list[str]:
     figures = [*(f"best_{after}" for after in _shown(trials)), f"mean_{trials}", f"std_{trials}"]
-    heads = ["row", *(word for figure in figures for word in (figure.replace("_", " "), "the article"))]
-    lines = [table_line(heads), table_line(["---"] * len(heads))]
-    lines += [table_line([row["row"], *(cell for figure in figures for cell in _cells(row, figure))]) for row in rows]
-    heads[0] = f"to {_REFERENCE}"
-    differences = [table_line(heads), table_line(["---"] * len(heads))]
-    differences += [
-        table_line([row["row"], *(cell for figure in figures for cell in _differences(row, figure))])
+    heads = [word for figure in figures for word in (figure.replace("_", " "), "the article")]
+    lines = [[row["row"], *(cell for figure in figures for cell in _cells(row, figure))] for row in rows]
+    differences = [
+        [row["row"], *(cell for figure in figures for cell in _differences(row, figure))]
         for row in rows
         if f"{figures[0]}_difference" in row
     ]
-    return ["\n".join(lines), "\n".join(differences) if len(differences) > 2 else ""]
+    of_differences = markdown_table([[f"to {_REFERENCE}", *heads], *differences]) if differences else ""
+    return [markdown_table([["row", *heads], *lines]), of_differences]
 
 
 def _cells(row: Mapping[str, Any], figure: str) -> tuple[str, str]:

@@ -11,7 +11,8 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.autoencoder import count_layers
 from autoad_nni.storing import read_made
 from benchmarks.paper.cells import SPACES, Cells, results_folder
-from benchmarks.paper.report import table_line, write_rows
+from benchmarks.paper.report import write_rows
+from benchmarks.strategies.report import markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ def write_architectures(cells: Cells) -> str:
     if not found:
         raise AutoADError("no search has ended. Expected cells of table2 or table3. Compute one of these first.")
     rows = [_winner(line, cells.folder) for line in found]
-    text = "\n".join(["![the models](table4.png)", "", *_markdown(rows)]) + "\n"
+    text = "\n".join(["![the models](table4.png)", "", _markdown(rows)]) + "\n"
     write_rows(cells.folder, "table4", rows, text, _COLUMNS)
     with results_folder(cells.folder):
         _draw(rows, cells.folder / "table4.png")
@@ -59,17 +60,18 @@ def _members(path: Path) -> list[dict[str, Any]] | None:
         return None
 
 
-def _markdown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     heads = [f"{row['row']}, {row['method']}, seed {row['seed']}" for row in rows]
     labels = list(dict.fromkeys(label for row in rows for label in row["sample"]))
-    return [
-        table_line(["label", *heads]),
-        table_line(["---"] * (len(heads) + 1)),
-        *(table_line([label, *(row["sample"].get(label, "") for row in rows)]) for label in labels),
-        table_line(["reward", *(_figure(row["reward"]) for row in rows)]),
-        table_line(["test", *(f"{_figure(row['test'])} {row['figure']}" for row in rows)]),
-        table_line(["members", *("" if row["members"] is None else len(row["members"]) for row in rows)]),
-    ]
+    return markdown_table(
+        [
+            ["label", *heads],
+            *([label, *(row["sample"].get(label, "") for row in rows)] for label in labels),
+            ["reward", *(_figure(row["reward"]) for row in rows)],
+            ["test", *(f"{_figure(row['test'])} {row['figure']}" for row in rows)],
+            ["members", *("" if row["members"] is None else len(row["members"]) for row in rows)],
+        ]
+    )
 
 
 def _figure(value: float | None) -> str:

@@ -11,24 +11,30 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import autoad_nni as ad
 from autoad_nni.competitors import load_competitor
 from autoad_nni.data import load_task
 from autoad_nni.errors import AutoADError
+from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.runs.lock import lock_run
 from autoad_nni.storing import append_line, file_changed, read_lines, replace_file, storing
 from autoad_nni.trial.evaluate import figures_of
 from autoad_nni.trial.request import TrialRequest
 
-__all__ = ["SPACES", "Budget", "Cell", "Cells", "locked", "results_folder"]
+__all__ = ["SPACES", "Budget", "Cell", "Cells", "given", "locked", "results_folder"]
 
 SPACES = {
     "autoad": {"space": "autoencoder", "layers": 3},
     "autoad_features": {"space": "features"},
 }
 """The searches by name: the article's space, and the one with pretrained features."""
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that are not None, as JSON has them."""
+    return {
+        name: str(value) if isinstance(value, Path) else value for name, value in options.items() if value is not None
+    }
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ class Cells:
     def _search(self, cell: Cell, budget: Budget, meter: _Meter) -> dict[str, Any]:
         options = {**cell.options, "seed": cell.seed, "limit": budget.limit, "max_seconds": budget.max_seconds}
         options |= {"threads": 1, "space": SPACES[cell.method]["space"], "epochs": budget.epochs}
-        request = TrialRequest.from_options(**{name: value for name, value in options.items() if value is not None})
+        request = TrialRequest.from_options(**given(**options))
         run = self._run_of(cell)
         experiment = {
             "trialCommand": shlex.join(["autoad-nni", "trial", *request.to_words()]),
@@ -170,12 +176,11 @@ class Cells:
         ended = ad.search(experiment, output=run, minutes=budget.minutes, resume=resume, on_trial=meter.save)
         if ended.best is None or ended.best.test is None:
             raise AutoADError(f"no trial of {cell.row} ended well. Expected one. See {run}.")
-        best = ended.best
         return {
-            "test": dict(best.test or {}),
-            "validation": best.reward,
+            "test": dict(ended.best.test),
+            "validation": ended.best.reward,
             "trials": len(ended.trials),
-            "model": dict(best.sample),
+            "model": dict(ended.best.sample),
             "run": run.name,
         }
 
@@ -245,11 +250,8 @@ class _Meter:
 
 
 def _competitor(cell: Cell, budget: Budget) -> dict[str, Any]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        options = {**cell.options, "seed": cell.seed, "limit": budget.limit}
-        request = TrialRequest.from_options(**{name: value for name, value in options.items() if value is not None})
+    with torch_threads(1):
+        request = TrialRequest.from_options(**given(**cell.options, seed=cell.seed, limit=budget.limit))
         task = load_task(request.task)
         began = time.process_time()
         method = load_competitor(cell.method, seed=cell.seed, **budget.competitors.get(cell.method, {}))
@@ -258,8 +260,6 @@ def _competitor(cell: Cell, budget: Budget) -> dict[str, Any]:
         # As of a search: validation, not test, sets the threshold of RPRO.
         normal = None if task.test.masks is None else method.predict(task.validation.normal).anomaly_map
         figures = figures_of(method.predict(task.test.images), task.test, normal)
-    finally:
-        torch.set_num_threads(threads)
     seconds = {"fit_seconds": round(fitted, 1), "shared_seconds": round(method.shared_seconds, 1)}
     facts = {name: getattr(method, name) for name in ("accuracy", "temperature", "epsilon") if hasattr(method, name)}
     return {"test": figures, **seconds, **facts}

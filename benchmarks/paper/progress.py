@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from benchmarks.paper.cells import results_folder
 from benchmarks.paper.recorded import NOT_THE_ARTICLES, Searches, too_few
-from benchmarks.paper.report import table_line, write_text
+from benchmarks.paper.report import write_text
 from benchmarks.strategies.figures import band, draw_lines
-from benchmarks.strategies.report import Curves, best_so_far, per_window, top_so_far
+from benchmarks.strategies.report import Curves, best_so_far, markdown_table, per_window, top_so_far
 from benchmarks.strategies.specs import RANDOM, SPECS
 
 __all__ = ["write_figure"]
@@ -80,12 +80,12 @@ def _markdown(rows: list[dict[str, Any]]) -> Iterator[str]:
             here = [row for row in rows if (row["table"], row["figure"]) == (table, panel)]
             ends = sorted({row["trial"] for row in here if row["trial"] % _WINDOW == 0} | {here[-1]["trial"]})
             shown = [end for end in ends if end in ends[:5] or end == ends[-1]]
-            lines = [table_line([panel, *(f"at {trial}" for trial in shown)]), table_line(["---"] * (len(shown) + 1))]
+            lines = [[panel, *(f"at {trial}" for trial in shown)]]
             for name in dict.fromkeys(row["strategy"] for row in here):
                 cells = {row["trial"]: f"{row['mean']} ± {row['margin']}" for row in here
                          if row["strategy"] == name}  # fmt: skip
-                lines.append(table_line([name, *(cells[trial] for trial in shown)]))
-            yield "\n".join(lines)
+                lines.append([name, *(cells[trial] for trial in shown)])
+            yield markdown_table(lines)
 
 
 def _draw(columns: Mapping[str, Mapping[str, Curves]], path: Path) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from autoad_nni.storing import replace_file
 from benchmarks.paper.cells import Cells, results_folder
 from benchmarks.paper.published import TABLE_2, TABLE_3
+from benchmarks.strategies.report import markdown_table
 
-__all__ = ["table_line", "write", "write_rows", "write_text"]
+__all__ = ["write", "write_rows", "write_text"]
 
 FIGURES = {
     "table2": ("auroc", "aupr_in", "aupr_out"),
@@ -30,9 +31,7 @@ def write(cells: Cells, table: str, missing: Mapping[str, str]) -> str:
         missing: Rows that were left out, and why.
     """
     rows = _rows(cells, table)
-    text = (
-        "\n".join([*_markdown(rows, FIGURES[table]), "", *(f"- {row}: {why}" for row, why in missing.items())]) + "\n"
-    )
+    text = "\n".join([_markdown(rows, FIGURES[table]), "", *(f"- {row}: {why}" for row, why in missing.items())]) + "\n"
     columns = ["row", "method", "seed", *FIGURES[table], "processor_seconds", "paper", "failed"]
     return write_rows(cells.folder, table, rows, text, columns)
 
@@ -92,22 +91,19 @@ def _published(line: Mapping[str, Any]) -> dict[str, str]:
     return {"paper": " / ".join(f"{value:.3f}" for value in values)} if values and None not in values else {}
 
 
-def _markdown(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> list[str]:
+def _markdown(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> str:
     """Mean over seeds, with the lowest and the highest of several."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["row"], row["method"]].append(row)
-    lines = [table_line(["row", "method", "seeds", *figures, "processor s", "the article"])]
-    lines.append(table_line(["---"] * (len(figures) + 5)))
+    lines: list[list[Any]] = [["row", "method", "seeds", *figures, "processor s", "the article"]]
     for (name, method), group in groups.items():
         good = [row for row in group if "failed" not in row]
         cells = [_spread([row[figure] for row in good if figure in row]) for figure in figures]
         seconds = _spread([row["processor_seconds"] for row in good], "{:.0f}")
-        lines.append(table_line([name, method, len(good), *cells, seconds, group[0].get("paper", "")]))
-        lines += [
-            table_line([name, method, f"seed {row['seed']}: {row['failed']}"]) for row in group if "failed" in row
-        ]
-    return lines
+        lines.append([name, method, len(good), *cells, seconds, group[0].get("paper", "")])
+        lines += [[name, method, f"seed {row['seed']}: {row['failed']}"] for row in group if "failed" in row]
+    return markdown_table(lines)
 
 
 def _spread(values: Sequence[float], form: str = "{:.4f}") -> str:
@@ -117,8 +113,3 @@ def _spread(values: Sequence[float], form: str = "{:.4f}") -> str:
     if len(values) == 1:
         return mean
     return f"{mean} ({form.format(min(values))} to {form.format(max(values))})"
-
-
-def table_line(cells: Sequence[Any]) -> str:
-    """Return a row of a table in Markdown."""
-    return "| " + " | ".join(map(str, cells)) + " |"

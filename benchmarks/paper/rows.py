@@ -11,7 +11,7 @@ from autoad_nni.data.sources.mvtec import CATEGORIES
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import COMPETITORS, DATASETS
 from autoad_nni.trial.request import TrialRequest
-from benchmarks.paper.cells import SPACES
+from benchmarks.paper.cells import SPACES, given
 
 __all__ = ["TEXTURES", "category_rows", "methods_of", "names_of", "obstacle", "pair_rows", "trial_options"]
 
@@ -69,7 +69,7 @@ def pair_rows(
     sets = list(dict.fromkeys(name for pair in names for name in pair))
     folders = {} if roots is None else dict(_root(each, sets) for each in names_of(roots, "roots"))
     return {
-        f"{normal}/{abnormal}": _given(
+        f"{normal}/{abnormal}": given(
             data=normal,
             abnormal=abnormal,
             roots=",".join(f"{name}={folders[name]}" for name in (normal, abnormal) if name in folders) or None,
@@ -106,10 +106,10 @@ def category_rows(categories: str, root: Path | None) -> dict[str, dict[str, Any
 
 def _category(name: str, root: Path | None) -> dict[str, Any]:
     if name == "solar_cells":  # without masks: images are told apart, not pixels
-        return _given(data=name, image_size=128, reward="auroc")
+        return given(data=name, image_size=128, reward="auroc")
     if name in TEXTURES:
-        return _given(data="textures", category=name, reward="aupro")
-    return _given(data="mvtec", category=name, root=root, image_size=128, reward="aupro")
+        return given(data="textures", category=name, reward="aupro")
+    return given(data="mvtec", category=name, root=root, image_size=128, reward="aupro")
 
 
 def trial_options(table: str, method: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,13 +125,7 @@ def trial_options(table: str, method: str, options: Mapping[str, Any]) -> dict[s
 def obstacle(options: Mapping[str, Any], limit: int | None) -> str | None:
     """Return why a row cannot be computed, in the words of the command line; None if it can."""
     try:
-        plan_task(TrialRequest.from_options(**_given(**options, limit=limit)).task)
+        plan_task(TrialRequest.from_options(**given(**options, limit=limit)).task)
     except AutoADError as error:
         return error.on_command_line()
     return None
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {
-        name: str(value) if isinstance(value, Path) else value for name, value in options.items() if value is not None
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,17 @@ from benchmarks.strategies.runs import Run
 from benchmarks.strategies.specs import PEERS, RANDOM
 from benchmarks.strategies.stats import Estimate, estimate
 
-__all__ = ["AT", "Curves", "best_so_far", "curves_of", "markdown", "per_window", "top_so_far", "trials_to_reach"]
+__all__ = [
+    "AT",
+    "Curves",
+    "best_so_far",
+    "curves_of",
+    "markdown",
+    "markdown_table",
+    "per_window",
+    "top_so_far",
+    "trials_to_reach",
+]
 
 Curves = NDArray[np.float64]
 """A row per seed, a column per trial; NaN after the end of a strategy that stopped before."""
@@ -122,11 +132,20 @@ def _tables(runs: Sequence[Run], at: int) -> list[str]:
         means[-1] += [_shown(estimate(top.tolist())), _trials(curves, name, at), f"{1000 * seconds:.1f}"]
         worst.append([name, *(_worst(each[name]) for each in at_each.values())])
         differences.append([name, *(cell for each in at_each.values() for cell in _to_rivals(each, name))])
-    return [line for rows in (means, worst, differences) for line in _rows(rows)]
+    return [line for rows in (means, worst, differences) for line in (markdown_table(rows), "")]
 
 
-def _rows(rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]] + [""]
+def markdown_table(rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table in Markdown, of which the first row has the heads.
+
+    Example:
+        >>> print(markdown_table([["strategy", "best"], ["random", 0.5]]))
+        | strategy | best |
+        | --- | --- |
+        | random | 0.5 |
+    """
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def _worst(values: NDArray[np.float64]) -> str:

@@ -29,6 +29,7 @@ from autoad_nni.storing import append_line, read_lines
 from benchmarks.strategies.answers import Answers
 from benchmarks.strategies.recipes import RECIPES
 from benchmarks.strategies.record import train
+from benchmarks.strategies.report import markdown_table
 from benchmarks.strategies.runs import play
 from benchmarks.strategies.specs import RANDOM, Spec, select
 from benchmarks.strategies.stats import estimate
@@ -147,8 +148,8 @@ def _of_table(by_name: Mapping[str, Mapping[int, Trials]]) -> str:
     base = searches[RANDOM]
     return "\n\n".join(
         (
-            _markdown({name: _validation(each, base, longest) for name, each in searches.items()}),
-            _markdown({name: _test(each, base, longest) for name, each in searches.items()}),
+            _columns({name: _validation(each, base, longest) for name, each in searches.items()}),
+            _columns({name: _test(each, base, longest) for name, each in searches.items()}),
             f"{len(seeds)} searches each, seeds {', '.join(map(str, seeds))}.",
         )
     )
@@ -209,10 +210,9 @@ def _shown(values: NDArray[np.float64], sign: str = "") -> str:
     return f"{mean:{sign}.4f} ± {margin:.4f}"
 
 
-def _markdown(columns: Mapping[str, Mapping[str, str]]) -> str:
-    titles = ["strategy", *next(iter(columns.values()))]
-    rows = [titles, ["---"] * len(titles), *([name, *cells.values()] for name, cells in columns.items())]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def _columns(columns: Mapping[str, Mapping[str, str]]) -> str:
+    heads = ["strategy", *next(iter(columns.values()))]
+    return markdown_table([heads, *([name, *cells.values()] for name, cells in columns.items())])
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,7 +22,7 @@ from benchmarks.strategies.noise import FRESH
 from benchmarks.strategies.proposals import searched
 from benchmarks.strategies.recipes import RECIPES
 from benchmarks.strategies.record import read_lines, record
-from benchmarks.strategies.report import AT
+from benchmarks.strategies.report import AT, markdown_table
 from benchmarks.strategies.specs import Spec, missing, select
 from benchmarks.strategies.stats import estimate
 from benchmarks.strategies.tables import key_of
@@ -55,12 +55,12 @@ def summary(found: Mapping[str, Sequence[Winner]], lines: Sequence[Mapping[str, 
         found: Winners by strategy.
         lines: What their trainings recorded.
     """
-    rows: list[Sequence[str]] = [("strategy", "promised", "validation, trained anew", "test"), ("---",) * 4]
+    rows: list[Sequence[str]] = [("strategy", "promised", "validation, trained anew", "test")]
     for name, each in found.items():
         means = {label: [_mean(winner, lines, label) for winner in each] for label in ("default", "test")}
         columns = ([winner.promised for winner in each], means["default"], means["test"])
         rows.append((name, *(f"{mean:.4f} ± {margin:.4f}" for mean, margin in map(estimate, columns))))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(rows)
 
 
 def _mean(winner: Winner, lines: Sequence[Mapping[str, Any]], label: str) -> float:
