@@ -142,14 +142,10 @@ def figure3(
 
 def _read(searches: str | None, tables: str) -> Mapping[str, Searches]:
     """The recorded searches of `table5` and `figure3`."""
-    from benchmarks.paper.recorded import read_searches
+    from benchmarks.paper.recorded import OF_THE_CLONE, read_searches
     from benchmarks.paper.rows import names_of
 
-    # By name: the folder has recordings of other kinds, too.
-    folder = Path(__file__).parents[2] / "experiments" / "strategies"
-    files = [folder / "results.jsonl.gz", folder / "peers.jsonl.gz"]
-    if searches is not None:
-        files = [Path(each) for each in searches.split(",")]
+    files = OF_THE_CLONE if searches is None else [Path(each) for each in searches.split(",")]
     return read_searches(files, names_of(tables, "tables"))
 
 

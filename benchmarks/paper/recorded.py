@@ -14,7 +14,11 @@ from benchmarks.strategies.report import Curves, curves_of
 from benchmarks.strategies.runs import Run, parse_run
 from benchmarks.strategies.specs import Spec
 
-__all__ = ["NOT_THE_ARTICLES", "Searches", "read_searches", "too_few"]
+__all__ = ["NOT_THE_ARTICLES", "OF_THE_CLONE", "Searches", "read_searches", "too_few"]
+
+_FOLDER: Final = Path(__file__).parents[2] / "experiments" / "strategies"
+OF_THE_CLONE: Final = (_FOLDER / "results.jsonl.gz", _FOLDER / "peers.jsonl.gz")
+"""By name, as the folder has recordings of other kinds, too."""
 
 NOT_THE_ARTICLES: Final = (
     "These are searches on a recorded table: each proposed model was answered with the figure of a model that had been "

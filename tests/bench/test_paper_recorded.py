@@ -13,10 +13,10 @@ import pytest
 from cli.run_command import command
 from tiny_table import exhaustive, write
 
-from benchmarks.paper.__main__ import _files, main
+from benchmarks.paper.__main__ import main
 from benchmarks.paper.ablations import ROWS
 from benchmarks.paper.published import TABLE_5
-from benchmarks.paper.recorded import read_searches
+from benchmarks.paper.recorded import OF_THE_CLONE, read_searches
 from benchmarks.strategies.answers import load_answers
 from benchmarks.strategies.runs import ResultsFile, Run
 
@@ -106,7 +106,7 @@ def test_the_article_s_table_5() -> None:
 
 
 def test_the_searches_of_the_clone() -> None:
-    (results, peers) = _files(None)
+    (results, peers) = OF_THE_CLONE
     searches = read_searches([results, peers], ["small", "random"])
     for spec in (ROWS["eta 0.1"], ROWS["random"]):
         assert any(each.curves(spec, 2, 200) is not None for each in searches.values())
