@@ -48,22 +48,26 @@ def _network(channels: int, n_classes: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def check_classes(task: Task) -> tuple[Tensor, Tensor]:
+def check_classes(task: Task, methods: str = "MSP and ODIN") -> tuple[Tensor, Tensor]:
     """Return the classes that there are, ascending, and which of them each training image has, as an index.
+
+    Args:
+        task: The images.
+        methods: Who learns to tell them apart; for the message.
 
     Raises:
         AutoADError: They have none, or all are of one.
     """
     if task.train_classes is None:
         raise AutoADError(
-            f"{task.name}: the normal images have no classes. Expected a data set with several, such as "
-            "fashion_mnist: MSP and ODIN learn to tell them apart. Leave these methods out."
+            f"{task.name}: the normal images have no classes. Expected several, such as those of fashion_mnist, for "
+            f"{methods} to tell apart. Leave these methods out."
         )
     known, classes = torch.unique(task.train_classes, return_inverse=True)
     if len(known) < 2:
         raise AutoADError(
-            f"{task.name}: the normal images are all of one class. Expected two or more for MSP and ODIN. Leave these "
-            "methods out."
+            f"{task.name}: the normal images are all of one class. Expected two or more for {methods} to tell apart. "
+            "Leave these methods out."
         )
     return known, classes
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from autoad_nni.data import Task
 from autoad_nni.registry import DEFECTS
-from autoad_nni.runs.competing import check_competitors
+from autoad_nni.runs.competing import check_competitors, check_images
 from autoad_nni.runs.start import RunStart
 from autoad_nni.runs.winner import check_false_alarm_rate
 from autoad_nni.searches.experiment_file import Experiment
@@ -39,6 +39,7 @@ def check_and_load(
     check_competitors(request)
     task = preflight(experiment, request, arguments)
     check_false_alarm_rate(request.false_alarm_rate, task)
+    check_images(request, task)
     strategy, seed = (None, None) if arguments is None else (arguments["strategy"], arguments["seed"])
     plugins = plugins_of_search(
         experiment.search_space, strategy=strategy, space=request.space, data_sets=request.data_sets

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from autoad_nni.competitors import Competitor, load_competitor
+from autoad_nni.competitors.classifier import check_classes
 from autoad_nni.data import LabelledImages, Task
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.surroundings import keeping_surroundings, torch_threads
@@ -16,7 +17,7 @@ from autoad_nni.storing import append_line, file_changed, read_lines, replace_li
 from autoad_nni.trial.evaluate import figures_of
 from autoad_nni.trial.request import TrialRequest
 
-__all__ = ["COMPETED", "check_competitors", "compete", "competitor_lines", "read_competitors"]
+__all__ = ["COMPETED", "check_competitors", "check_images", "compete", "competitor_lines", "read_competitors"]
 
 COMPETED: Final = "competitors.jsonl"
 
@@ -28,6 +29,17 @@ def check_competitors(request: TrialRequest) -> None:
             raise AutoADError(
                 f"[[competitors]] names {name!r}. Expected some of {', '.join(COMPETITORS.names())}. Correct it."
             )
+
+
+def check_images(request: TrialRequest, task: Task) -> None:
+    """Raise AutoADError, before anything is trained, if competitors cannot learn from these images.
+
+    Not a line at the end, as for one that fails: what was named can never work here, and the search may take hours.
+    """
+    # A plugin may register a function, too.
+    names = [name for name in request.competitors if getattr(COMPETITORS.load(name), "needs_classes", False)]
+    if names:
+        check_classes(task, f"[[competitors={','.join(names)}]]")
 
 
 def compete(folder: Path, task: Task, request: TrialRequest, say: Callable[[str], None] = lambda line: None) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import torch
 from cli.run_command import command
-from cli.small_experiment import TRIAL, write
+from cli.small_experiment import TRIAL, content, write
+from mini_mvtec import write_mini_mvtec
 from torch import Tensor
 
 import autoad_nni as ad
@@ -20,7 +23,7 @@ from autoad_nni.errors import AutoADError
 from autoad_nni.models.scoring import Prediction
 from autoad_nni.models.surroundings import torch_threads
 from autoad_nni.registry import COMPETITORS, Registry
-from autoad_nni.runs.competing import read_competitors
+from autoad_nni.runs.competing import check_images, read_competitors
 from autoad_nni.trial.evaluate import figures_of
 from autoad_nni.trial.request import TrialRequest
 
@@ -162,6 +165,45 @@ def test_a_name_that_there_is_not(tmp_path: Path, file: Path) -> None:
     ended = command("search", file, "--output", tmp_path / "run", "--competitors", "mps")
     assert ended.code == 2 and "--competitors names 'mps'. Expected some of anogan, feature_dictionary," in ended.err
     assert ended.err.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+NO_CLASSES = "the normal images have no classes. Expected several, such as those of fashion_mnist, for "
+
+
+def test_images_without_classes_are_refused_before_the_search(tmp_path: Path) -> None:
+    write_mini_mvtec(tmp_path, side=32)
+    run = tmp_path / "run"
+    words = ["search", tmp_path / "bottle", "--output", run, "--trials", 1]
+    ended = command(*words, "--competitors", "feature_dictionary,odin,msp")
+    message = f"folder vs defects: {NO_CLASSES}--competitors odin,msp to tell apart. Leave these methods out."
+    assert (ended.code, ended.out) == (2, "") and message in ended.err and ended.err.count("\n") == 1
+    assert not run.exists()
+    with pytest.raises(AutoADError, match=f"{NO_CLASSES}competitors=msp to tell apart"):
+        ad.search(tmp_path / "bottle", output=run, trials=1, competitors=["msp"])
+    assert not run.exists()
+
+
+def test_a_resumed_search_and_launch_refuse_them_too(tmp_path: Path) -> None:
+    trial = TRIAL.replace("digits", "photos").replace("--abnormal photos", "--abnormal uniform")
+    file, run = write(tmp_path / "x.yml", maxTrialNumber=1, trialCommand=trial), tmp_path / "run"
+    ad.search(content(maxTrialNumber=1, trialCommand=trial), output=run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    ended = command("search", file, "--output", run, "--resume", "--trials", 2, "--competitors", "msp")
+    assert ended.code == 2 and f"{NO_CLASSES}--competitors msp to tell apart" in ended.err
+    assert ended.err.count("\n") == 1
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    ended = command("launch", write(tmp_path / "y.yml", trialCommand=f"{trial} --competitors odin"))
+    assert (ended.code, ended.out) == (2, "") and f"{NO_CLASSES}--competitors odin to tell apart" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_images_of_one_class_are_refused_before_the_search() -> None:
+    request = TrialRequest.from_options(**OPTIONS, competitors="msp")
+    task = load_task(request.task)
+    assert task.train_classes is not None
+    check_images(request, task)
+    with pytest.raises(AutoADError, match=r"all of one class.* for competitors=msp to tell apart"):
+        check_images(request, replace(task, train_classes=torch.zeros_like(task.train_classes)))
 
 
 def test_a_search_without_has_no_file(tmp_path: Path) -> None:
