@@ -171,7 +171,7 @@ def _compute(
     ]
     with locked(output):
         cells, given = Cells(output), Budget(**budget)
-        cells.check_budgets(wanted, given)
+        cells.check_settings(wanted, given)
         open_cells = [cell for cell in wanted if not cells.has(cell)]
         began = time.monotonic()
         for done, cell in enumerate(open_cells):

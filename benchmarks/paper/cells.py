@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
 import time
@@ -122,19 +123,19 @@ class Cells:
         """Whether it is computed; one that failed is not."""
         return cell.key in self._lines and "failed" not in self._lines[cell.key]
 
-    def check_budgets(self, wanted: Iterable[Cell], budget: Budget) -> None:
-        """Raise AutoADError if a cell was computed with other settings than are wanted; older lines have none."""
+    def check_settings(self, wanted: Iterable[Cell], budget: Budget) -> None:
+        """Raise AutoADError if a cell was computed with other images or settings than are wanted.
+
+        Older lines have no budget, and count as computed with the one that is wanted.
+        """
         for cell in filter(self.has, wanted):
-            asked = budget.of(cell.method)
-            was = self._lines[cell.key].get("budget", asked)
+            line, budgeted = self._lines[cell.key], budget.of(cell.method)
+            asked = {**cell.options, **budgeted}
+            was = {**line["options"], **line.get("budget", budgeted)}
             for name in {**asked, **was}:
-                if was.get(name) != asked.get(name):
-                    option = "classifier_epochs" if name == "epochs" and cell.method not in SPACES else name
-                    raise AutoADError(
-                        f"{'/'.join(map(str, cell.key))} was computed with [[{option}]] {was.get(name)}, and "
-                        f"{asked.get(name)} is wanted. Expected the settings of the cells that are there. Give "
-                        "another [[output]]."
-                    )
+                # Downloaded or there already, the images are the same.
+                if name != "download" and was.get(name) != asked.get(name):
+                    raise _other_setting(cell, name, was.get(name), asked.get(name))
 
     def compute(self, cell: Cell, budget: Budget) -> dict[str, Any]:
         """Train, test, and append the line; a failure is a line with its reason."""
@@ -175,7 +176,7 @@ class Cells:
         resume = run.exists()
         ended = ad.search(experiment, output=run, minutes=budget.minutes, resume=resume, on_trial=meter.save)
         if ended.best is None or ended.best.test is None:
-            raise AutoADError(f"no trial of {cell.row} ended well. Expected one. See {run}.")
+            raise AutoADError(f"no trial of {cell.row} ended well. Expected one. See {_set_aside(run)}.")
         return {
             "test": dict(ended.best.test),
             "validation": ended.best.reward,
@@ -183,6 +184,23 @@ class Cells:
             "model": dict(ended.best.sample),
             "run": run.name,
         }
+
+
+def _other_setting(cell: Cell, name: str, was: Any, asked: Any) -> AutoADError:
+    option = "classifier_epochs" if name == "epochs" and cell.method not in SPACES else name
+    before = f"without [[{option}]]" if was is None else f"with [[{option}]] {was}"
+    return AutoADError(
+        f"{'/'.join(map(str, cell.key))} was computed {before}, and {'none' if asked is None else asked} is wanted. "
+        "Expected the settings of the cells that are there. Give another [[output]]."
+    )
+
+
+def _set_aside(run: Path) -> Path:
+    """Rename the folder of a search that has ended with nothing: resumed, it would have no trial left to run."""
+    aside = next(path for n in itertools.count(1) if not (path := run.with_name(f"{run.name}.failed-{n}")).exists())
+    with storing(run):
+        run.rename(aside)
+    return aside
 
 
 _EXPECTED = "table, row, method, seed, options, processor_seconds, and test or failed"
@@ -227,16 +245,21 @@ def locked(folder: Path) -> Iterator[None]:
 class _Meter:
     """Processor seconds of a search in all of its sessions, kept in ``RUN.seconds``.
 
-    After a kill, what its last trial had used is missing; a search does that trial again.
+    After a kill, what its last trial had used is missing; a search does that trial again. Where there is no run folder,
+    the search begins anew, and so do its seconds.
 
     Args:
         run: The run folder; None for a method that begins anew in each session, and whose last one counts alone.
     """
 
     def __init__(self, run: Path | None) -> None:
-        self._path = None if run is None else run.with_name(f"{run.name}.seconds")
-        is_resumed = self._path is not None and self._path.exists()
-        self._before = float(self._path.read_text()) if self._path is not None and is_resumed else 0.0
+        self._path, self._before = None, 0.0
+        if run is not None:
+            self._path = run.with_name(f"{run.name}.seconds")
+            if not run.exists():
+                self._path.unlink(missing_ok=True)  # of a search that was set aside, or removed by hand
+            elif self._path.exists():
+                self._before = float(self._path.read_text())
         self._began = time.process_time()
 
     @property

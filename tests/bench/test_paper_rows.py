@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,15 @@ from cli.run_command import command
 from filelock import FileLock
 
 from benchmarks.paper.__main__ import main
+from benchmarks.paper.cells import Cells
 
 MSP = ["table2", "--pairs", "digits/photos", "--methods", "msp", "--seeds", "1", "--classifier-epochs", "1"]
 
 
 def cell(seed: int = 0, **more: Any) -> dict[str, Any]:
     test = {"auroc": 0.75 + seed / 10, "aupr_in": 0.5, "aupr_out": 0.5}
-    line = {"table": "table2", "row": "digits/photos", "method": "msp", "seed": seed, "options": {"data": "digits"}}
+    options = {"data": "digits", "abnormal": "photos"}
+    line = {"table": "table2", "row": "digits/photos", "method": "msp", "seed": seed, "options": options}
     return {**line, "budget": {"limit": 200, "epochs": 1}, "processor_seconds": 1.0, "test": test, **more}
 
 
@@ -91,13 +95,50 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         assert ended.code == 2 and message in ended.err and "another --output" in ended.err
         assert ended.err.count("\n") == 1 and kept(tmp_path) == [cell()]
     search = {"trials": 60, "minutes": None, "epochs": 1, "max_seconds": 120.0, "limit": 200}
-    keep(tmp_path, cell(method="autoad", budget=search))
+    keep(tmp_path, cell(method="autoad", budget=search, options={**cell()["options"], "max_macs": 10_000_000}))
     words = ["--methods", "autoad", "--limit", "200", "--output", tmp_path]
     assert "--trials 60, and 30 is wanted" in command(*MSP, *words, main=main).err
     assert command(*MSP, *words, "--trials", "60", "--epochs", "1", main=main).code == 0
     older = {name: value for name, value in cell().items() if name != "budget"}
     keep(tmp_path, older)
     assert command(*MSP, "--output", tmp_path, main=main).code == 0 and kept(tmp_path) == [older]
+
+
+def test_other_images_are_refused(tmp_path: Path) -> None:
+    """A cell that was computed elsewhere is not taken for one of these images."""
+    keep(tmp_path, cell())
+    words = [*MSP, "--limit", "200", "--output", tmp_path]
+    for more, message in [
+        (["--root", tmp_path], f"table2/digits/photos/msp/0 was computed without --root, and {tmp_path} is wanted"),
+        (["--roots", f"digits={tmp_path}"], f"was computed without --roots, and digits={tmp_path} is wanted"),
+    ]:
+        ended = command(*words, *more, main=main)
+        assert ended.code == 2 and message in ended.err and "another --output" in ended.err
+        assert ended.err.count("\n") == 1 and kept(tmp_path) == [cell()]
+    keep(tmp_path, cell(options={**cell()["options"], "root": str(tmp_path), "download": True}))
+    assert f"was computed with --root {tmp_path}, and none is wanted" in command(*words, main=main).err
+    assert command(*words, "--root", tmp_path, main=main).code == 0, "that they were downloaded first is no difference"
+    keep(tmp_path, cell(method="autoad", options={**cell()["options"], "max_macs": 9}, budget={}))
+    ended = command(*words, "--methods", "autoad", main=main)
+    assert ended.code == 2 and "was computed with --max-macs 9, and 10000000 is wanted" in ended.err
+
+
+def test_the_cells_of_the_clone_are_those_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands find each cell computed; so they need no images, which are not everywhere."""
+    monkeypatch.setattr("benchmarks.paper.rows.obstacle", lambda options, limit: None)
+    monkeypatch.setattr(Cells, "compute", lambda cells, cell, budget: pytest.fail(f"{cell.key} is not there"))
+    clone = Path(__file__).parents[2]
+    text = gzip.decompress((clone / "experiments" / "paper" / "cells.jsonl.gz").read_bytes()).decode()
+    page = (clone / "docs" / "paper.md").read_text()
+    names = dict(re.findall(r"\b([A-Z])=([\w,/]+)", page))
+    lines = re.findall(r"python -m benchmarks\.paper (table[23] --.*)", page.replace("\\\n", " "))
+    assert lines
+    (tmp_path / "cells.jsonl").write_text(text)
+    for line in lines:
+        words = re.sub(r"\$([A-Z])", lambda name: names[name[1]], line).replace("RUN", str(tmp_path)).split()
+        ended = command(*words, main=main)
+        assert (ended.code, ended.err) == (0, ""), line
+    assert (tmp_path / "cells.jsonl").read_text() == text
 
 
 def test_two_runs_in_a_folder(tmp_path: Path) -> None:
