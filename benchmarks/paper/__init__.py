@@ -8,6 +8,7 @@
 
 Each cell of Tables II and III is a line of OUTPUT/cells.jsonl; the same command goes on where the last one was cut. A
 cell that fails is a line with its reason, and the others go on; the next run tries it again, and its last line counts.
-A folder takes one run at a time, and refuses other settings for a cell that it has. Table V and Figure 3 read what
-``python -m benchmarks.strategies`` recorded.
+A search that was cut is resumed; one that ended without a good trial is kept as ``OUTPUT/runs/RUN.failed-1``, and
+begins anew. A folder takes one run at a time, and refuses other images and settings for a cell that it has. Table V and
+Figure 3 read what ``python -m benchmarks.strategies`` recorded.
 """
