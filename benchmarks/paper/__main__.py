@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ import autoad_nni.cli
 from autoad_nni.errors import AutoADError
 
 if TYPE_CHECKING:
+    from benchmarks.paper.cells import Budget, Cell, Cells
     from benchmarks.paper.recorded import Searches
 
 __all__ = ["app", "main"]
@@ -172,14 +173,23 @@ def _compute(
     with locked(output):
         cells, given = Cells(output), Budget(**budget)
         cells.check_settings(wanted, given)
-        open_cells = [cell for cell in wanted if not cells.has(cell)]
-        began = time.monotonic()
-        for done, cell in enumerate(open_cells):
-            line = cells.compute(cell, given)
-            left = (time.monotonic() - began) / (done + 1) * (len(open_cells) - done - 1)
-            figures = line.get("failed") or ", ".join(f"{name} {value:.4f}" for name, value in line["test"].items())
-            typer.echo(f"{'/'.join(map(str, cell.key))}: {figures}; about {left / 60:.0f} min left", err=True)
+        try:
+            _fill(cells, [cell for cell in wanted if not cells.has(cell)], given)
+        except KeyboardInterrupt:
+            typer.echo("stopped. The same command goes on.", err=True)
+            raise typer.Exit(130) from None
         typer.echo(write(cells, table, missing))
+
+
+def _fill(cells: Cells, wanted: Sequence[Cell], budget: Budget) -> None:
+    began = time.monotonic()
+    for done, cell in enumerate(wanted):
+        name = "/".join(map(str, cell.key))
+        typer.echo(f"{name}: cell {done + 1} of {len(wanted)}", err=True)
+        line = cells.compute(cell, budget)
+        left = (time.monotonic() - began) / (done + 1) * (len(wanted) - done - 1)
+        found = line.get("failed") or ", ".join(f"{each} {value:.4f}" for each, value in line["test"].items())
+        typer.echo(f"{name}: {found}; about {left / 60:.0f} min left", err=True)
 
 
 def _missing(rows: Mapping[str, Mapping[str, Any]], limit: int | None) -> dict[str, str]:

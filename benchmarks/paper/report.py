@@ -21,6 +21,15 @@ FIGURES = {
     "table3": ("rpro", "pixel_auroc", "aupro", "image_auroc", "auroc"),
 }
 
+_LEGEND = (
+    "Figures on test: the mean over seeds, in brackets the lowest and the highest. `autoad` and `autoad_features` are "
+    "the winner of a search, the mean of up to five of its models. "
+)
+_LEGENDS = {
+    "table2": _LEGEND + "An abnormal image is the positive of AUPR-Out, a normal one that of AUPR-In.",
+    "table3": _LEGEND + "`auroc` is that of the score of an image, `image_auroc` that of the highest value of its map.",
+}
+
 
 def write(cells: Cells, table: str, missing: Mapping[str, str]) -> str:
     """Write ``TABLE.md``, ``TABLE.csv`` and ``TABLE.json`` beside the cells; return the Markdown.
@@ -31,7 +40,10 @@ def write(cells: Cells, table: str, missing: Mapping[str, str]) -> str:
         missing: Rows that were left out, and why.
     """
     rows = _rows(cells, table)
-    text = "\n".join([_markdown(rows, FIGURES[table]), "", *(f"- {row}: {why}" for row, why in missing.items())]) + "\n"
+    failed = [f"- {each['row']}, {each['method']}, seed {each['seed']}: {each['failed']}"
+              for each in rows if "failed" in each]  # fmt: skip
+    left_out = [f"- {row}: {why}" for row, why in missing.items()]
+    text = "\n".join([_LEGENDS[table], "", _markdown(rows, FIGURES[table]), "", *failed, *left_out]) + "\n"
     columns = ["row", "method", "seed", *FIGURES[table], "processor_seconds", "paper", "failed"]
     return write_rows(cells.folder, table, rows, text, columns)
 
@@ -102,7 +114,6 @@ def _markdown(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> str:
         cells = [_spread([row[figure] for row in good if figure in row]) for figure in figures]
         seconds = _spread([row["processor_seconds"] for row in good], "{:.0f}")
         lines.append([name, method, len(good), *cells, seconds, group[0].get("paper", "")])
-        lines += [[name, method, f"seed {row['seed']}: {row['failed']}"] for row in group if "failed" in row]
     return markdown_table(lines)
 
 

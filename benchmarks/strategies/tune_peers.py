@@ -2,7 +2,8 @@
 
     python -m benchmarks.strategies.tune_peers {local_search,tpe,gp,smac} [FOLDER]
 
-Prints, for each setting, the mean over 50, 100 and 200 trials of the best reward, on each table of the folder.
+Prints, for each setting, the mean over 50, 100 and 200 trials (local search), or 50 and 100, of the best reward, on
+each table of the folder.
 """
 
 from __future__ import annotations
@@ -16,27 +17,30 @@ from benchmarks.strategies.tuning import tune
 
 
 class Grid(NamedTuple):
-    """What is tried of one strategy, on how many seeds from 1000 on: the slower it is, the fewer."""
+    """What is tried of one strategy, on how many seeds from 1000 on and trials: the slower it is, the fewer."""
 
     strategy: str
     seeds: int
+    trials: int
     settings: tuple[Mapping[str, Any], ...]
 
 
 GRIDS = {
-    "local_search": Grid("local_search", 20, tuple({"n_startup_trials": n} for n in (1, 5, 10, 20, 40))),
+    "local_search": Grid("local_search", 20, 200, tuple({"n_startup_trials": n} for n in (1, 5, 10, 20, 40))),
     "tpe": Grid(
         "optuna",
-        10,
+        8,
+        100,
         (
             *({"sampler": "tpe", "n_startup_trials": n} for n in (5, 10, 20)),
             *({"sampler": "tpe", "n_startup_trials": 10, "n_ei_candidates": n} for n in (4, 100)),
         ),
     ),
-    "gp": Grid("optuna", 2, tuple({"sampler": "gp", "n_startup_trials": n} for n in (5, 10, 20))),
+    "gp": Grid("optuna", 3, 100, tuple({"sampler": "gp", "n_startup_trials": n} for n in (5, 10, 20))),
     "smac": Grid(
         "smac",
-        2,
+        4,
+        100,
         (
             {"n_initial": 10, "retrain_after": 8},
             {"n_initial": 20, "retrain_after": 8},
@@ -48,4 +52,4 @@ GRIDS = {
 
 if __name__ == "__main__":
     grid = GRIDS[sys.argv.pop(1)]
-    tune(((each, Spec(grid.strategy, each)) for each in grid.settings), range(1000, 1000 + grid.seeds))
+    tune(((each, Spec(grid.strategy, each)) for each in grid.settings), range(1000, 1000 + grid.seeds), grid.trials)

@@ -31,7 +31,7 @@ def test_table_2_and_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     text = capsys.readouterr().out
     assert (tmp_path / "table2.md").read_text() in text
     assert "- digits/lsun: no data.mdb of LSUN" in text
-    assert "| photos/uniform | msp | seed 0: photos vs uniform: the normal images have no classes" in text
+    assert "- photos/uniform, msp, seed 0: photos vs uniform: the normal images have no classes" in text
     rows = json.loads((tmp_path / "table2.json").read_text())
     done = {(row["row"], row["method"]): row for row in rows if "failed" not in row}
     assert set(done) == {("digits/photos", "autoad"), ("digits/photos", "msp")}

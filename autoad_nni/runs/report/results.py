@@ -188,8 +188,8 @@ def _models(data: ReportData, best: BestRecord) -> Markup:
     rows += [[str(record.known), record.verdict.value, "", "", NONE, str(record.number)] for record in failed]
     shown = table(heads, rows, caption="The winner and the known methods of this search")
     if known or failed:
-        return joined(shown, paragraph("Test images are scored for the winner and the best known method only.",
-                                       kind="note"))  # fmt: skip
+        note = "Of these, test images are scored for the winner and the best known method only."
+        return joined(shown, paragraph(note, kind="note"))
     return joined(shown, paragraph("No known method was tried; with known: true a search begins with them.",
                                    kind="note"))  # fmt: skip
 
@@ -205,6 +205,8 @@ def _competitors(data: ReportData, best: BestRecord) -> Markup:
         rows.append([line["name"], *figures, f"{line['processor_seconds']:.0f}", line.get("failed", "")])
     name = _reward_name(best)
     heads = ["Method", f"{name}, validation", f"{name}, test", "processor seconds", "failed, as"]
+    if not any(row[-1] for row in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
     note = "Each was trained on the same images, chose its settings on validation, and was tested once."
     return joined(table(heads, rows, caption="Competitors"), paragraph(note, kind="note"))
 
