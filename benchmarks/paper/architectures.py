@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.autoencoder import count_layers
-from autoad_nni.storing import read_made
 from benchmarks.paper.cells import SPACES, Cells, results_folder
 from benchmarks.paper.report import write_rows
 from benchmarks.strategies.report import markdown_table
@@ -21,6 +20,11 @@ __all__ = ["boxes_of", "write_architectures"]
 
 _COLUMNS: Final = ("table", "row", "method", "seed", "reward", "figure", "test", "run")
 
+_HEAD: Final = (
+    "![the models](table4.png)\n\nThe model with the highest reward of each search; reward and test figure are of the "
+    "mean of all `members`, which are in table4.json."
+)
+
 
 def write_architectures(cells: Cells) -> str:
     """Write ``table4.md``, ``.csv``, ``.json`` and ``.png``; return the Markdown, which has a column for each search.
@@ -31,33 +35,20 @@ def write_architectures(cells: Cells) -> str:
     found = [line for line in cells.lines if line["method"] in SPACES and {"model", "test"} <= line.keys()]
     if not found:
         raise AutoADError("no search has ended. Expected cells of table2 or table3. Compute one of these first.")
-    rows = [_winner(line, cells.folder) for line in found]
-    text = "\n".join(["![the models](table4.png)", "", _markdown(rows)]) + "\n"
+    rows = [_winner(line) for line in found]
+    text = "\n".join([_HEAD, "", _markdown(rows)]) + "\n"
     write_rows(cells.folder, "table4", rows, text, _COLUMNS)
     with results_folder(cells.folder):
         _draw(rows, cells.folder / "table4.png")
     return text
 
 
-def _winner(line: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The best trial of a search; its test figure is of all members together."""
+def _winner(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The best trial of a search; its test figure is of all members together, which the oldest cells do not name."""
     figure = line["options"].get("reward", "auroc")
     winner = {name: line[name] for name in ("table", "row", "method", "seed")}
     winner |= {"reward": line.get("validation"), "figure": figure, "test": line["test"].get(figure)}
-    run = line.get("run", "")
-    return {**winner, "run": run, "sample": line["model"], "members": _members(folder / "runs" / run / "best.json")}
-
-
-def _members(path: Path) -> list[dict[str, Any]] | None:
-    """Number and sample of each member; None without the run."""
-
-    def make(best: Any) -> list[dict[str, Any]]:
-        return [{"trial": each["number"], "sample": dict(each["sample"])} for each in best["members"]]
-
-    try:
-        return read_made(path, make, "the result of a search. Restore it, or remove the run's folder.")
-    except FileNotFoundError:
-        return None
+    return {**winner, "run": line.get("run", ""), "sample": line["model"], "members": line.get("members")}
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -182,6 +182,7 @@ class Cells:
             "validation": ended.best.reward,
             "trials": len(ended.trials),
             "model": dict(ended.best.sample),
+            "members": [{"trial": each.number, "sample": dict(each.sample)} for each in ended.best.members],
             "run": run.name,
         }
 
@@ -208,7 +209,15 @@ _EXPECTED = "table, row, method, seed, options, processor_seconds, and test or f
 
 def _is_cell(line: Mapping[str, Any]) -> bool:
     kinds = {"table": str, "row": str, "method": str, "seed": int, "options": dict, "processor_seconds": int | float}
-    optional = {"test": dict, "failed": str, "budget": dict, "model": dict, "validation": int | float, "run": str}
+    optional = {
+        "test": dict,
+        "failed": str,
+        "budget": dict,
+        "model": dict,
+        "members": list,
+        "validation": int | float,
+        "run": str,
+    }
     return (
         all(isinstance(line.get(name), kind) for name, kind in kinds.items())
         and all(isinstance(line[name], kind) for name, kind in optional.items() if name in line)

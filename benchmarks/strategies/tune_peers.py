@@ -36,10 +36,10 @@ GRIDS = {
             *({"sampler": "tpe", "n_startup_trials": 10, "n_ei_candidates": n} for n in (4, 100)),
         ),
     ),
-    "gp": Grid("optuna", 3, 100, tuple({"sampler": "gp", "n_startup_trials": n} for n in (5, 10, 20))),
+    "gp": Grid("optuna", 2, 100, tuple({"sampler": "gp", "n_startup_trials": n} for n in (5, 10, 20))),
     "smac": Grid(
         "smac",
-        4,
+        2,
         100,
         (
             {"n_initial": 10, "retrain_after": 8},
