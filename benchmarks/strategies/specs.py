@@ -45,7 +45,7 @@ SPECS: Final[dict[str, Spec]] = {
     ),
     # Chosen by tune_tpe.py, which lists what was tried.
     "tpe": Spec("tpe", {"tpe_args": {"n_startup_jobs": 10, "n_ei_candidates": 4}}),
-    # With their own settings; tune_peers.py tries others.
+    # With their own settings: tune_peers.py found nothing better that held on other seeds.
     "smac": Spec("smac", {}),
     "optuna gp": Spec("optuna", {"sampler": "gp"}),
     "optuna tpe": Spec("optuna", {"sampler": "tpe"}),
