@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.experiment import experiment
+
 __all__ = ["digits_experiment"]
 
 
@@ -13,15 +15,6 @@ def digits_experiment(
 ) -> dict[str, Any]:
     """The content of an experiment file; trials have one thread."""
     limited = "" if limit is None else f" --limit {limit}"
-    return {
-        "trialCommand": f"autoad-nni trial --data digits --abnormal photos{limited} --epochs {epochs} --threads 1",
-        "maxTrialNumber": trials,
-        "trialConcurrency": 1,
-        "trainingService": {"platform": "local"},
-        "tuner": {
-            "className": "autoad_nni.bridge.StrategyAdvisor",
-            "codeDirectory": ".",
-            "classArgs": {"strategy": strategy, "seed": 0},
-        },
-        "searchSpace": {label: {"_type": "choice", "_value": list(values)} for label, values in space.items()},
-    }
+    trial = f"autoad-nni trial --data digits --abnormal photos{limited} --epochs {epochs} --threads 1"
+    choices = {label: {"_type": "choice", "_value": list(values)} for label, values in space.items()}
+    return experiment(trial, choices, trials, strategy=strategy, seed=0)

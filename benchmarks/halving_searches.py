@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 import autoad_nni as ad
 from autoad_nni.storing import append_line, read_lines
 from autoad_nni.verdicts import Verdict
+from benchmarks.experiment import experiment
 from benchmarks.strategies.report import markdown_table
 from benchmarks.strategies.stats import estimate
 
@@ -56,20 +57,10 @@ def search(task: str, reduction: int, seed: int, trials: int, output: Path) -> d
     run = output / f"{task}-{reduction}-{seed}"
     shutil.rmtree(run, ignore_errors=True)  # of a search that was stopped
     halving = {"halving": {"reduction": reduction, "rungs": 1}} if reduction else {}
-    experiment = {
-        "trialCommand": f"autoad-nni trial {TASKS[task]} --seed {seed} --threads 1 --device cpu",
-        "maxTrialNumber": trials,
-        "trialConcurrency": 1,
-        "trainingService": {"platform": "local"},
-        "tuner": {
-            "className": "autoad_nni.bridge.StrategyAdvisor",
-            "codeDirectory": ".",
-            "classArgs": {"strategy": "autoad", "seed": seed, **halving},
-        },
-        "searchSpace": {"space": "autoencoder", "layers": 2},
-    }
+    trial = f"autoad-nni trial {TASKS[task]} --seed {seed} --threads 1 --device cpu"
+    space = {"space": "autoencoder", "layers": 2}
     began = time.process_time()
-    ended = ad.search(experiment, output=run)
+    ended = ad.search(experiment(trial, space, trials, strategy="autoad", seed=seed, **halving), output=run)
     seconds = time.process_time() - began
     verdicts = [record.verdict for record in ended.records]
     best = ended.best

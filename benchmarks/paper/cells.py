@@ -21,6 +21,7 @@ from autoad_nni.runs.lock import lock_run
 from autoad_nni.storing import append_line, file_changed, read_lines, replace_file, storing
 from autoad_nni.trial.evaluate import figures_of
 from autoad_nni.trial.request import TrialRequest
+from benchmarks.experiment import experiment
 
 __all__ = ["SPACES", "Budget", "Cell", "Cells", "given", "locked", "results_folder"]
 
@@ -161,20 +162,10 @@ class Cells:
         options |= {"threads": 1, "space": SPACES[cell.method]["space"], "epochs": budget.epochs}
         request = TrialRequest.from_options(**given(**options))
         run = self._run_of(cell)
-        experiment = {
-            "trialCommand": shlex.join(["autoad-nni", "trial", *request.to_words()]),
-            "maxTrialNumber": budget.trials,
-            "trialConcurrency": 1,
-            "trainingService": {"platform": "local"},
-            "tuner": {
-                "className": "autoad_nni.bridge.StrategyAdvisor",
-                "codeDirectory": ".",
-                "classArgs": {"strategy": "autoad", "seed": cell.seed, "known": cell.method != "autoad"},
-            },
-            "searchSpace": SPACES[cell.method],
-        }
+        trial, known = shlex.join(["autoad-nni", "trial", *request.to_words()]), cell.method != "autoad"
+        content = experiment(trial, SPACES[cell.method], budget.trials, strategy="autoad", seed=cell.seed, known=known)
         resume = run.exists()
-        ended = ad.search(experiment, output=run, minutes=budget.minutes, resume=resume, on_trial=meter.save)
+        ended = ad.search(content, output=run, minutes=budget.minutes, resume=resume, on_trial=meter.save)
         if ended.best is None or ended.best.test is None:
             raise AutoADError(f"no trial of {cell.row} ended well. Expected one. See {_set_aside(run)}.")
         return {

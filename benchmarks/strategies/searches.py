@@ -5,9 +5,10 @@ trainings and of the strategy; test is read for every trial, which no strategy s
 
     python -m benchmarks.strategies.searches cells gravel --seeds 10
 
-The images and trainings are those of the tables of these names, the models those of the whole space. Each trial is a
-line of OUTPUT/searches.jsonl as soon as it has ended; the same command goes on where it was stopped. Times are
-processor seconds; those of a training include the figure on test.
+The images and trainings are those of the tables of these names (`fashion` has none: cheaper trainings on the images of
+`random`), the models those of the whole space. Each trial is a line of OUTPUT/searches.jsonl as soon as it has ended;
+the same command goes on where it was stopped. Times are processor seconds; those of a training include the figure on
+test.
 """
 
 from __future__ import annotations
