@@ -117,5 +117,6 @@ def _resized(images: Tensor) -> Tensor:
 
 def _figure(held: LabelledImages, maps: Tensor) -> float:
     if held.masks is not None:
-        return aupro(held.masks.numpy(), maps[:, 0].numpy())
+        located = held.located().numpy()
+        return aupro(held.masks.numpy()[located], maps[:, 0].numpy()[located])
     return auroc(held.labels.numpy(), maps.amax((1, 2, 3)).numpy())

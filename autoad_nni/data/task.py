@@ -48,6 +48,16 @@ class LabelledImages:
         """The normal images among them."""
         return self.images[self.labels == 0]
 
+    def located(self) -> Tensor:
+        """Return which of them metrics of pixels are of, ``(n,)`` bool.
+
+        Where an image is anomalous as a whole, there is nothing to find in it: with masks, those whose mask is all of
+        the image are left out, unless no other anomaly is there.
+        """
+        whole = self.labels.bool() if self.masks is None else self.masks.flatten(1).all(1)
+        nothing_else = bool((whole == self.labels.bool()).all())
+        return torch.ones_like(whole) if nothing_else else ~whole
+
 
 @dataclass(frozen=True)
 class Task:

@@ -86,6 +86,8 @@ def check_differ(scores: Tensor) -> None:
 def metric_of(name: str, prediction: Prediction, images: LabelledImages, normal_maps: Tensor | None = None) -> float:
     """Return one metric of a prediction: all together cost more than a choice between predictions needs.
 
+    Metrics of pixels are of the images that are `autoad_nni.data.LabelledImages.located`.
+
     Args:
         name: One of `REWARDS`.
         prediction: Of the images.
@@ -99,7 +101,8 @@ def metric_of(name: str, prediction: Prediction, images: LabelledImages, normal_
     if name == "image_auroc":
         return auroc(labels, maps.max((1, 2)))
     assert images.masks is not None
-    masks = images.masks.numpy()
+    located = images.located().numpy()
+    maps, masks, labels = maps[located], images.masks.numpy()[located], labels[located]
     if name == "rpro":
         of_normal = maps[labels == 0] if normal_maps is None else _pixels(normal_maps)
         return rpro(masks, maps, threshold=threshold_of(of_normal))

@@ -14,6 +14,8 @@ from autoad_nni.trial.evaluate import IMAGE_METRICS, least_region
 
 __all__ = ["interval_of"]
 
+_OF_IMAGES = (*IMAGE_METRICS, "image_auroc")
+
 
 def interval_of(name: str, prediction: Prediction, images: LabelledImages) -> tuple[float, float] | None:
     """Return the 95 % interval of a metric of a prediction (:func:`autoad_nni.metrics.interval.bootstrap_interval`).
@@ -29,20 +31,23 @@ def interval_of(name: str, prediction: Prediction, images: LabelledImages) -> tu
     Raises:
         AutoADError: The images are all normal or all anomalous.
     """
-    origins = None if images.origins is None else images.origins.numpy()
-    low, high = bootstrap_interval(_metric(name, prediction, images), images.labels.numpy(), origins)
+    kept = slice(None) if name in _OF_IMAGES else images.located().numpy()
+    labels = images.labels.numpy()[kept]
+    origins = None if images.origins is None else images.origins.numpy()[kept]
+    low, high = bootstrap_interval(_metric(name, prediction, images), labels, origins)
     return None if math.isclose(low, high) else (low, high)  # equal but for rounding
 
 
 def _metric(name: str, prediction: Prediction, images: LabelledImages) -> Callable[[Indices], float]:
     labels = images.labels.numpy()
-    if name in IMAGE_METRICS or name == "image_auroc":
+    if name in _OF_IMAGES:
         metric = IMAGE_METRICS.get(name, auroc)
         scores = (prediction.anomaly_map.amax((1, 2, 3)) if name == "image_auroc" else prediction.score).numpy()
         return lambda drawn: metric(labels[drawn], scores[drawn])
     assert images.masks is not None
-    masks, maps = images.masks.numpy(), prediction.anomaly_map[:, 0].numpy()
+    located = images.located().numpy()
+    masks, maps = images.masks.numpy()[located], prediction.anomaly_map[:, 0].numpy()[located]
     if name == "rpro":
-        return ThresholdDraws(masks, maps, labels, min_area=least_region(*maps.shape[1:])).rpro
+        return ThresholdDraws(masks, maps, labels[located], min_area=least_region(*maps.shape[1:])).rpro
     draws = MapDraws(masks, maps)
     return draws.pixel_auroc if name == "pixel_auroc" else draws.aupro

@@ -34,11 +34,11 @@ def main(words: Sequence[str] | None = None) -> None:
     recording = commands.add_parser("record")
     recording.add_argument("--folder", type=Path, required=True, help="Of the recordings.")
     recording.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    recording.add_argument("--passes", nargs="*", default=["object"], choices=list(PASSES))
+    recording.add_argument("--passes", nargs="*", default=["object", "whole"], choices=list(PASSES))
     recording.add_argument("--models", type=int, nargs="+", default=[N_MODELS])
     summarise = commands.add_parser("summarise")
     summarise.add_argument("--folder", type=Path, required=True, help="Of the recordings.")
-    summarise.add_argument("--passes", nargs="+", default=["object"], choices=list(PASSES))
+    summarise.add_argument("--passes", nargs="+", default=["object", "whole"], choices=list(PASSES))
     tables = commands.add_parser("report")
     for each in (summarise, tables):
         each.add_argument("--lines", type=Path, default=LINES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final, NamedTuple
@@ -20,6 +20,7 @@ __all__ = [
     "DEFECTS",
     "READINGS",
     "SIZES",
+    "SOURCES",
     "STRENGTHS",
     "WAYS",
     "Chosen",
@@ -32,7 +33,9 @@ __all__ = [
 ]
 
 STRENGTHS: Final = {"any": (0.0, 1.0), "faint": (0.0, 0.5), "clear": (0.5, 1.0)}
-SIZES: Final = {"any": (0.2, 2.0), "usual": (0.3, 1.0), "large": (1.0, 2.0)}
+SIZES: Final = {"usual": (0.3, 2.0), "small": (0.3, 1.0), "large": (1.0, 2.0)}
+SOURCES: Final = {"object": ("object",), "anywhere": ("anywhere",), "whole": ("whole",), "both": ("object", "whole")}
+"""Passes whose rewards are averaged; ``both`` is what the product plants."""
 READINGS: Final = ("any", "onesided")
 DEFECTS: Final = (3, 5, 10, 19)
 # How many planted ones count as one real one is worth: weight of the real reward k / (k + worth).
@@ -82,13 +85,13 @@ def winner(recorded: Recorded, chosen: Chosen) -> float:
 
 @dataclass(frozen=True)
 class Setting:
-    """Which planted defects make the reward.
+    """Which planted images make the reward.
 
     Attributes:
-        source: Name of the pass.
+        source: One of `SOURCES`.
         kinds: Of the generators; empty for all.
-        size: One of `SIZES`.
-        strength: One of `STRENGTHS`.
+        size: One of `SIZES`; of local defects.
+        strength: One of `STRENGTHS`; of local defects.
         readings: One of `READINGS`: those that may be chosen.
     """
 
@@ -106,27 +109,47 @@ class Setting:
 
 def settings_of(recorded: Sequence[Recorded]) -> Iterator[Setting]:
     """Give what is tried: all kinds, each half of them, at each size and strength; and each kind alone."""
-    for source in recorded[0].planted:
-        kinds = sorted({str(kind) for each in recorded for kind in each.planted[source].about.kind})
-        some = ((), tuple(kinds[::2]), tuple(kinds[1::2]))
-        for size, strength, readings, each in product(SIZES, STRENGTHS, READINGS, some):
-            yield Setting(source, each, size, strength, readings)
+    kinds_of = {
+        source: sorted({str(kind) for each in recorded for kind in each.planted[source].about.kind})
+        for source in recorded[0].planted
+    }
+    for source, passes in SOURCES.items():
+        if all(each in kinds_of for each in passes):
+            halves = (tuple(kind for each in passes for kind in kinds_of[each][half::2]) for half in (0, 1))
+            some = ((), *halves)
+            for size, strength, readings, each in product(SIZES, STRENGTHS, READINGS, some):
+                if passes != ("whole",) or (size, strength) == ("usual", "any"):
+                    yield Setting(source, each, size, strength, readings)
+    for source, kinds in kinds_of.items():
         yield from (Setting(source, (kind,)) for kind in kinds)
 
 
-def planted_reward(planted: Planted, setting: Setting) -> Floats | None:
-    """AUROC of good images against planted ones, each kind counting the same; None if there are none."""
+def planted_reward(planted: Mapping[str, Planted], setting: Setting) -> Floats | None:
+    """AUROC of good images against planted ones, each kind of a pass counting the same, and each pass of the setting.
+
+    None if there are none.
+    """
+    rewards = [_of_pass(planted[source], source, setting) for source in SOURCES[setting.source]]
+    there = [each for each in rewards if each is not None]
+    if len(there) < len(rewards):
+        return None
+    reward: Floats = np.mean(there, axis=0)
+    if setting.readings == "onesided":
+        reward[:, ["two_sided" in name for name in NAMES]] = np.nan
+    return reward
+
+
+def _of_pass(planted: Planted, source: str, setting: Setting) -> Floats | None:
     about = planted.about
-    counts = _within(about.size, SIZES[setting.size]) & _within(about.strength, STRENGTHS[setting.strength])
+    counts = np.full(len(about.kind), True)
+    if source != "whole":
+        counts = _within(about.size, SIZES[setting.size]) & _within(about.strength, STRENGTHS[setting.strength])
     if setting.kinds:
         counts &= np.isin(about.kind, setting.kinds)
     kinds = np.unique(about.kind[counts])
     if len(kinds) == 0:
         return None
-    means = [planted.beaten[:, :, counts & (about.kind == kind)].mean(-1) for kind in kinds]
-    reward: Floats = np.mean(means, axis=0)
-    if setting.readings == "onesided":
-        reward[:, ["two_sided" in name for name in NAMES]] = np.nan
+    reward: Floats = np.mean([planted.beaten[:, :, counts & (about.kind == kind)].mean(-1) for kind in kinds], axis=0)
     return reward
 
 

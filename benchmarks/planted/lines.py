@@ -28,7 +28,7 @@ def lines_of(folder: Path, passes: Sequence[str]) -> Iterator[Line]:
     for each in recorded:
         yield from _model_lines(each, settings)
         for setting in settings:
-            reward = planted_reward(each.planted[setting.source], setting)
+            reward = planted_reward(each.planted, setting)
             if reward is not None:
                 yield from _setting_lines(each, setting, reward)
 
@@ -45,7 +45,7 @@ def _setting_lines(recorded: Recorded, setting: Setting, reward: Floats) -> Iter
 
 def _model_lines(recorded: Recorded, settings: Sequence[Setting]) -> Iterator[Line]:
     real = choose(recorded.real.mean(-1), recorded.test)
-    rewards = {setting.name: planted_reward(recorded.planted[setting.source], setting) for setting in settings}
+    rewards = {setting.name: planted_reward(recorded.planted, setting) for setting in settings}
     planted = {name: choose(reward, recorded.test) for name, reward in rewards.items() if reward is not None}
     known = known_methods("features")
     for i, model in enumerate(recorded.models):

@@ -1,8 +1,8 @@
-"""The planted sets: good images with a defect of every kind, written once to disk."""
+"""The planted sets: good images with a defect of every kind, or wrong as a whole; written once to disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from autoad_nni.data.planting.planter import Planter
+from autoad_nni.data.planting.whole import WHOLE
 from autoad_nni.data.split import generator
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import DEFECTS
@@ -70,19 +71,24 @@ def read_planted(path: Path) -> PlantedSet:
 
 
 def _on_object(train: Tensor, hosts: Tensor) -> PlantedSet:
-    return _planted(Planter(train), hosts)
+    return _planted(Planter(train), DEFECTS.names(), hosts)
 
 
 def _anywhere(train: Tensor, hosts: Tensor) -> PlantedSet:
     """As if no set had a background."""
     everywhere = Planter(train)
     everywhere.has_background = False
-    return _planted(everywhere, hosts)
+    return _planted(everywhere, DEFECTS.names(), hosts)
 
 
-def _planted(planting: Planter, hosts: Tensor) -> PlantedSet:
+def _whole(train: Tensor, hosts: Tensor) -> PlantedSet:
+    """Images that are wrong as a whole."""
+    return _planted(Planter(train), tuple(WHOLE), hosts)
+
+
+def _planted(planting: Planter, kinds: Sequence[str], hosts: Tensor) -> PlantedSet:
     rows = []
-    for kind in DEFECTS.names():
+    for kind in kinds:
         planting.kinds = (kind,)
         for index, image in enumerate(hosts):
             rng = generator(0, "planted", kind, index)
@@ -97,4 +103,8 @@ def _planted(planting: Planter, hosts: Tensor) -> PlantedSet:
     return PlantedSet(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-PASSES: Final[Mapping[str, Callable[[Tensor, Tensor], PlantedSet]]] = {"object": _on_object, "anywhere": _anywhere}
+PASSES: Final[Mapping[str, Callable[[Tensor, Tensor], PlantedSet]]] = {
+    "object": _on_object,
+    "anywhere": _anywhere,
+    "whole": _whole,
+}

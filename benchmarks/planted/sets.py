@@ -23,6 +23,7 @@ PARTS: Final = ("validation", "test")
 N_TRAIN, N_HELD, N_HOSTS = 160, {"validation": 64, "test": 100}, 32
 _SIDE: Final = 32
 _CROP: Final = 64
+_LARGE: Final = 128
 _PER_KIND: Final = 24
 
 
@@ -74,12 +75,12 @@ def _solar(side: int) -> Callable[[Path], ImageSet]:
     return lambda folder: _of_task(TaskOptions(data="solar_cells", image_size=side), lambda _: "cells")
 
 
-def _texture(texture: str) -> Callable[[Path], ImageSet]:
+def _texture(texture: str, crop: int = _CROP, side: int = _SIDE) -> Callable[[Path], ImageSet]:
     def load(folder: Path) -> ImageSet:
         numbers = {"n_train": N_TRAIN, "n_good": 2 * N_HELD["test"], "n_per_defect": 2 * _PER_KIND}
-        root = folder / "textures"
-        ensure_textures(root, seed=0, side=_CROP, **numbers)
-        options = TaskOptions(data="textures", root=root, category=texture, image_size=_SIDE)
+        root = folder / f"textures, {crop}"
+        ensure_textures(root, seed=0, side=crop, **numbers)
+        options = TaskOptions(data="textures", root=root, category=texture, image_size=side)
         return _of_task(options, lambda name: Path(name).parent.name)
 
     return load
@@ -155,7 +156,7 @@ def _fashion(folder: Path) -> ImageSet:
 
 
 TEXTURES: Final = ("brick", "grass", "gravel")
-CLASSES: Final = (0, 2, 5, 7)
+CLASSES: Final = (0, 2, 5, 7, 1, 3, 4, 6, 8, 9)
 SETS: Final[Mapping[str, Callable[[Path], ImageSet]]] = {
     "solar cells": _solar(_SIDE),
     "fashion": _fashion,
@@ -164,13 +165,15 @@ SETS: Final[Mapping[str, Callable[[Path], ImageSet]]] = {
     "grass": _texture("grass"),
     "gravel": _texture("gravel"),
     "solar cells, larger": _solar(2 * _SIDE),
+    "solar cells, 128": _solar(_LARGE),
+    **{f"{texture}, 128": _texture(texture, _LARGE, _LARGE) for texture in TEXTURES},
 }
 _DRAWN, _SPREAD = ("blob", "foreign", "scratch"), ("contrast", "missing_patch", "stain")
 TASKS: Final = (
-    *(TaskOfSet(name, name, ("cells",)) for name in ("solar cells", "solar cells, larger")),
+    *(TaskOfSet(name, name, ("cells",)) for name in ("solar cells", "solar cells, larger", "solar cells, 128")),
     *(
         TaskOfSet(f"{name}, {'+'.join(kinds)}", name, kinds, (*kinds, *alike))
-        for name in TEXTURES
+        for name in (*TEXTURES, *(f"{texture}, 128" for texture in TEXTURES))
         for kinds, alike in ((_DRAWN, ()), (_SPREAD, ("tint",)))
     ),
     *(TaskOfSet(f"fashion {number} against others", f"fashion {number}", ("others",)) for number in CLASSES),

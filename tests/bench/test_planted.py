@@ -34,11 +34,20 @@ def planted(kinds: list[str], beaten: list[float], size: float = 0.5) -> Planted
 
 
 def test_each_kind_counts_the_same() -> None:
-    two = planted(["stain", "stain", "stain", "warp"], [1.0, 1.0, 1.0, 0.5])
+    two = {"object": planted(["stain", "stain", "stain", "warp"], [1.0, 1.0, 1.0, 0.5])}
     assert planted_reward(two, Setting("object")) == pytest.approx(0.75)
     assert planted_reward(two, Setting("object", ("stain",))) == pytest.approx(1.0)
     assert planted_reward(two, Setting("object", (), "large")) is None
     assert planted_reward(two, Setting("object", (), "usual", "clear")) is None
+
+
+def test_each_pass_counts_the_same() -> None:
+    local = planted(["stain", "warp", "warp"], [1.0, 0.5, 0.5], size=1.5)
+    two = {"object": local, "whole": planted(["inverted"], [0.25])}
+    assert planted_reward(two, Setting("both")) == pytest.approx((0.75 + 0.25) / 2)
+    assert planted_reward(two, Setting("both", (), "small")) is None, "size is of local defects only"
+    assert planted_reward(two, Setting("both", ("stain", "inverted"), "large")) == pytest.approx((1 + 0.25) / 2)
+    assert planted_reward(two, Setting("both", ("stain",))) is None
 
 
 def test_a_reading_that_a_model_lacks_is_not_chosen_and_equals_share_the_pick() -> None:
@@ -72,7 +81,7 @@ def test_the_winner_is_the_mean_of_models_in_one_unit() -> None:
 
 
 def line(name: str, real: tuple[float, float], chosen: tuple[float, float]) -> dict[str, object]:
-    planted = {"object all usual any any": chosen}
+    planted = {"both all usual any any": chosen}
     known = name == "patchcore"
     return {"task": "toy", "name": name, "known": known, "usual": real[1], "real": real, "planted": planted}
 
@@ -83,7 +92,7 @@ def test_regret_is_what_the_planted_pick_lacks_on_real_test() -> None:
         line("features 0", (0.9, 0.85), (0.7, 0.8)),
         line("features 1", (0.7, 0.65), (0.9, 0.6)),
     ]
-    figures = figures_of(models, "object all usual any any")
+    figures = figures_of(models, "both all usual any any")
     assert figures is not None
     assert figures["regret"] == pytest.approx(0.85 - 0.6)
     assert figures["spearman"] == pytest.approx(-0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,17 @@ def test_defects_are_where_the_masks_are(folder: Path) -> None:
             assert mask.any()
     copies = task.validation.images[8::4]
     assert len({image.numpy().tobytes() for image in copies}) == len(copies), "each copy has another defect"
+
+
+def test_about_half_are_wrong_as_a_whole_and_these_are_not_located(folder: Path) -> None:
+    for part in (load(folder).validation, load(folder).test):
+        assert part.masks is not None
+        whole = part.masks.flatten(1).all(1)
+        assert 8 <= int(whole.sum()) <= 24 and not whole[part.labels == 0].any()
+        assert torch.equal(part.located(), ~whole)
+        all_whole = replace(part, masks=part.labels.bool()[:, None, None].expand_as(part.masks))
+        assert all_whole.located().all(), "nothing would be left"
+        assert replace(part, masks=None).located().all()
 
 
 def test_the_seed_determines_all(folder: Path) -> None:

@@ -17,6 +17,7 @@ from autoad_nni.data.planting import planter as module
 from autoad_nni.data.planting.foreground import find_object
 from autoad_nni.data.planting.plant import MIN_CHANGE
 from autoad_nni.data.planting.planter import PlantedImage, Planter
+from autoad_nni.data.planting.whole import WHOLE
 from autoad_nni.data.sources.photos import Photos
 from autoad_nni.data.textures import write_textures
 from autoad_nni.errors import AutoADError
@@ -56,15 +57,18 @@ def test_only_the_mask_changes_and_it_is_seen(images: Tensor) -> None:
         span = images.quantile(0.999) - images.quantile(0.001)
         change = (planted.image - image)[:, planted.mask].abs().mean()
         assert change > 0.5 * MIN_CHANGE / 255 * span, planted.kind
-        assert 0 < planted.mask.float().mean() < 0.5
+        share = planted.mask.float().mean()
+        assert share == 1 if planted.kind in WHOLE else 0 < share < 0.95, planted.kind
     assert torch.equal(images, before)
 
 
 def test_every_kind_is_planted_and_they_differ_in_strength_and_size() -> None:
     planted = planted_in(photographs().repeat(4, 1, 1, 1), 120)
-    assert {each.kind for each in planted} == set(DEFECTS.names())
-    strengths = [each.strength for each in planted]
-    areas = [float(each.mask.float().mean()) for each in planted]
+    assert {each.kind for each in planted} == {*DEFECTS.names(), *WHOLE}
+    local = [each for each in planted if each.kind not in WHOLE]
+    assert 40 < len(local) < 80, "about half of 120"
+    strengths = [each.strength for each in local]
+    areas = [float(each.mask.float().mean()) for each in local]
     assert min(strengths) < 0.1 and max(strengths) > 0.9
     assert max(areas) > 30 * min(areas)
 
@@ -76,9 +80,9 @@ def test_the_random_generator_determines_all() -> None:
     assert not torch.equal(other.image, first[0].image)
 
 
-@pytest.mark.parametrize("kind", DEFECTS.names())
+@pytest.mark.parametrize("kind", [*DEFECTS.names(), *WHOLE])
 def test_kinds_can_be_chosen(kind: str) -> None:
-    assert {each.kind for each in planted_in(bricks(), 4, kinds=(kind,))} == {kind}
+    assert {each.kind for each in planted_in(digits(40), 4, kinds=(kind,))} == {kind}
 
 
 def test_sizes_are_those_of_one_planter() -> None:
@@ -93,11 +97,63 @@ def test_sizes_are_those_of_one_planter() -> None:
 def test_defects_lie_on_the_object() -> None:
     """A digit enlarged: of a defect on it at most the blurred edge of the digit is beside it."""
     images = digits(64)
-    planter = Planter(images[30:])
+    planter = Planter(images[30:], kinds=DEFECTS.names())
     assert planter.has_background
     for i, image in enumerate(images[:30]):
         mask = planter.plant(image, np.random.default_rng(i)).mask
         assert image[0][mask].gt(0.02).float().mean() > 0.7, i
+
+
+def whole(kind: str, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The images before and after."""
+    return images[:6], torch.stack([each.image for each in planted_in(images, 6, kinds=(kind,))])
+
+
+def test_ways_to_be_wrong_as_a_whole() -> None:
+    images = photographs()
+    before, inverted = whole("inverted", images)
+    low, high = images.quantile(0.001), images.quantile(0.999)
+    assert torch.allclose(inverted, (low + high - before).clamp(low, high), atol=3 / 255)
+
+    before, jumbled = whole("jumbled", images)  # 48 rows, 64 columns
+    inside = (before > low) & (before < high)
+    assert not torch.equal(jumbled, before) and inside.float().mean() > 0.9
+    assert torch.allclose(jumbled.flatten(2).sort().values, before.flatten(2).sort().values, atol=0.05)
+
+    before, blurred = whole("blurred", images)
+    assert (blurred.var((2, 3)) < before.var((2, 3))).all()
+    assert torch.allclose(blurred.mean((2, 3)), before.mean((2, 3)), atol=0.05)
+
+    before, double = whole("double_exposure", images)
+    other = 2 * double - before
+    nearest = (images[6:, None] - other[None]).abs().mean((2, 3, 4)).min(0).values
+    assert nearest.max() < 0.02, "the mean of the image and of another good one"
+
+    before, grainy = whole("grainy", images)
+    grain = (grainy - before) / (high - low) * 255
+    assert 40 < grain[(grainy > low + 0.01) & (grainy < high - 0.01)].std() < 55
+
+    before, texture = whole("another_texture", images)
+    assert (texture - texture.mean(1, keepdim=True)).abs().max() < 1e-6, "photographs of textures are grey"
+
+
+def test_an_enlarged_image_is_a_part_of_it() -> None:
+    rows, columns = np.mgrid[:48, :64] / 64
+    ramp = torch.from_numpy(np.stack([rows, columns, rows + columns])).float() * 0.5
+    images = ramp.repeat(10, 1, 1, 1)
+    _, enlarged = whole("enlarged", images)
+    for image in enlarged:
+        for channel, axis, side in ((0, 1, 48), (1, 2, 64)):
+            steps = image[channel].diff(dim=axis - 1)
+            assert steps.mean() == pytest.approx(0.5 / 64 / 2, rel=0.1), "half as steep: twice as large"
+            assert image[channel].min() >= 0 and image[channel].max() <= 0.5 * side / 64 + 1e-6
+
+
+def test_a_whole_image_is_changed_whether_it_shows_an_object_or_not() -> None:
+    images = digits(64)
+    assert Planter(images[30:]).has_background
+    _, inverted = whole("inverted", images)
+    assert (inverted > 0.5).float().mean() > 0.5, "the background, too"
 
 
 def test_textures_and_photographs_have_no_background() -> None:
@@ -137,6 +193,7 @@ def test_an_image_without_anything_still_gets_one() -> None:
 
 def test_an_image_in_which_nothing_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "plant", lambda *words, **more: None)
+    monkeypatch.setattr(module, "change", lambda *words, **more: None)
     with pytest.raises(AutoADError, match="no defect planted in it can be seen"):
         planted_in(bricks(), 1)
 

@@ -79,3 +79,18 @@ def test_images_made_of_the_same_one_are_drawn_together() -> None:
         lambda drawn: auroc(images.labels[drawn], prediction.score[drawn]), images.labels, copies.origins
     )
     assert wide == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", REWARDS)
+def test_metrics_of_pixels_leave_out_images_that_are_anomalous_as_a_whole(name: str) -> None:
+    prediction, images = predicted(9, 6)
+    assert images.masks is not None
+    masks = images.masks.clone()
+    masks[-2:] = True
+    with_whole, kept = replace(images, masks=masks), slice(None, -2)
+    without = replace(images, images=images.images[kept], labels=images.labels[kept], masks=masks[kept])
+    shorter = Prediction(prediction.score[kept], prediction.anomaly_map[kept])
+    same = metric_of(name, prediction, with_whole) == metric_of(name, shorter, without)
+    assert same == (name in ("pixel_auroc", "aupro", "rpro"))
+    intervals = [interval_of(name, prediction, with_whole), interval_of(name, shorter, without)]
+    assert (intervals[0] == intervals[1]) == same

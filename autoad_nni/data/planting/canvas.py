@@ -126,3 +126,8 @@ class Canvas(NamedTuple):
         sigma = size * self.scale
         mean: Floats = ndimage.gaussian_filter(self.image, (sigma, sigma, 0))
         return mean
+
+    def looked_up(self, places: Floats) -> Floats:
+        """The values of the image at places between its pixels: rows and columns, ``(2, height, width)``."""
+        planes = np.moveaxis(self.image, 2, 0)
+        return np.stack([ndimage.map_coordinates(each, places, order=1, mode="nearest") for each in planes], axis=2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage, spatial  # type: ignore[import-untyped]
 
-from autoad_nni.data.planting.canvas import Canvas, Covering, Floats
+from autoad_nni.data.planting.canvas import Canvas, Covering
 
 __all__ = [
     "blob",
@@ -136,9 +136,4 @@ def warp(canvas: Canvas) -> Covering:
     direction = canvas.rng.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[: canvas.size[0], : canvas.size[1]].astype(np.float64)
     places = np.stack([rows + push * np.sin(direction), columns + push * np.cos(direction)])
-    return Covering(_looked_up(canvas.image, places), (depth > 0).astype(np.float64))
-
-
-def _looked_up(image: Floats, places: Floats) -> Floats:
-    planes = [ndimage.map_coordinates(plane, places, order=1, mode="nearest") for plane in np.moveaxis(image, 2, 0)]
-    return np.stack(planes, axis=2)
+    return Covering(canvas.looked_up(places), (depth > 0).astype(np.float64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,8 +13,9 @@ from torch import Tensor
 from autoad_nni.data.planting.canvas import Canvas, Floats
 from autoad_nni.data.planting.foreground import Foreground, find_object, have_background
 from autoad_nni.data.planting.photograph import TEXTURES, photograph
-from autoad_nni.data.planting.plant import Generator, plant
-from autoad_nni.data.planting.settings import SIZES, STRENGTHS
+from autoad_nni.data.planting.plant import Generator, change, plant
+from autoad_nni.data.planting.settings import SIZES, STRENGTHS, WHOLE_SHARE
+from autoad_nni.data.planting.whole import WHOLE
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import DEFECTS
 
@@ -28,12 +29,12 @@ _TRIES: Final = 10
 
 
 class PlantedImage(NamedTuple):
-    """A good image that got a defect.
+    """A good image that got a defect, or is wrong as a whole.
 
     Attributes:
         image: Values in [0, 1].
         mask: True where the defect is.
-        kind: Name of the generator.
+        kind: Name of the generator, or of one of `autoad_nni.data.planting.whole`.
         strength: From 0, hard to see, to 1, clear.
 
     Shape:
@@ -49,12 +50,13 @@ class PlantedImage(NamedTuple):
 class Planter:
     """Plants defects into images of one set.
 
-    A defect lies on the object, where good images have an empty background; else anywhere. Its kind, size and strength
-    are drawn (:mod:`autoad_nni.data.planting.settings`).
+    Half of the images get a local defect. It lies on the object, where good images have an empty background; else
+    anywhere. The other half are wrong as a whole (:mod:`autoad_nni.data.planting.whole`). Kind, size and strength are
+    drawn (:mod:`autoad_nni.data.planting.settings`).
 
     Args:
         good: Good images of the set, of which pieces are pasted; some tens will do.
-        kinds: Names of generators; None for all that are installed.
+        kinds: Names of generators and of ways to be wrong as a whole; None for all there are.
         sizes: Smallest and largest factor by which lengths are multiplied.
 
     Shape:
@@ -71,15 +73,16 @@ class Planter:
     def __init__(self, good: Tensor, kinds: Sequence[str] | None = None, sizes: tuple[float, float] = SIZES) -> None:
         self._good = good
         self.sizes = sizes
-        self.kinds = DEFECTS.names() if kinds is None else tuple(kinds)
-        self._generators: Mapping[str, Generator] = {kind: DEFECTS.load(kind) for kind in self.kinds}
+        self.kinds = (*DEFECTS.names(), *WHOLE) if kinds is None else tuple(kinds)
+        local = [kind for kind in self.kinds if kind not in WHOLE]
+        self._generators: Mapping[str, Generator] = {kind: DEFECTS.load(kind) for kind in local}
         looked_at = good[:: -(-len(good) // _LOOKED_AT)]
         low, high = np.quantile(looked_at.numpy(), _RANGE)
         self._low, self._span = float(low), max(float(high - low), _LEAST_RANGE)
         self.has_background = have_background([self._stretched(image) for image in looked_at])
 
     def plant(self, image: Tensor, rng: np.random.Generator) -> PlantedImage:
-        """Plant one defect into a good image.
+        """Plant one defect into a good image, or change all of it.
 
         Args:
             image: ``(channels, height, width)``, values in [0, 1].
@@ -90,9 +93,13 @@ class Planter:
         """
         pixels = self._stretched(image)
         found = find_object(pixels) if self.has_background else None
-        for kind in rng.permutation(self.kinds):
+        for kind in self._in_random_order(rng):
             strength = float(rng.uniform(*STRENGTHS))
-            planted = plant(self._generators[kind], self._canvas(pixels, found, strength, rng), tries=_TRIES)
+            canvas = self._canvas(pixels, found, strength, rng)
+            if kind in WHOLE:
+                strength, planted = 1.0, change(WHOLE[kind], canvas)
+            else:
+                planted = plant(self._generators[kind], canvas, tries=_TRIES)
             if planted is not None:
                 mask = torch.from_numpy(planted.mask)
                 changed = torch.from_numpy(planted.image / 255 * self._span + self._low).clamp(0, 1).movedim(2, 0)
@@ -101,6 +108,12 @@ class Planter:
             "an image is so flat that no defect planted in it can be seen. Expected images that show something. "
             "Take it out, or give [[abnormal]]."
         )
+
+    def _in_random_order(self, rng: np.random.Generator) -> Iterator[str]:
+        """All kinds: those of one sort, then the others, should none of these do."""
+        is_whole = rng.random() < WHOLE_SHARE
+        kinds = rng.permutation(self.kinds)
+        yield from sorted(map(str, kinds), key=lambda kind: (kind in WHOLE) != is_whole)
 
     def _stretched(self, image: Tensor) -> Floats:
         return (image.movedim(0, 2).numpy().astype(np.float64) - self._low) / self._span * 255

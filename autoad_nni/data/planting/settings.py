@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["COPIES", "LEAST_GOOD", "LEAST_PLANTED", "MOST", "SHARE", "SIZES", "STRENGTHS"]
+__all__ = ["COPIES", "LEAST_GOOD", "LEAST_PLANTED", "MOST", "SHARE", "SIZES", "STRENGTHS", "WHOLE_SHARE"]
 
-SIZES: Final = (0.3, 1.0)
+WHOLE_SHARE: Final = 0.5
+"""How many of the images are wrong as a whole (`autoad_nni.data.planting.whole`); the others have a local defect."""
+
+SIZES: Final = (0.3, 2.0)
 """Smallest and largest factor by which lengths are multiplied; its logarithm is drawn uniformly. With 1, a defect has a
 radius of 4 % to 25 % of the object's side."""
 
