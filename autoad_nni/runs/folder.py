@@ -20,6 +20,7 @@ from autoad_nni.runs.winner import (
     load_weights,
     members_of,
     save_weights,
+    trusted,
 )
 from autoad_nni.storing import append_line, read_lines, remove_unfinished, storing
 from autoad_nni.trial.record import TrialRecord
@@ -145,7 +146,8 @@ class RunFolder:
     @property
     def members(self) -> list[TrialRecord]:
         """The trials whose models make the winner, as things stand, the best first."""
-        return members_of(self._kept, self._start.request.members)[: self._limit]
+        request = self._start.request
+        return members_of(self._kept, request.members, planted=request.task.planted)[: self._limit]
 
     def limit(self, n_members: int) -> None:
         """Let only the best so many be members, until the next trial ends."""
@@ -166,9 +168,12 @@ class RunFolder:
         return self.path / WEIGHTS
 
     def _with(self, record: TrialRecord) -> list[TrialRecord]:
-        """The trials to keep when one more has ended: the best few, and the best known method."""
-        among = [*self._kept, record]
-        kept = distinct(among)[: self._start.request.members]
+        """The trials to keep when one more has ended: the best few, trusted methods, and the best known method."""
+        among, request = [*self._kept, record], self._start.request
+        ranked = distinct(among)
+        kept = ranked[: request.members]
+        if request.task.planted:
+            kept += trusted(ranked, besides=kept)
         known = best_known(among)
         return kept if known is None or known in kept else [*kept, known]
 

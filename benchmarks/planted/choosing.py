@@ -74,11 +74,14 @@ def choose(reward: Floats, test: Floats) -> Chosen:
     return Chosen(reward[rows, best], test[rows, best], best)
 
 
-def winner(recorded: Recorded, chosen: Chosen) -> float:
-    """Test figure of the mean of the best models, as a search makes it."""
-    rewards = enumerate(chosen.reward.tolist())
-    records = [TrialRecord(number=i, sample={}, verdict=Verdict.OK, reward=reward) for i, reward in rewards]
-    members = [record.number for record in members_of(records, TrialRequest.from_options(data="folder").members)]
+def winner(recorded: Recorded, chosen: Chosen, *, planted: bool = False) -> float:
+    """Test figure of the mean of the best models, as a search makes it; with ``planted``, of known methods, too."""
+    records = [
+        TrialRecord(number=i, sample={}, verdict=Verdict.OK, reward=reward, known=str(model["name"]))
+        for i, (reward, model) in enumerate(zip(chosen.reward.tolist(), recorded.models, strict=True))
+    ]
+    number = TrialRequest.from_options(data="folder").members
+    members = [record.number for record in members_of(records, number, planted=planted)]
     mean = recorded.units[members, chosen.reading[members]].mean(0)[None]
     return float(beaten(mean[:, recorded.n_good :], mean[:, : recorded.n_good]).mean())
 

@@ -35,8 +35,9 @@ def lines_of(folder: Path, passes: Sequence[str]) -> Iterator[Line]:
 
 def _setting_lines(recorded: Recorded, setting: Setting, reward: Floats) -> Iterator[Line]:
     about = {"task": recorded.task.name, "setting": setting.name}
-    chosen = (choose(by, recorded.test) for by in (recorded.real.mean(-1), reward))
-    yield {**about, "winners": [round(winner(recorded, each), 4) for each in chosen]}
+    real, planted = (choose(by, recorded.test) for by in (recorded.real.mean(-1), reward))
+    found = winner(recorded, real), winner(recorded, planted), winner(recorded, planted, planted=True)
+    yield {**about, "winners": [round(each, 4) for each in found]}
     if not setting.kinds and setting.strength == "any":
         for defects in DEFECTS:
             picks = {way: round(test, 4) for way, test in few(recorded, reward, defects).items()}

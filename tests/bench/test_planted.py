@@ -76,8 +76,11 @@ def test_the_winner_is_the_mean_of_models_in_one_unit() -> None:
     good = rng.normal(0, 1, (2, 1, 50))
     bad = np.array([[[9.0, 0.0]], [[0.0, 9.0]]])
     units = np.concatenate([good, bad], 2)
-    recorded = Recorded(TaskOfSet("toy", "toy", ("all",)), [], np.empty(0), np.full((2, 1), 0.75), units, 50, {})
+    models = [{"name": "features 0"}, {"name": "patchcore"}]
+    recorded = Recorded(TaskOfSet("toy", "toy", ("all",)), models, np.empty(0), np.full((2, 1), 0.75), units, 50, {})
     assert winner(recorded, choose(np.full((2, 1), 0.8), recorded.test)) > 0.95
+    poor = choose(np.array([[0.9], [0.1]]), recorded.test)
+    assert winner(recorded, poor) < 0.8 < winner(recorded, poor, planted=True), "planted defects say no, it is a member"
 
 
 def line(name: str, real: tuple[float, float], chosen: tuple[float, float]) -> dict[str, object]:

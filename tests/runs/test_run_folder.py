@@ -141,6 +141,17 @@ def test_a_trial_that_is_kept_and_is_no_member_drops_another_one(tmp_path: Path)
     assert kept(path) == [0, 2] and folder.known == trial(2, 0.6, known="patchcore")
 
 
+def test_of_planted_defects_the_weights_of_trusted_methods_are_kept(tmp_path: Path) -> None:
+    request = TrialRequest.from_options(data="digits", anomalies="planted", members=2)
+    folder = opened(tmp_path / "run", resume=False, start=replace(START, request=request))
+    ended(folder, trial(0, 0.5, known="padim"), trial(1, 0.6, known="pca"), trial(2, 0.3, known="patchcore"))
+    ended(folder, *(trial(i, 0.7 + i / 100) for i in range(3, 7)))
+    assert [record.number for record in folder.members] == [6, 5, 2, 0]
+    assert joined(folder.path) == {6: 6.0, 5: 5.0, 2: 2.0, 0: 0.0}
+    assert kept(folder.path) == [0, 1, 2, 5, 6], "trial 1 is the best known method"
+    folder.close()
+
+
 def test_a_trial_is_written_once_however_often_it_is_added(begun: Path) -> None:
     folder = opened(begun)
     folder.add_trial(trial(0, 0.85))

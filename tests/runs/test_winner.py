@@ -265,6 +265,25 @@ def test_members_that_put_the_mean_behind_the_known_method_are_left_out() -> Non
     assert choose_winner([good, good, bad], better, task(), REQUEST).members == [good]
 
 
+def test_of_planted_defects_the_mean_need_not_reach_the_known_method() -> None:
+    good, bad = (trial(0, 13.5 / 15), detector(Blank())), (trial(3, 1.5 / 15), detector(White()))
+    known = trial(1, 0.95, known="patchcore")
+    request = TrialRequest.from_options(data="digits", anomalies="planted")
+    assert choose_winner([good, good, bad], known, task(), request).members == [good, good, bad]
+
+
+def test_known_methods_are_members_whatever_planted_defects_say_of_them() -> None:
+    best = [trial(i, 0.9 - i / 1000) for i in range(6)]
+    padim, patchcore, pca = trial(6, 0.5, known="padim"), trial(7, 0.4, known="patchcore"), trial(8, 0.6, known="pca")
+    failed = trial(9, 0.0, known="contrast_mixture", verdict=Verdict.OVER_TIME)
+    records = [*best, padim, patchcore, pca, failed]
+    assert members_of(records, 5, planted=True) == [*best[:5], patchcore, padim]
+    assert members_of(records, 5) == best[:5]
+    assert members_of(records, 1, planted=True) == best[:1], "one model was asked for"
+    first = replace(padim, reward=0.95)
+    assert members_of([*best, first, patchcore], 5, planted=True) == [first, *best[:4], patchcore]
+
+
 def test_members_that_cancel_out_are_left_out() -> None:
     members = [(trial(0, 0.9), detector(Blank())), (trial(1, 0.9), detector(White()))]
     assert choose_winner(members, None, task(), REQUEST).members == members[:1]

@@ -50,7 +50,8 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     summary = TrialSummary(request.reward_name)
     for record in records:
         summary.add(record)
-    members = [_with_plugins(record, request) for record in members_of(records, request.members)]
+    chosen = members_of(records, request.members, planted=request.task.planted)
+    members = [_with_plugins(record, request) for record in chosen]
     if not members:
         write_front(folder)
         write_report(folder)
