@@ -4,8 +4,9 @@
 
 Trains the known methods of the experiment's space and random samples once. Then, for each draw, so many defects of the
 validation set are kept: every trial chooses its reading on them, and its reward follows. Printed are means over the
-draws of validation -> test, for the trial with the best reward and for the mean of several (`--members`), and the test
-figure of the best trial there was. The split is another one than those of the reported searches.
+draws of validation -> test, for the trial with the best reward and for the mean of several (`--members`); on test also
+for the mean of these and of known methods (`autoad_nni.runs.winner.TRUSTED`), and for the best trial there was. The
+split is another one than those of the reported searches.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +97,7 @@ def drawn(images: LabelledImages, n_defects: int, rng: np.random.Generator) -> n
     return np.concatenate([np.flatnonzero(labels == 0), rng.choice(np.flatnonzero(labels), n_defects, replace=False)])
 
 
-def choose(trials: list[dict[Reading, Read]], task: Task, metric: str, index: np.ndarray) -> dict[str, float]:
+def choose(trials: dict[str, dict[Reading, Read]], task: Task, metric: str, index: np.ndarray) -> dict[str, float]:
     """What is chosen on some validation images, and how it does on test."""
     validation = replace(
         task.validation,
@@ -103,15 +105,16 @@ def choose(trials: list[dict[Reading, Read]], task: Task, metric: str, index: np
         masks=None if task.validation.masks is None else task.validation.masks[index],
     )
     records, chosen = [], {}
-    for number, trial in enumerate(trials):
+    for number, (name, trial) in enumerate(trials.items()):
         rewards = {
             reading: metric_of(metric, some(read.validation, index), validation) for reading, read in trial.items()
         }
         best = max(rewards, key=lambda reading: rewards[reading])
         chosen[number] = trial[best]
-        records.append(TrialRecord(number=number, sample={}, verdict=Verdict.OK, reward=rewards[best]))
+        records.append(TrialRecord(number=number, sample={}, verdict=Verdict.OK, reward=rewards[best], known=name))
     members = [record.number for record in members_of(records, N_MEMBERS)]
     winner = [mean([getattr(chosen[number], name) for number in members]) for name in ("validation", "test")]
+    more = [record.number for record in members_of(records, N_MEMBERS, with_trusted=True)]
 
     def on_test(prediction: Prediction) -> float:
         return metric_of(metric, some(prediction, np.arange(len(prediction.score))), task.test)
@@ -121,17 +124,18 @@ def choose(trials: list[dict[Reading, Read]], task: Task, metric: str, index: np
         "single test": on_test(chosen[members[0]].test),
         "winner validation": metric_of(metric, some(winner[0], index), validation),
         "winner test": on_test(winner[1]),
+        "with known test": on_test(mean([chosen[number].test for number in more])),
         "best test": max(on_test(read.test) for read in chosen.values()),
     }
 
 
-def train(samples: list[dict[str, object]], task: Task, settings: TrialSettings) -> list[dict[Reading, Read]]:
-    trials = []
-    for sample in samples:
+def train(samples: dict[str, dict[str, object]], task: Task, settings: TrialSettings) -> dict[str, dict[Reading, Read]]:
+    trials = {}
+    for name, sample in samples.items():
         result = run_trial(sample, task, settings)
         print(result.record.verdict.value, round(result.record.reward, 4), result.record.reading, flush=True)
         if result.detector is not None:
-            trials.append(readings_of(Scorer(result.detector, settings.scoring), task))
+            trials[name] = readings_of(Scorer(result.detector, settings.scoring), task)
     return trials
 
 
@@ -147,12 +151,13 @@ def main() -> None:
     request = parse_request(experiment.trial_arguments, experiment.trial_folder)
     task = load_task(replace(request.task, seed=arguments.split))
     rng = random.Random(arguments.split)
-    samples = list(known_methods(request.space).values())
+    samples = dict(islice(known_methods(request.space).items(), arguments.trials))
     while len(samples) < arguments.trials:
-        samples.append({label: rng.choice(entry["_value"]) for label, entry in experiment.search_space.items()})
+        drawn_one = {label: rng.choice(entry["_value"]) for label, entry in experiment.search_space.items()}
+        samples[f"random {len(samples)}"] = drawn_one
     metric = request.settings.reward
     with quiet_nni():
-        trials = train(samples[: arguments.trials], task, request.settings)
+        trials = train(samples, task, request.settings)
     n_all = int(task.validation.labels.sum())
     print(f"{task.name}, {metric}, {len(trials)} trials; means of {arguments.draws} draws")
     for n_defects in [*(n for n in arguments.defects if n < n_all), n_all]:
@@ -162,7 +167,8 @@ def main() -> None:
         row = {name: float(np.mean([each[name] for each in found])) for name in found[0]}
         print(
             f"{n_defects:3d} defects: best trial {row['single validation']:.3f} -> {row['single test']:.3f}, mean of "
-            f"several {row['winner validation']:.3f} -> {row['winner test']:.3f}, best there was {row['best test']:.3f}"
+            f"several {row['winner validation']:.3f} -> {row['winner test']:.3f}, with known methods "
+            f"{row['with known test']:.3f}, best there was {row['best test']:.3f}"
         )
 
 

@@ -147,7 +147,7 @@ class RunFolder:
     def members(self) -> list[TrialRecord]:
         """The trials whose models make the winner, as things stand, the best first."""
         request = self._start.request
-        return members_of(self._kept, request.members, planted=request.task.planted)[: self._limit]
+        return members_of(self._kept, request.members, with_trusted=request.task.planted)[: self._limit]
 
     def limit(self, n_members: int) -> None:
         """Let only the best so many be members, until the next trial ends."""

@@ -65,7 +65,7 @@ State = dict[str, Tensor]
 _MOST_ERROR, _ERROR_ALLOWED = 1.5, 0.02
 
 
-def members_of(records: Sequence[TrialRecord], number: int, *, planted: bool = False) -> list[TrialRecord]:
+def members_of(records: Sequence[TrialRecord], number: int, *, with_trusted: bool = False) -> list[TrialRecord]:
     """Return the trials whose models make the winner, the best first: at most ``number`` that are `distinct`.
 
     One whose reward r is far below the best, r*, is left out: 1 - r must not exceed 1.5 (1 - r*) + 0.02.
@@ -73,8 +73,7 @@ def members_of(records: Sequence[TrialRecord], number: int, *, planted: bool = F
     Args:
         records: Trials.
         number: How many of the best.
-        planted: Whether planted defects chose them: then the known methods of `TRUSTED` come after them, if ``number``
-            is not 1.
+        with_trusted: Whether the known methods of `TRUSTED` come after them, if ``number`` is not 1.
 
     Example:
         >>> from autoad_nni.verdicts import Verdict
@@ -91,7 +90,7 @@ def members_of(records: Sequence[TrialRecord], number: int, *, planted: bool = F
         for record in ranked[:number]
         if 1 - record.reward <= _MOST_ERROR * (1 - ranked[0].reward) + _ERROR_ALLOWED
     ]
-    return [*best, *trusted(ranked, besides=best)] if planted and number > 1 else best
+    return [*best, *trusted(ranked, besides=best)] if with_trusted and number > 1 else best
 
 
 def trusted(records: Sequence[TrialRecord], besides: Sequence[TrialRecord]) -> list[TrialRecord]:

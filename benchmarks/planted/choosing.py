@@ -81,7 +81,7 @@ def winner(recorded: Recorded, chosen: Chosen, *, planted: bool = False) -> floa
         for i, (reward, model) in enumerate(zip(chosen.reward.tolist(), recorded.models, strict=True))
     ]
     number = TrialRequest.from_options(data="folder").members
-    members = [record.number for record in members_of(records, number, planted=planted)]
+    members = [record.number for record in members_of(records, number, with_trusted=planted)]
     mean = recorded.units[members, chosen.reading[members]].mean(0)[None]
     return float(beaten(mean[:, recorded.n_good :], mean[:, : recorded.n_good]).mean())
 

@@ -277,11 +277,11 @@ def test_known_methods_are_members_whatever_planted_defects_say_of_them() -> Non
     padim, patchcore, pca = trial(6, 0.5, known="padim"), trial(7, 0.4, known="patchcore"), trial(8, 0.6, known="pca")
     failed = trial(9, 0.0, known="contrast_mixture", verdict=Verdict.OVER_TIME)
     records = [*best, padim, patchcore, pca, failed]
-    assert members_of(records, 5, planted=True) == [*best[:5], patchcore, padim]
+    assert members_of(records, 5, with_trusted=True) == [*best[:5], patchcore, padim]
     assert members_of(records, 5) == best[:5]
-    assert members_of(records, 1, planted=True) == best[:1], "one model was asked for"
+    assert members_of(records, 1, with_trusted=True) == best[:1], "one model was asked for"
     first = replace(padim, reward=0.91)
-    assert members_of([*best, first, patchcore], 5, planted=True) == [first, *best[:4], patchcore]
+    assert members_of([*best, first, patchcore], 5, with_trusted=True) == [first, *best[:4], patchcore]
 
 
 def test_members_that_cancel_out_are_left_out() -> None:

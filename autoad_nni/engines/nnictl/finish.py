@@ -50,7 +50,7 @@ def finish_experiment(folder: Path) -> tuple[TrialSummary, BestRecord | None, li
     summary = TrialSummary(request.reward_name)
     for record in records:
         summary.add(record)
-    chosen = members_of(records, request.members, planted=request.task.planted)
+    chosen = members_of(records, request.members, with_trusted=request.task.planted)
     members = [_with_plugins(record, request) for record in chosen]
     if not members:
         write_front(folder)
