@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from autoad_nni.runs.front import pareto_front
 from autoad_nni.runs.report.figure import figure
 from autoad_nni.runs.report.markup import NONE, Markup, element, paragraph, table
-from autoad_nni.runs.report.run_data import ReportData, metric_name
+from autoad_nni.runs.report.run_data import ReportData
 from autoad_nni.runs.report.scale import Scale, short
 from autoad_nni.runs.report.statistics import Importance, figures_by_value, importances
 from autoad_nni.runs.report.svg import Chart, range_bar
@@ -39,7 +39,7 @@ def choices(data: ReportData) -> Markup:
         "section",
         element("h2", "What the choices did"),
         *_importance(data, found, by_chance),
-        element("h3", f"{metric_name(data.reward)} by choice"),
+        element("h3", f"{data.reward_name} by choice"),
         paragraph(
             f"Of the trials that ended well: the dot is the mean, the line goes from the lowest to the highest; all "
             f"lines have one scale, {short(scale.low)} to {short(scale.high)}. The strategy tries good values more "
@@ -135,9 +135,9 @@ def _cost(data: ReportData, name: str, cost: Callable[[TrialRecord], float | Non
     front = [priced[i] for i in pareto_front(prices, [record.reward for _, record in priced])]
     is_wide = max(prices) > 10 * min(prices)
     x = Scale.around(prices, f"{name}{', logarithmic' if is_wide else ''}", log=is_wide)
-    y = Scale.around((record.reward for record in data.ok), metric_name(data.reward))
+    y = Scale.around((record.reward for record in data.ok), data.reward_name)
     best, cheapest = front[-1], front[0]
-    title = f"{metric_name(data.reward)} against {name}"
+    title = f"{data.reward_name} against {name}"
     sentence = f"The best on the front, trial {best[1].number} with {best[1].reward:.3f}, takes {short(best[0])} {name}"
     if best is cheapest:
         sentence += "; none is cheaper."
@@ -155,4 +155,4 @@ def _cost(data: ReportData, name: str, cost: Callable[[TrialRecord], float | Non
     for price, record in {id(each): each for each in (front[0], front[len(front) // 2], front[-1])}.values():
         chart.text(price, record.reward, f"{record.number}", "one", dx=-6, dy=-6, anchor="end")
     rows = [[str(record.number), short(price), f"{record.reward:.4f}"] for price, record in front]
-    return figure(title, sentence, chart.draw(), ["Trial on the front", name, metric_name(data.reward)], rows)
+    return figure(title, sentence, chart.draw(), ["Trial on the front", name, data.reward_name], rows)

@@ -9,7 +9,7 @@ from itertools import accumulate
 from autoad_nni.runs.report.figure import figure
 from autoad_nni.runs.report.markup import NONE, Markup, element, joined, paragraph, table
 from autoad_nni.runs.report.results import sample_text
-from autoad_nni.runs.report.run_data import ReportData, metric_name
+from autoad_nni.runs.report.run_data import ReportData
 from autoad_nni.runs.report.scale import Scale, short
 from autoad_nni.runs.report.statistics import best_of_shuffled
 from autoad_nni.runs.report.svg import Chart
@@ -54,7 +54,7 @@ def best_so_far(data: ReportData) -> Markup:
         return Markup()
     expected = best_of_shuffled(shuffled)
     reached = list(accumulate(map(_counted, records), max))
-    name = metric_name(data.reward)
+    name = data.reward_name
     first = next(i for i, reward in enumerate(reached, 1) if reward == reached[-1])
     half = expected.mean[min(first, len(expected.mean)) - 1]
     title = "Best so far"
@@ -137,7 +137,7 @@ def ten_best(data: ReportData) -> Markup:
         ]
         for record in data.ok[:_N_BEST]
     ]
-    heads = ["Trial", metric_name(data.reward), "known as", "multiply-adds", "ms", "seconds", "sample"]
+    heads = ["Trial", data.reward_name, "known as", "multiply-adds", "ms", "seconds", "sample"]
     return element(
         "div",
         element("h3", "The ten best trials" if len(rows) == _N_BEST else "The best trials"),

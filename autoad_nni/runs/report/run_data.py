@@ -114,6 +114,12 @@ class ReportData:
         return "reward" if self.request is None else self.request.settings.reward
 
     @property
+    def reward_name(self) -> str:
+        """What the reward is called in texts."""
+        planted = "planted " if self.request is not None and self.request.task.planted else ""
+        return planted + metric_name(self.reward)
+
+    @property
     def about(self) -> Mapping[str, Any]:
         """Experiment, strategy and seed, as far as they are known."""
         if self.best is not None:
