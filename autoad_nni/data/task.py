@@ -125,9 +125,15 @@ def load_task(options: TaskOptions) -> Task:
     plan = plan_task(options)
     anomalies = "planted defects" if options.planted else "+".join(options.abnormal) or "defects"
     data = options.data if options.category is None else f"{options.data}/{options.category}"
+    train = _read(plan.normal, plan.train, plan.image_shape)
+    if len(train) > 1 and torch.equal(train[0], train[-1]) and bool((train == train[0]).all()):
+        raise AutoADError(
+            f"the {len(train)} good images of {data} to train on are one picture. Expected pictures that differ, so that "
+            "it can be learned what good ones look like. Add others."
+        )
     return Task(
         name=f"{data} vs {anomalies}",
-        train=_read(plan.normal, plan.train, plan.image_shape),
+        train=train,
         validation=_labelled(plan, plan.validation),
         test=_labelled(plan, plan.test),
         data_sets=(options.data, *options.abnormal),

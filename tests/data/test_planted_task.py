@@ -123,6 +123,15 @@ def test_the_least_number_of_images(tmp_path: Path, fails: Any) -> None:
     assert task.validation.labels.tolist() == [0] * 2 + [1] * 16
 
 
+def test_copies_of_one_picture_are_refused(folder: Path, tmp_path: Path, fails: Any) -> None:
+    picture = next((folder / "good").iterdir())
+    (tmp_path / "good").mkdir()
+    for i in range(40):
+        (tmp_path / "good" / f"{i}.png").write_bytes(picture.read_bytes())
+    with fails("24 good images", "are one picture", "Expected pictures that differ", "Add others"):
+        load(tmp_path)
+
+
 def test_colour_images_and_other_shapes(tmp_path: Path) -> None:
     (tmp_path / "good").mkdir()
     cat = data.chelsea()
