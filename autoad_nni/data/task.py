@@ -128,8 +128,8 @@ def load_task(options: TaskOptions) -> Task:
     train = _read(plan.normal, plan.train, plan.image_shape)
     if len(train) > 1 and torch.equal(train[0], train[-1]) and bool((train == train[0]).all()):
         raise AutoADError(
-            f"the {len(train)} good images of {data} to train on are one picture. Expected pictures that differ, so that "
-            "it can be learned what good ones look like. Add others."
+            f"the {len(train)} good images of {data} to train on are one picture. Expected pictures that differ, so "
+            "that it can be learned what good ones look like. Add others."
         )
     return Task(
         name=f"{data} vs {anomalies}",
