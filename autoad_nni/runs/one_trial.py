@@ -13,11 +13,9 @@ from autoad_nni.data import Task, load_task
 from autoad_nni.errors import AutoADError
 from autoad_nni.models.shared_weights import SharedWeights
 from autoad_nni.opening import parse_json
-from autoad_nni.registry import SEARCH_SPACES
 from autoad_nni.runs.records import read_history
 from autoad_nni.runs.scalars import ScalarWriter
 from autoad_nni.runs.start import RunStart
-from autoad_nni.runs.winner import TRUSTED, USUAL
 from autoad_nni.storing import StorageError
 from autoad_nni.trial.plugins import PluginVersions, check_plugins, plugins_of_trial
 from autoad_nni.trial.record import TrialRecord
@@ -65,8 +63,7 @@ def run_sample(
 ) -> TrialResult:
     """Train and validate a sample; the figures of each epoch go to TensorBoard and to ``report``.
 
-    TensorBoard also gets the sample and the reward, when the trial has ended. Planted defects do not choose how a
-    method of `autoad_nni.runs.winner.TRUSTED` is read.
+    TensorBoard also gets the sample and the reward, when the trial has ended.
 
     Args:
         sample: Value by label.
@@ -92,7 +89,6 @@ def run_sample(
             number=number,
             on_epoch=on_epoch,
             shared=shared if request.weight_sharing else None,
-            reading=USUAL if request.task.planted and _is_trusted(sample, request.space) else None,
             rungs=rungs,
         )
     except StorageError:
@@ -103,11 +99,6 @@ def run_sample(
         raise
     scalars.add_trial(result.record)
     return result
-
-
-def _is_trusted(sample: Mapping[str, Any], space: str) -> bool:
-    known = getattr(SEARCH_SPACES.load(space), "known", {})
-    return any(known.get(name) == sample for name in TRUSTED)
 
 
 def run_in_folder(

@@ -16,7 +16,6 @@ from autoad_nni.metrics.threshold import Calibration, rank_of
 from autoad_nni.models.build import build_detector
 from autoad_nni.models.detector import Detector
 from autoad_nni.models.ensemble import Ensemble, mean_of
-from autoad_nni.models.readings import Reading
 from autoad_nni.models.scoring import Prediction, Scorer
 from autoad_nni.models.surroundings import keeping_random_states, torch_threads
 from autoad_nni.runs.best import save_pictures
@@ -35,7 +34,6 @@ from autoad_nni.trial.weights import check_weights
 
 __all__ = [
     "TRUSTED",
-    "USUAL",
     "Winner",
     "best_known",
     "build_trained",
@@ -60,9 +58,6 @@ TRUSTED: Final = ("patchcore", "padim", "contrast_mixture", "feature_mixture")
 
 Over 20 tasks the mean with them was nearer to what real anomalies choose (docs/decisions/planted.md).
 """
-
-USUAL: Final = Reading("code")
-"""How these are read then: the highest value of the map of codes."""
 
 State = dict[str, Tensor]
 

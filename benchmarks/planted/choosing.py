@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from autoad_nni.runs.winner import TRUSTED, USUAL, members_of
+from autoad_nni.runs.winner import members_of
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 from autoad_nni.verdicts import Verdict
@@ -29,7 +29,6 @@ __all__ = [
     "few",
     "planted_reward",
     "settings_of",
-    "trusted_of",
     "winner",
 ]
 
@@ -42,7 +41,6 @@ DEFECTS: Final = (3, 5, 10, 19)
 # How many planted ones count as one real one is worth: weight of the real reward k / (k + worth).
 WAYS: Final = {"real": 0.0, "mean of both": None, "k / (k + 5)": 5.0, "k / (k + 20)": 20.0, "planted": np.inf}
 _DRAWS: Final = 50
-_USUAL: Final = NAMES.index(USUAL.name)
 
 
 class Chosen(NamedTuple):
@@ -64,27 +62,16 @@ class Chosen(NamedTuple):
         return float(self.test[self.reward >= self.reward.max() - 1e-9].mean())
 
 
-def choose(reward: Floats, test: Floats, trusted: Sequence[int] = ()) -> Chosen:
+def choose(reward: Floats, test: Floats) -> Chosen:
     """Choose each model's reading.
 
     Args:
         reward: Of models and readings, nan where there is none, ``(models, readings)``.
         test: Their figures on test, ``(models, readings)``.
-        trusted: Models that are read in the usual way.
     """
-    if len(trusted):
-        usual = reward[trusted, _USUAL]
-        reward = reward.copy()
-        reward[trusted] = np.nan
-        reward[trusted, _USUAL] = usual
     best = np.nanargmax(reward, 1)
     rows = np.arange(len(reward))
     return Chosen(reward[rows, best], test[rows, best], best)
-
-
-def trusted_of(recorded: Recorded) -> list[int]:
-    """Return the models that are known methods of `autoad_nni.runs.winner.TRUSTED`."""
-    return [i for i, model in enumerate(recorded.models) if model["name"] in TRUSTED]
 
 
 def winner(recorded: Recorded, chosen: Chosen, *, planted: bool = False) -> float:

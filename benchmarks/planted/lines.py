@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autoad_nni.searches.known import known_methods
-from benchmarks.planted.choosing import DEFECTS, Setting, choose, few, planted_reward, settings_of, trusted_of, winner
+from benchmarks.planted.choosing import DEFECTS, Setting, choose, few, planted_reward, settings_of, winner
 from benchmarks.planted.recorded import NAMES, Floats, Recorded, read_task
 from benchmarks.planted.sets import TASKS
 
@@ -36,8 +36,7 @@ def lines_of(folder: Path, passes: Sequence[str]) -> Iterator[Line]:
 def _setting_lines(recorded: Recorded, setting: Setting, reward: Floats) -> Iterator[Line]:
     about = {"task": recorded.task.name, "setting": setting.name}
     real, planted = (choose(by, recorded.test) for by in (recorded.real.mean(-1), reward))
-    as_searched = choose(reward, recorded.test, trusted_of(recorded))
-    found = winner(recorded, real), winner(recorded, planted), winner(recorded, as_searched, planted=True)
+    found = winner(recorded, real), winner(recorded, planted), winner(recorded, planted, planted=True)
     yield {**about, "winners": [round(each, 4) for each in found]}
     if not setting.kinds and setting.strength == "any":
         for defects in DEFECTS:

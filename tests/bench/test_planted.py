@@ -12,7 +12,7 @@ from benchmarks.planted.__main__ import main
 from benchmarks.planted.choosing import Setting, choose, few, planted_reward, winner
 from benchmarks.planted.models import Candidate
 from benchmarks.planted.plants import PlantedSet
-from benchmarks.planted.recorded import NAMES, Planted, Recorded, beaten
+from benchmarks.planted.recorded import Planted, Recorded, beaten
 from benchmarks.planted.report import figures_of
 from benchmarks.planted.sets import ImageSet, TaskOfSet
 
@@ -57,13 +57,6 @@ def test_a_reading_that_a_model_lacks_is_not_chosen_and_equals_share_the_pick() 
     assert chosen.reward.tolist() == [0.6, 0.9, 0.9]
     assert chosen.test.tolist() == [0.5, 0.7, 0.8]
     assert chosen.pick == pytest.approx(0.75)
-
-
-def test_trusted_models_are_read_in_the_usual_way() -> None:
-    reward, test = np.zeros((2, len(NAMES))), np.zeros((2, len(NAMES)))
-    reward[:, NAMES.index("code/raw/mean")], reward[:, NAMES.index("code/raw/max")] = 0.9, 0.4
-    assert choose(reward, test, [1]).reward.tolist() == [0.9, 0.4]
-    assert choose(reward, test).reward.tolist() == [0.9, 0.9]
 
 
 def test_few_real_defects_and_planted_ones_share_by_their_number() -> None:

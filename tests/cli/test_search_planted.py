@@ -69,11 +69,6 @@ def test_what_is_written_says_it_too(searched: tuple[Ended, Path]) -> None:
     assert "All figures, those of test too, are of defects that were planted into good images" in report
     assert "planted AUROC, test" in report and "32 planted defects of 40 images" in report
     assert len(list((run / "pictures").rglob("*.png"))) == 40
-    trials = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    assert {trial["known"]: trial["reading"] for trial in trials} == dict.fromkeys(
-        ("patchcore", "padim"), "code/raw/max"
-    )
-    assert {member["known"] for member in best["members"]} == {"patchcore", "padim"}
     events = b"".join(path.read_bytes() for path in (run / "tensorboard").rglob("events*"))
     assert b"validation_planted/auroc" in events and b"validation/auroc" not in events
     assert command("trials", run).out.endswith("Rewards and metrics are of planted defects.\n")
