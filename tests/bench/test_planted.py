@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autoad_nni.searches.known import known_methods
-from benchmarks.planted import lines, recording
+from benchmarks.planted import lines, recording, searches
 from benchmarks.planted.__main__ import main
 from benchmarks.planted.choosing import Setting, choose, few, planted_reward, winner
 from benchmarks.planted.models import Candidate
@@ -138,3 +138,19 @@ def test_a_recorded_set_gives_the_report_and_what_is_there_is_kept(
     row = next(line for line in table.splitlines() if line.startswith("| toy | 4 |"))
     assert float(row.split("|")[4]) > 0.9
     assert "object cut_paste usual any any" in table and "object warp" not in table
+
+
+def test_the_table_of_searches_has_means_over_seeds_and_regrets_over_sets() -> None:
+    def pair(name: str, seed: int, real: float, planted: float) -> dict[str, object]:
+        return {"set": name, "seed": seed, "real": real, "planted": planted, "patchcore": 0.5, "padim": 0.6}
+
+    found = [pair("a", 0, 0.9, 0.8), pair("a", 1, 0.7, 0.6), pair("b", 0, 0.8, 0.9)]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in searches.summary(found).splitlines()]
+    assert rows[2] == ["a", "2", "0.800", "0.700", "0.500", "0.600"]
+    assert rows[4][0] == "regret" and rows[4][3].startswith("0.000 ±") and rows[4][4].startswith("0.300 ± 0.000")
+
+
+def test_a_search_of_an_unknown_set_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        searches.main(["bricks"])
+    assert "got bricks; expected some of solar cells" in capsys.readouterr().err
