@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 import autoad_nni as ad
 from autoad_nni.storing import append_line, read_lines
 from autoad_nni.verdicts import Verdict
-from benchmarks.experiment import experiment
+from benchmarks.experiment import experiment, file_of_lines
 from benchmarks.strategies.report import markdown_table
 from benchmarks.strategies.stats import estimate
 
@@ -117,10 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--output", type=Path, default=Path("runs/halving"))
     given = parser.parse_args(arguments)
-    if unknown := set(given.tasks) - TASKS.keys():
-        parser.error(f"got {', '.join(sorted(unknown))}; expected some of {', '.join(TASKS)}")
-    given.output.mkdir(parents=True, exist_ok=True)
-    file = given.output / "searches.jsonl"
+    file = file_of_lines(parser, given.tasks, TASKS, given.output)
     done = {(line["task"], line["reduction"], line["seed"]) for line in read_lines(file)}
     for seed in range(given.seeds):
         for task in given.tasks:

@@ -101,8 +101,9 @@ def metric_of(name: str, prediction: Prediction, images: LabelledImages, normal_
     if name == "image_auroc":
         return auroc(labels, maps.max((1, 2)))
     assert images.masks is not None
-    located = images.located().numpy()
-    maps, masks, labels = maps[located], images.masks.numpy()[located], labels[located]
+    masks, located = images.masks.numpy(), images.located().numpy()
+    if not located.all():  # otherwise the copies would take a tenth of the time of AUPRO, for every reading
+        maps, masks, labels = maps[located], masks[located], labels[located]
     if name == "rpro":
         of_normal = maps[labels == 0] if normal_maps is None else _pixels(normal_maps)
         return rpro(masks, maps, threshold=threshold_of(of_normal))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
+
 from autoad_nni.data import LabelledImages
 from autoad_nni.metrics.image import auroc
 from autoad_nni.metrics.interval import Indices, bootstrap_interval
@@ -34,20 +37,22 @@ def interval_of(name: str, prediction: Prediction, images: LabelledImages) -> tu
     kept = slice(None) if name in _OF_IMAGES else images.located().numpy()
     labels = images.labels.numpy()[kept]
     origins = None if images.origins is None else images.origins.numpy()[kept]
-    low, high = bootstrap_interval(_metric(name, prediction, images), labels, origins)
+    low, high = bootstrap_interval(_metric(name, prediction, images, kept), labels, origins)
     return None if math.isclose(low, high) else (low, high)  # equal but for rounding
 
 
-def _metric(name: str, prediction: Prediction, images: LabelledImages) -> Callable[[Indices], float]:
-    labels = images.labels.numpy()
+def _metric(
+    name: str, prediction: Prediction, images: LabelledImages, kept: slice | npt.NDArray[np.bool_]
+) -> Callable[[Indices], float]:
+    """The metric of some of the images that are kept, by their indices among these."""
+    labels = images.labels.numpy()[kept]
     if name in _OF_IMAGES:
         metric = IMAGE_METRICS.get(name, auroc)
         scores = (prediction.anomaly_map.amax((1, 2, 3)) if name == "image_auroc" else prediction.score).numpy()
         return lambda drawn: metric(labels[drawn], scores[drawn])
     assert images.masks is not None
-    located = images.located().numpy()
-    masks, maps = images.masks.numpy()[located], prediction.anomaly_map[:, 0].numpy()[located]
+    masks, maps = images.masks.numpy()[kept], prediction.anomaly_map[:, 0].numpy()[kept]
     if name == "rpro":
-        return ThresholdDraws(masks, maps, labels[located], min_area=least_region(*maps.shape[1:])).rpro
+        return ThresholdDraws(masks, maps, labels, min_area=least_region(*maps.shape[1:])).rpro
     draws = MapDraws(masks, maps)
     return draws.pixel_auroc if name == "pixel_auroc" else draws.aupro

@@ -32,6 +32,7 @@ from autoad_nni.models.readings import Reading
 from autoad_nni.searches.known import known_methods
 from autoad_nni.storing import append_line, read_lines
 from autoad_nni.trial.run import make_scorer, predict_kept, run_trial
+from benchmarks.experiment import file_of_lines
 from benchmarks.planted.sets import SETS, ImageSet, load_set
 from benchmarks.strategies.report import markdown_table
 from benchmarks.strategies.stats import estimate
@@ -64,20 +65,21 @@ def compare(name: str, images: ImageSet, seed: int, trials: int, output: Path) -
     test = torch.cat([images.good["test"], *(parts["test"] for parts in images.defects.values())])
     labels = [0] * len(images.good["test"]) + [1] * (len(test) - len(images.good["test"]))
     found: dict[str, Any] = {"set": name, "seed": seed, "trials": trials}
+    best = {}
     for folder in ("planted", "real"):
         run = ad.search(work / folder, output=work / f"{folder} run", trials=trials, seed=seed)
-        scores = ad.load(work / f"{folder} run").predict(test).score
-        found[folder] = round(auroc(labels, np.asarray(scores)), 4)
         assert run.best is not None
+        best[folder] = run.best
+        scores = ad.load(run.folder).predict(test).score
+        found[folder] = round(auroc(labels, np.asarray(scores)), 4)
         found[f"{folder} validation"] = round(run.best.reward, 4)
-    best = ad.Run(work / "planted run").best
-    assert best is not None
-    task = ad.load_task(best.request.task)
+    request = best["planted"].request
+    task = ad.load_task(request.task)
     resized = to_image_shape(test, ImageShape(task.channels, task.height, task.width))
     for method in FIXED:
-        result = run_trial(known_methods("features")[method], task, best.request.settings, reading=_USUAL)
+        result = run_trial(known_methods("features")[method], task, request.settings, reading=_USUAL)
         assert result.detector is not None
-        scorer = make_scorer(result.detector, task.train[0], best.request.settings.scoring)
+        scorer = make_scorer(result.detector, task.train[0], request.settings.scoring)
         found[method] = round(auroc(labels, predict_kept(scorer, resized).score.numpy()), 4)
     shutil.rmtree(work)
     return found
@@ -113,10 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--output", type=Path, default=Path("runs/planted"))
     given = parser.parse_args(arguments)
-    if unknown := set(given.sets) - SETS.keys():
-        parser.error(f"got {', '.join(sorted(unknown))}; expected some of {', '.join(SETS)}")
-    given.output.mkdir(parents=True, exist_ok=True)
-    file = given.output / "searches.jsonl"
+    file = file_of_lines(parser, given.sets, SETS, given.output)
     done = {(line["set"], line["seed"]) for line in read_lines(file)}
     for seed in range(given.seeds):
         for name in given.sets:

@@ -27,6 +27,7 @@ from autoad_nni.data import load_task
 from autoad_nni.errors import AutoADError
 from autoad_nni.registry import SEARCH_SPACES
 from autoad_nni.storing import append_line, read_lines
+from benchmarks.experiment import file_of_lines
 from benchmarks.strategies.answers import Answers
 from benchmarks.strategies.recipes import RECIPES
 from benchmarks.strategies.record import train
@@ -225,10 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=AT[-1])
     parser.add_argument("--output", type=Path, default=Path("runs/strategies"))
     given = parser.parse_args(arguments)
-    if unknown := set(given.tables) - RECIPES.keys():
-        parser.error(f"got {', '.join(sorted(unknown))}; expected some of {', '.join(RECIPES)}")
-    given.output.mkdir(parents=True, exist_ok=True)
-    file = given.output / "searches.jsonl"
+    file = file_of_lines(parser, given.tables, RECIPES, given.output)
     specs = select(f"{given.only},{RANDOM}")
     for seed in range(given.seeds):
         for table in given.tables:

@@ -197,7 +197,6 @@ def test_an_image_without_anything_still_gets_one() -> None:
 
 def test_an_image_in_which_nothing_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "plant", lambda *words, **more: None)
-    monkeypatch.setattr(module, "change", lambda *words, **more: None)
     with pytest.raises(AutoADError, match="no defect planted in it can be seen"):
         planted_in(bricks(), 1)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from autoad_nni.data.planting.canvas import Canvas, Covering, Floats
 
-__all__ = ["EDGE", "MIN_CHANGE", "Generator", "Planted", "change", "plant"]
+__all__ = ["EDGE", "MIN_CHANGE", "Generator", "Planted", "plant"]
 
 Generator = Callable[[Canvas], Covering]
 """A generator of defects."""
@@ -61,19 +61,4 @@ def plant(generator: Generator, canvas: Canvas, *, tries: int = _TRIES) -> Plant
         image = np.where(mask[..., None], blended.round().clip(0, 255), canvas.image)
         if mask.any() and np.abs(image[mask] - canvas.image[mask]).mean() >= MIN_CHANGE:
             return Planted(image, mask)
-    return None
-
-
-def change(way: Callable[[Canvas], Floats], canvas: Canvas, *, tries: int = 3) -> Planted | None:
-    """Change an image as a whole; None if the mean change is below :data:`MIN_CHANGE` grey levels.
-
-    Args:
-        way: Makes the changed image.
-        canvas: The image, and what it is changed with.
-        tries: How often it is tried.
-    """
-    for _ in range(tries):
-        image = way(canvas).round().clip(0, 255)
-        if np.abs(image - canvas.image).mean() >= MIN_CHANGE:
-            return Planted(image, np.ones(canvas.size, bool))
     return None

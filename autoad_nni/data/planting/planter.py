@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from autoad_nni.data.planting.canvas import Canvas, Floats
 from autoad_nni.data.planting.foreground import Foreground, find_object, have_background
 from autoad_nni.data.planting.photograph import TEXTURES, photograph
-from autoad_nni.data.planting.plant import Generator, change, plant
+from autoad_nni.data.planting.plant import Generator, plant
 from autoad_nni.data.planting.settings import SIZES, STRENGTHS, WHOLE_SHARE
 from autoad_nni.data.planting.whole import WHOLE
 from autoad_nni.errors import AutoADError
@@ -26,6 +26,7 @@ _RANGE: Final = (0.001, 0.999)
 _LEAST_RANGE: Final = 4 / 255
 _LOOKED_AT: Final = 64
 _TRIES: Final = 10
+_WHOLE_TRIES: Final = 3
 
 
 class PlantedImage(NamedTuple):
@@ -74,8 +75,9 @@ class Planter:
         self._good = good
         self.sizes = sizes
         self.kinds = (*DEFECTS.names(), *WHOLE) if kinds is None else tuple(kinds)
-        local = [kind for kind in self.kinds if kind not in WHOLE]
-        self._generators: Mapping[str, Generator] = {kind: DEFECTS.load(kind) for kind in local}
+        self._generators: Mapping[str, Generator] = {
+            kind: WHOLE[kind] if kind in WHOLE else DEFECTS.load(kind) for kind in self.kinds
+        }
         looked_at = good[:: -(-len(good) // _LOOKED_AT)]
         low, high = np.quantile(looked_at.numpy(), _RANGE)
         self._low, self._span = float(low), max(float(high - low), _LEAST_RANGE)
@@ -95,25 +97,24 @@ class Planter:
         found = find_object(pixels) if self.has_background else None
         for kind in self._in_random_order(rng):
             strength = float(rng.uniform(*STRENGTHS))
-            canvas = self._canvas(pixels, found, strength, rng)
-            if kind in WHOLE:
-                strength, planted = 1.0, change(WHOLE[kind], canvas)
-            else:
-                planted = plant(self._generators[kind], canvas, tries=_TRIES)
+            if is_whole := kind in WHOLE:
+                strength = 1.0
+            canvas = self._canvas(pixels, None if is_whole else found, strength, rng)
+            planted = plant(self._generators[kind], canvas, tries=_WHOLE_TRIES if is_whole else _TRIES)
             if planted is not None:
                 mask = torch.from_numpy(planted.mask)
                 changed = torch.from_numpy(planted.image / 255 * self._span + self._low).clamp(0, 1).movedim(2, 0)
-                return PlantedImage(torch.where(mask, changed.float(), image), mask, str(kind), strength)
+                return PlantedImage(torch.where(mask, changed.float(), image), mask, kind, strength)
         raise AutoADError(
             "an image is so flat that no defect planted in it can be seen. Expected images that show something. "
             "Take it out, or give [[abnormal]]."
         )
 
-    def _in_random_order(self, rng: np.random.Generator) -> Iterator[str]:
+    def _in_random_order(self, rng: np.random.Generator) -> list[str]:
         """All kinds: those of one sort, then the others, should none of these do."""
         is_whole = rng.random() < WHOLE_SHARE
-        kinds = rng.permutation(self.kinds)
-        yield from sorted(map(str, kinds), key=lambda kind: (kind in WHOLE) != is_whole)
+        kinds = map(str, rng.permutation(self.kinds))
+        return sorted(kinds, key=lambda kind: (kind in WHOLE) != is_whole)
 
     def _stretched(self, image: Tensor) -> Floats:
         return (image.movedim(0, 2).numpy().astype(np.float64) - self._low) / self._span * 255

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from autoad_nni.data.planting.canvas import Canvas, Floats
+from autoad_nni.data.planting.canvas import Canvas, Covering, Floats
+from autoad_nni.data.planting.plant import Generator
 
 __all__ = ["WHOLE"]
 
@@ -68,7 +69,12 @@ def _shuffled(side: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     return np.concatenate([bands[i] for i in rng.permutation(_BANDS)])
 
 
-WHOLE: Final[Mapping[str, Callable[[Canvas], Floats]]] = {
-    each.__name__: each for each in (another_texture, blurred, double_exposure, enlarged, grainy, inverted, jumbled)
+def _everywhere(way: Callable[[Canvas], Floats]) -> Generator:
+    return lambda canvas: Covering(way(canvas), np.ones(canvas.size))
+
+
+WHOLE: Final[Mapping[str, Generator]] = {
+    way.__name__: _everywhere(way)
+    for way in (another_texture, blurred, double_exposure, enlarged, grainy, inverted, jumbled)
 }
-"""The ways, by name; each gives an image, ``(height, width, channels)``, whose values beyond 0 to 255 are clipped."""
+"""The ways, by name, as generators whose defect covers all of the image."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from autoad_nni.runs.records import BestRecord
 from autoad_nni.runs.report.markup import NONE, Markup, element, joined, paragraph, table
-from autoad_nni.runs.report.run_data import ReportData, metric_name
+from autoad_nni.runs.report.run_data import ReportData, metric_name, reward_name
 from autoad_nni.runs.report.scale import Scale, short
 from autoad_nni.runs.report.svg import range_bar
 from autoad_nni.runs.scores import ImageScores
@@ -62,17 +62,12 @@ def winner_name(best: BestRecord) -> str:
 
 def winner_sentence(best: BestRecord) -> str:
     """Return the winner and its figures in one sentence."""
-    name = _reward_name(best)
+    name = reward_name(best.request)
     figures = f"{best.reward:.3f} on validation"
     if best.test is not None:
         figures += f" and {best.test[best.request.settings.reward]:.3f} on test"
     so_far = "" if best.validation is not None else " so far"
     return f"The winner{so_far} is {winner_name(best)}: {name} {figures}."
-
-
-def _reward_name(best: BestRecord) -> str:
-    planted = "planted " if best.request.task.planted else ""
-    return planted + metric_name(best.request.settings.reward)
 
 
 def _trial_name(record: TrialRecord) -> str:
@@ -81,7 +76,7 @@ def _trial_name(record: TrialRecord) -> str:
 
 def _tiles(data: ReportData, best: BestRecord) -> list[Markup]:
     reward, scores = best.request.settings.reward, data.scores
-    name = _reward_name(best)
+    name = reward_name(best.request)
     below = "no interval: all draws of these images agree" if best.interval is None else _interval(best.interval)
     tiles = [_tile(f"{name}, validation", f"{best.reward:.3f}", below, _on_validation(data, best))]
     if best.test is None:
@@ -168,7 +163,7 @@ def _models(data: ReportData, best: BestRecord) -> Markup:
     scale = Scale.around(values)
     low, high = best.interval or (best.reward, best.reward)
     test = {} if best.known is None else {best.known.trial.number: best.known.test}
-    heads = ["Model", f"{_reward_name(best)}, validation", "", "95 % interval", "test", "trial"]
+    heads = ["Model", f"{reward_name(best.request)}, validation", "", "95 % interval", "test", "trial"]
     numbers = ", ".join(str(member.number) for member in best.members)
     rows: list[list[str]] = [
         [
@@ -205,7 +200,7 @@ def _competitors(data: ReportData, best: BestRecord) -> Markup:
     for line in data.competitors:
         figures = [_figure(line.get(part), reward) for part in ("validation", "test")]
         rows.append([line["name"], *figures, f"{line['processor_seconds']:.0f}", line.get("failed", "")])
-    name = _reward_name(best)
+    name = reward_name(best.request)
     heads = ["Method", f"{name}, validation", f"{name}, test", "processor seconds", "failed, as"]
     if not any(row[-1] for row in rows):
         heads, rows = heads[:-1], [row[:-1] for row in rows]

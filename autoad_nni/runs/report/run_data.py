@@ -19,7 +19,7 @@ from autoad_nni.storing import read_lines
 from autoad_nni.trial.record import TrialRecord
 from autoad_nni.trial.request import TrialRequest
 
-__all__ = ["ReportData", "Words", "metric_name"]
+__all__ = ["ReportData", "Words", "metric_name", "reward_name"]
 
 _METRICS = {
     "auroc": "AUROC",
@@ -116,8 +116,7 @@ class ReportData:
     @property
     def reward_name(self) -> str:
         """What the reward is called in texts."""
-        planted = "planted " if self.request is not None and self.request.task.planted else ""
-        return planted + metric_name(self.reward)
+        return metric_name("reward") if self.request is None else reward_name(self.request)
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -143,6 +142,11 @@ class ReportData:
     def calibration(self) -> Calibration | None:
         """What thresholds come from; None before the end of the search."""
         return None if self.best is None else self.best.calibration
+
+
+def reward_name(request: TrialRequest) -> str:
+    """Return what the reward of trials is called in texts."""
+    return ("planted " if request.task.planted else "") + metric_name(request.settings.reward)
 
 
 def metric_name(name: str) -> str:
